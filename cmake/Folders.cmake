@@ -1,0 +1,36 @@
+# One target per folder of src/: esp_<folder>, made from whatever *.cpp stands in it.
+
+add_library(espalier_flags INTERFACE)
+target_include_directories(espalier_flags INTERFACE ${CMAKE_SOURCE_DIR}/src)
+target_compile_options(espalier_flags INTERFACE -Wall -Wextra -Wno-unused-parameter
+                       -Wno-missing-field-initializers -fno-math-errno -ffp-contract=off)
+if(ESPALIER_SANITIZE)
+  target_compile_options(espalier_flags INTERFACE -fsanitize=address,undefined
+                         -fno-sanitize-recover=undefined -fno-omit-frame-pointer -g1)
+  target_link_options(espalier_flags INTERFACE -fsanitize=address,undefined)
+endif()
+
+# espalier_folder(NAME [USES folders...] [LINK libraries...])
+function(espalier_folder name)
+  cmake_parse_arguments(arg "" "" "USES;LINK" ${ARGN})
+  file(GLOB_RECURSE sources CONFIGURE_DEPENDS ${CMAKE_SOURCE_DIR}/src/${name}/*.cpp)
+  list(FILTER sources EXCLUDE REGEX "/main\\.cpp$")
+  set(below "")
+  foreach(used IN LISTS arg_USES)
+    list(APPEND below esp_${used})
+  endforeach()
+  if(sources)
+    add_library(esp_${name} STATIC ${sources})
+    target_link_libraries(esp_${name} PUBLIC espalier_flags ${below} ${arg_LINK})
+  else()
+    add_library(esp_${name} INTERFACE)
+    target_link_libraries(esp_${name} INTERFACE espalier_flags ${below} ${arg_LINK})
+  endif()
+endfunction()
+
+function(espalier_program)
+  if(EXISTS ${CMAKE_SOURCE_DIR}/src/cli/main.cpp)
+    add_executable(espalier ${CMAKE_SOURCE_DIR}/src/cli/main.cpp)
+    target_link_libraries(espalier PRIVATE esp_cli)
+  endif()
+endfunction()

@@ -1,0 +1,98 @@
+#include "base/files.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "base/error.h"
+
+namespace espalier {
+namespace {
+
+struct Descriptor {
+  int fd = -1;
+  ~Descriptor() {
+    if (fd >= 0) ::close(fd);
+  }
+};
+
+UserError os_error(const std::filesystem::path& path, const std::string& doing) {
+  const int e = errno;
+  return bad_input(path.string(), doing + ": " + std::strerror(e),
+                   e == ENOSPC ? "free some space and run again with --resume" : "");
+}
+
+}  // namespace
+
+void write_file_atomic(const std::filesystem::path& path, std::string_view bytes) {
+  const std::string temporary = path.string() + ".tmp" + std::to_string(::getpid());
+  {
+    Descriptor file{::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644)};
+    if (file.fd < 0) throw os_error(path, "cannot be written");
+    size_t done = 0;
+    while (done < bytes.size()) {
+      const ssize_t n = ::write(file.fd, bytes.data() + done, bytes.size() - done);
+      if (n < 0 && errno == EINTR) continue;
+      if (n < 0) {
+        const UserError error = os_error(path, "cannot be written");
+        ::unlink(temporary.c_str());
+        throw error;
+      }
+      done += size_t(n);
+    }
+    if (::fsync(file.fd) != 0) {
+      const UserError error = os_error(path, "cannot be synced");
+      ::unlink(temporary.c_str());
+      throw error;
+    }
+  }
+  if (::rename(temporary.c_str(), path.c_str()) != 0) {
+    const UserError error = os_error(path, "cannot be replaced");
+    ::unlink(temporary.c_str());
+    throw error;
+  }
+  std::filesystem::path folder = path.parent_path();
+  Descriptor directory{::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_CLOEXEC)};
+  if (directory.fd >= 0) ::fsync(directory.fd);
+}
+
+std::string read_file(const std::filesystem::path& path) {
+  Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
+  if (file.fd < 0) throw os_error(path, "cannot be read");
+  struct stat info;
+  if (::fstat(file.fd, &info) != 0) throw os_error(path, "cannot be read");
+  if (S_ISDIR(info.st_mode)) throw bad_input(path.string(), "is a folder, not a file");
+  std::string bytes;
+  bytes.reserve(size_t(info.st_size));
+  char buffer[1 << 16];
+  for (;;) {
+    const ssize_t n = ::read(file.fd, buffer, sizeof buffer);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) throw os_error(path, "cannot be read");
+    if (n == 0) return bytes;
+    bytes.append(buffer, size_t(n));
+  }
+}
+
+MappedFile::MappedFile(const std::filesystem::path& path) {
+  Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
+  if (file.fd < 0) throw os_error(path, "cannot be read");
+  struct stat info;
+  if (::fstat(file.fd, &info) != 0) throw os_error(path, "cannot be read");
+  if (S_ISDIR(info.st_mode)) throw bad_input(path.string(), "is a folder, not a file");
+  size_ = size_t(info.st_size);
+  if (size_ == 0) return;
+  void* p = ::mmap(nullptr, size_, PROT_READ, MAP_PRIVATE, file.fd, 0);
+  if (p == MAP_FAILED) throw os_error(path, "cannot be mapped");
+  data_ = static_cast<const std::byte*>(p);
+}
+
+MappedFile::~MappedFile() {
+  if (data_) ::munmap(const_cast<std::byte*>(data_), size_);
+}
+
+}  // namespace espalier

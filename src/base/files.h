@@ -1,0 +1,35 @@
+// State on disk: whole files in and out, and atomic replacement.
+#pragma once
+
+#include <cstddef>
+#include <filesystem>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace espalier {
+
+/// Writes to a temporary name beside `path`, syncs, renames: a reader or a crash sees the old
+/// file or the new one, never part of one. Throws UserError(bad input) naming the path when it
+/// cannot be written (missing folder, no permission, full disk); the old file then still stands.
+void write_file_atomic(const std::filesystem::path& path, std::string_view bytes);
+
+/// The whole file. Throws UserError naming the path.
+std::string read_file(const std::filesystem::path& path);
+
+/// A read-only mapping of a whole file; pages are shared between processes.
+class MappedFile {
+ public:
+  explicit MappedFile(const std::filesystem::path& path);
+  ~MappedFile();
+  MappedFile(const MappedFile&) = delete;
+  MappedFile& operator=(const MappedFile&) = delete;
+  std::span<const std::byte> bytes() const { return {data_, size_}; }
+
+ private:
+  const std::byte* data_ = nullptr;
+  size_t size_ = 0;
+};
+
+}  // namespace espalier

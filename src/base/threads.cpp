@@ -1,0 +1,71 @@
+#include "base/threads.h"
+
+#include <omp.h>
+#include <sched.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cstdlib>
+#include <exception>
+
+#include "base/error.h"
+
+namespace espalier {
+namespace {
+int g_threads = 0;
+}
+
+int available_cpus() {
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
+  return std::max(1, CPU_COUNT(&set));
+}
+
+int num_threads() {
+  if (g_threads == 0) set_num_threads(available_cpus());
+  return g_threads;
+}
+
+void set_num_threads(int n) {
+  ESP_CHECK(n >= 1, "thread count must be positive");
+  g_threads = n;
+  omp_set_num_threads(n);
+}
+
+void bound_spinning(char** argv) {
+  if (getenv("GOMP_SPINCOUNT") || getenv("OMP_WAIT_POLICY")) return;
+  // About 50 us of spinning at 3-4 GHz: longer than the gap between two kernels, far shorter than
+  // a scheduler tick.
+  setenv("GOMP_SPINCOUNT", "30000", 1);
+  execv("/proc/self/exe", argv);  // returns only on failure, and then spinning is merely unbounded
+}
+
+void parallel_for(int64_t n, int64_t grain, const std::function<void(int64_t, int64_t)>& body) {
+  if (n <= 0) return;
+  const int64_t want = grain > 0 ? (n + grain - 1) / grain : n;
+  const int threads = int(std::min<int64_t>(num_threads(), want));
+  if (threads <= 1 || omp_in_parallel()) {
+    body(0, n);
+    return;
+  }
+  std::exception_ptr error;
+#pragma omp parallel num_threads(threads)
+  {
+    const int64_t t = omp_get_thread_num(), k = omp_get_num_threads();
+    try {
+      body(n * t / k, n * (t + 1) / k);
+    } catch (...) {
+#pragma omp critical(espalier_parallel_error)
+      error = std::current_exception();
+    }
+  }
+  if (error) std::rethrow_exception(error);
+}
+
+void parallel_chunks(int64_t chunks, const std::function<void(int64_t)>& body) {
+  parallel_for(chunks, 1, [&](int64_t begin, int64_t end) {
+    for (int64_t c = begin; c < end; ++c) body(c);
+  });
+}
+
+}  // namespace espalier

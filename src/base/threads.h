@@ -1,0 +1,29 @@
+// Threads: one OpenMP pool, fixed partitioning.
+//
+// Partition boundaries depend on the work alone, never on the thread count, where a result could
+// depend on them; see parallel_chunks.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+
+namespace espalier {
+
+/// Threads that parallel loops use; at least 1. Defaults to the CPUs this process may run on.
+int num_threads();
+void set_num_threads(int n);
+/// CPUs this process may run on.
+int available_cpus();
+
+/// libgomp reads its spinning policy when it loads. Re-executes the program once with a bounded
+/// spin count unless the user set one: two spinning threads on one CPU stall each other for whole
+/// scheduler ticks. Call first in main(); returns if nothing has to change.
+void bound_spinning(char** argv);
+
+/// Calls body(begin, end) on disjoint ranges covering [0, n), in parallel when n > grain.
+void parallel_for(int64_t n, int64_t grain, const std::function<void(int64_t, int64_t)>& body);
+
+/// Calls body(chunk) for chunk in [0, chunks), each exactly once, in any order.
+void parallel_chunks(int64_t chunks, const std::function<void(int64_t)>& body);
+
+}  // namespace espalier
