@@ -13,7 +13,11 @@
 namespace espalier {
 namespace {
 int g_threads = 0;
-}
+thread_local int t_serial_scopes = 0;
+}  // namespace
+
+SerialScope::SerialScope() { ++t_serial_scopes; }
+SerialScope::~SerialScope() { --t_serial_scopes; }
 
 int available_cpus() {
   cpu_set_t set;
@@ -44,7 +48,7 @@ void parallel_for(int64_t n, int64_t grain, const std::function<void(int64_t, in
   if (n <= 0) return;
   const int64_t want = grain > 0 ? (n + grain - 1) / grain : n;
   const int threads = int(std::min<int64_t>(num_threads(), want));
-  if (threads <= 1 || omp_in_parallel()) {
+  if (threads <= 1 || t_serial_scopes > 0 || omp_in_parallel()) {
     body(0, n);
     return;
   }

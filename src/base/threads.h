@@ -20,6 +20,16 @@ int available_cpus();
 /// scheduler ticks. Call first in main(); returns if nothing has to change.
 void bound_spinning(char** argv);
 
+/// While one lives, parallel loops started by this thread run inline on it. For background threads,
+/// which would otherwise bring a second pool to life.
+class SerialScope {
+ public:
+  SerialScope();
+  ~SerialScope();
+  SerialScope(const SerialScope&) = delete;
+  SerialScope& operator=(const SerialScope&) = delete;
+};
+
 /// Calls body(begin, end) on disjoint ranges covering [0, n), in parallel when n > grain.
 void parallel_for(int64_t n, int64_t grain, const std::function<void(int64_t, int64_t)>& body);
 
