@@ -1,9 +1,6 @@
-# Everything borrowed; docs/dependencies.md says what each is for.
+# Everything borrowed; docs/dependencies.md says what each is for. The installed package includes
+# this same file, so that a program which uses Espalier finds what Espalier was linked with.
 find_package(OpenMP REQUIRED)
-# Debian's dnnl-config.cmake insists on OpenCL headers that the CPU engine does not need.
-find_library(DNNL_LIBRARY dnnl REQUIRED)
-add_library(DNNL::dnnl SHARED IMPORTED)
-set_target_properties(DNNL::dnnl PROPERTIES IMPORTED_LOCATION ${DNNL_LIBRARY})
 find_package(ZLIB REQUIRED)
 find_package(PNG REQUIRED)
 find_package(JPEG REQUIRED)
@@ -13,11 +10,23 @@ find_package(yaml-cpp REQUIRED)
 find_package(CLI11 REQUIRED)
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(LIBZIP REQUIRED IMPORTED_TARGET libzip)
+
+# Debian's dnnl-config.cmake insists on OpenCL headers that the CPU engine does not need.
+find_library(DNNL_LIBRARY dnnl REQUIRED)
 find_library(HWY_LIBRARY hwy REQUIRED)
-add_library(hwy SHARED IMPORTED)
-set_target_properties(hwy PROPERTIES IMPORTED_LOCATION ${HWY_LIBRARY})
 find_library(ONNX_LIBRARY onnx REQUIRED)
 find_library(ONNX_PROTO_LIBRARY onnx_proto REQUIRED)
-add_library(onnx_proto_lib INTERFACE)
-target_compile_definitions(onnx_proto_lib INTERFACE ONNX_NAMESPACE=onnx ONNX_ML=1)
-target_link_libraries(onnx_proto_lib INTERFACE ${ONNX_LIBRARY} ${ONNX_PROTO_LIBRARY} protobuf::libprotobuf)
+if(NOT TARGET DNNL::dnnl)
+  add_library(DNNL::dnnl SHARED IMPORTED)
+  set_target_properties(DNNL::dnnl PROPERTIES IMPORTED_LOCATION ${DNNL_LIBRARY})
+endif()
+if(NOT TARGET hwy)
+  add_library(hwy SHARED IMPORTED)
+  set_target_properties(hwy PROPERTIES IMPORTED_LOCATION ${HWY_LIBRARY})
+endif()
+if(NOT TARGET onnx_proto_lib)
+  add_library(onnx_proto_lib INTERFACE IMPORTED)
+  target_compile_definitions(onnx_proto_lib INTERFACE ONNX_NAMESPACE=onnx ONNX_ML=1)
+  target_link_libraries(onnx_proto_lib INTERFACE ${ONNX_LIBRARY} ${ONNX_PROTO_LIBRARY}
+                        protobuf::libprotobuf)
+endif()

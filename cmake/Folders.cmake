@@ -1,14 +1,22 @@
 # One target per folder of src/: esp_<folder>, made from whatever *.cpp stands in it.
 
+# Warnings and rounding rules are for our own files; a program that links the installed libraries
+# gets only the public headers, and the sanitizers if the libraries were built with them.
 add_library(espalier_flags INTERFACE)
-target_include_directories(espalier_flags INTERFACE ${CMAKE_SOURCE_DIR}/src)
-target_compile_options(espalier_flags INTERFACE -Wall -Wextra -Wno-unused-parameter
-                       -Wno-missing-field-initializers -fno-math-errno -ffp-contract=off)
+target_include_directories(espalier_flags INTERFACE
+  $<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}/src> $<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}/include>
+  $<INSTALL_INTERFACE:include>)
+target_compile_features(espalier_flags INTERFACE cxx_std_20)
+foreach(flag -Wall -Wextra -Wno-unused-parameter -Wno-missing-field-initializers -fno-math-errno
+             -ffp-contract=off)
+  target_compile_options(espalier_flags INTERFACE $<BUILD_INTERFACE:${flag}>)
+endforeach()
 if(ESPALIER_SANITIZE)
   target_compile_options(espalier_flags INTERFACE -fsanitize=address,undefined
                          -fno-sanitize-recover=undefined -fno-omit-frame-pointer -g1)
   target_link_options(espalier_flags INTERFACE -fsanitize=address,undefined)
 endif()
+set_property(GLOBAL PROPERTY ESPALIER_LIBRARIES espalier_flags)
 
 # espalier_folder(NAME [USES folders...] [LINK libraries...])
 function(espalier_folder name)
@@ -26,6 +34,7 @@ function(espalier_folder name)
     add_library(esp_${name} INTERFACE)
     target_link_libraries(esp_${name} INTERFACE espalier_flags ${below} ${arg_LINK})
   endif()
+  set_property(GLOBAL APPEND PROPERTY ESPALIER_LIBRARIES esp_${name})
 endfunction()
 
 function(espalier_program)
