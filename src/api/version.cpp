@@ -3,8 +3,6 @@
 
 namespace espalier {
 
-const char* version() {
-  return ESPALIER_VERSION;
-}
+const char* version() { return ESPALIER_VERSION; }
 
 }  // namespace espalier

@@ -55,8 +55,8 @@ class InternalError : public std::logic_error {
 }  // namespace espalier
 
 /// Throws InternalError unless `cond` holds. The message is mandatory and is built only on failure.
-#define ESP_CHECK(cond, message)                                        \
-  do {                                                                  \
-    if (!(cond)) [[unlikely]]                                           \
-      ::espalier::fail_check(__FILE__, __LINE__, #cond, (message));     \
+#define ESP_CHECK(cond, message)                                    \
+  do {                                                              \
+    if (!(cond)) [[unlikely]]                                       \
+      ::espalier::fail_check(__FILE__, __LINE__, #cond, (message)); \
   } while (false)

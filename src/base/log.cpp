@@ -21,18 +21,12 @@ std::string g_drawn;
 
 constexpr std::string_view kEraseLine = "\r\033[K";
 
-void put(std::string_view text) {
-  std::fwrite(text.data(), 1, text.size(), stderr);
-}
+void put(std::string_view text) { std::fwrite(text.data(), 1, text.size(), stderr); }
 
 }  // namespace
 
-void set_quiet(bool quiet) {
-  g_quiet = quiet;
-}
-bool is_quiet() {
-  return g_quiet;
-}
+void set_quiet(bool quiet) { g_quiet = quiet; }
+bool is_quiet() { return g_quiet; }
 
 void log_info(std::string_view message) {
   if (!g_quiet) terminal_write_line(message);

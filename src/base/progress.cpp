@@ -69,9 +69,7 @@ void Progress::advance(int64_t n) {
   draw_if_due();
 }
 
-void Progress::note(std::string text) {
-  note_ = std::move(text);
-}
+void Progress::note(std::string text) { note_ = std::move(text); }
 
 void Progress::draw_if_due() {
   if (is_quiet()) return;

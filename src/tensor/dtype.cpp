@@ -4,11 +4,11 @@
 
 namespace espalier {
 namespace {
-constexpr std::array<std::string_view, 14> kNames = {"f64", "f32", "bf16", "f16", "i64",
-                                                     "i32", "i16", "i8",   "u64", "u32",
+constexpr std::array<std::string_view, 14> kNames = {"f64", "f32", "bf16", "f16",   "i64",
+                                                     "i32", "i16", "i8",   "u64",   "u32",
                                                      "u16", "u8",  "bool", "string"};
-constexpr std::array<uint8_t, 14> kSizes = {8, 4, 2, 2, 8, 4, 2, 1, 8, 4, 2, 1, 1,
-                                            sizeof(std::string)};
+constexpr std::array<uint8_t, 14> kSizes = {8, 4, 2, 2, 8, 4, 2,
+                                            1, 8, 4, 2, 1, 1, sizeof(std::string)};
 }  // namespace
 
 size_t size_of(DType type) { return kSizes[size_t(type)]; }

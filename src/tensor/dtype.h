@@ -10,7 +10,20 @@
 namespace espalier {
 
 enum class DType : uint8_t {
-  f64, f32, bf16, f16, i64, i32, i16, i8, u64, u32, u16, u8, boolean, string,
+  f64,
+  f32,
+  bf16,
+  f16,
+  i64,
+  i32,
+  i16,
+  i8,
+  u64,
+  u32,
+  u16,
+  u8,
+  boolean,
+  string
 };
 
 /// Bytes of one element (a string counts as sizeof(std::string)).
@@ -49,9 +62,9 @@ struct float16 {
 
 template <class T>
 struct dtype_of;
-#define ESP_DTYPE_OF(T, D) \
-  template <>              \
-  struct dtype_of<T> {     \
+#define ESP_DTYPE_OF(T, D)                   \
+  template <>                                \
+  struct dtype_of<T> {                       \
     static constexpr DType value = DType::D; \
   }
 ESP_DTYPE_OF(double, f64);

@@ -40,8 +40,7 @@ int64_t product(std::span<const int64_t> shape, size_t begin, size_t end) {
   return begin < end ? numel(shape.subspan(begin, end - begin)) : 1;
 }
 
-std::vector<int64_t> broadcast_strides(std::span<const int64_t> from,
-                                       std::span<const int64_t> to) {
+std::vector<int64_t> broadcast_strides(std::span<const int64_t> from, std::span<const int64_t> to) {
   ESP_CHECK(from.size() <= to.size(), "broadcast to a smaller rank");
   std::vector<int64_t> strides(to.size(), 0);
   const auto own = strides_of(from);
