@@ -1,0 +1,82 @@
+#!/usr/bin/env bash
+# Installs what building Espalier needs, from Debian 12's own packages, and says what and why.
+# Does nothing when everything is there, so it may run before every build.
+#   tools/install_dependencies.sh            what building and testing need
+#   tools/install_dependencies.sh --checks   also what tools/check.sh needs
+# docs/dependencies.md tells more about each library.
+set -euo pipefail
+
+# package  why
+packages='
+build-essential    C++ compiler, make
+cmake              configures the build
+ninja-build        runs the build
+ccache             makes a second build short
+pkg-config         finds libraries without a CMake file
+git                fetches the source; tools/check.sh asks it what changed
+libdnnl-dev        oneDNN: dense matrix products and convolutions
+libhwy-dev         Highway: portable SIMD
+libprotobuf-dev    the bytes of ONNX files
+protobuf-compiler  the bytes of ONNX files
+libonnx-dev        the ONNX schema and its checker
+libonnx-testdata   ONNX conformance cases for the tests
+libeigen3-dev      small dense linear algebra
+libyaml-cpp-dev    recipes
+nlohmann-json3-dev summaries, logs and --json
+libcli11-dev       the command line
+libfmt-dev         text formatting
+libspdlog-dev      log lines
+libpng-dev         PNG images
+libjpeg-dev        JPEG images
+zlib1g-dev         compressed data sets
+libzip-dev         zipped image folders
+libgtest-dev       tests
+libgmock-dev       tests
+libbenchmark-dev   benchmarks
+'
+checks='
+clang-format-14    one format for every file
+clang-tidy-14      static analysis of changed files
+'
+
+fail() {
+  echo "install_dependencies: $1" >&2
+  exit 1
+}
+
+case ${1-} in
+  '') ;;
+  --checks) packages+=$checks ;;
+  *) fail "unknown argument '$1'; the only one is --checks" ;;
+esac
+
+command -v dpkg-query >/dev/null ||
+  fail "this system has no dpkg; on systems other than Debian 12 install these by hand:$packages"
+
+missing=()
+while read -r package why; do
+  [ -n "$package" ] || continue
+  status=$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null || true)
+  if [ "$status" != installed ]; then
+    missing+=("$package")
+    printf 'to install: %-19s %s\n' "$package" "$why"
+  fi
+done <<<"$packages"
+
+if [ ${#missing[@]} -eq 0 ]; then
+  echo "dependencies: all installed"
+  exit 0
+fi
+
+as_root=()
+if [ "$(id -u)" -ne 0 ]; then
+  command -v sudo >/dev/null ||
+    fail "packages are missing and this is neither root nor a system with sudo; as root run:
+  apt-get install ${missing[*]}"
+  as_root=(sudo)
+fi
+"${as_root[@]}" apt-get update -qq
+"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+  apt-get install -y -qq --no-install-recommends "${missing[@]}" ||
+  fail "apt-get could not install them; Debian 12 (bookworm) has them all, other releases may not"
+echo "dependencies: installed ${#missing[@]} packages"
