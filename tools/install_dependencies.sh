@@ -75,8 +75,14 @@ if [ "$(id -u)" -ne 0 ]; then
   apt-get install ${missing[*]}"
   as_root=(sudo)
 fi
-"${as_root[@]}" apt-get update -qq
-"${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
-  apt-get install -y -qq --no-install-recommends "${missing[@]}" ||
-  fail "apt-get could not install them; Debian 12 (bookworm) has them all, other releases may not"
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
+{
+  "${as_root[@]}" apt-get update -qq &&
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+      apt-get install -y -qq --no-install-recommends "${missing[@]}"
+} >"$log" 2>&1 || {
+  tail -n 20 "$log" >&2
+  fail "apt-get failed (see above); Debian 12 (bookworm) has all of these, other releases may not"
+}
 echo "dependencies: installed ${#missing[@]} packages"
