@@ -11,12 +11,8 @@
 namespace espalier {
 namespace {
 
-bool is_png(std::string_view bytes) {
-  return bytes.starts_with("\x89PNG\r\n\x1a\n");
-}
-bool is_jpeg(std::string_view bytes) {
-  return bytes.starts_with("\xff\xd8\xff");
-}
+bool is_png(std::string_view bytes) { return bytes.starts_with("\x89PNG\r\n\x1a\n"); }
+bool is_jpeg(std::string_view bytes) { return bytes.starts_with("\xff\xd8\xff"); }
 
 /// Where an output coordinate falls between two input coordinates.
 struct Tap {
@@ -37,9 +33,7 @@ std::vector<Tap> taps(int from, int to) {
 
 }  // namespace
 
-bool is_image(std::string_view bytes) {
-  return is_png(bytes) || is_jpeg(bytes);
-}
+bool is_image(std::string_view bytes) { return is_png(bytes) || is_jpeg(bytes); }
 
 Image decode_image(std::string_view bytes, const std::string& where, int channels) {
   ESP_CHECK(channels == 0 || channels == 1 || channels == 3, "pictures have 1 or 3 channels");

@@ -83,9 +83,7 @@ ZipArchive::ZipArchive(std::string_view bytes, const std::string& where)
 ZipArchive::~ZipArchive() = default;
 ZipArchive::ZipArchive(ZipArchive&&) noexcept = default;
 
-const std::vector<std::string>& ZipArchive::names() const {
-  return state_->names;
-}
+const std::vector<std::string>& ZipArchive::names() const { return state_->names; }
 
 std::string ZipArchive::read(size_t entry, size_t limit) const {
   ESP_CHECK(entry < state_->names.size(), "zip entry out of range");

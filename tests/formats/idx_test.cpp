@@ -10,9 +10,7 @@
 namespace espalier {
 namespace {
 
-Tensor decode(const std::string& bytes) {
-  return read_idx(bytes, "file");
-}
+Tensor decode(const std::string& bytes) { return read_idx(bytes, "file"); }
 
 TEST(Idx, EveryTypeRoundTrips) {
   const Tensor values = Tensor::from<int32_t>({2, 3}, {0, 1, 2, 3, 100, 127});

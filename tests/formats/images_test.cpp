@@ -64,9 +64,7 @@ std::string png_of(int format, const void* pixels, int width, int height,
   return bytes;
 }
 
-void decode(const std::string& bytes) {
-  decode_image(bytes, "file");
-}
+void decode(const std::string& bytes) { decode_image(bytes, "file"); }
 
 TEST(Png, GreyAndColourRoundTrip) {
   for (int channels : {1, 3}) {

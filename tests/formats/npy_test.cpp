@@ -20,9 +20,7 @@ Tensor counting(DType type, const Shape& shape) {
   return t.cast(type);
 }
 
-Tensor decode(const std::string& bytes) {
-  return read_npy(bytes, "file");
-}
+Tensor decode(const std::string& bytes) { return read_npy(bytes, "file"); }
 
 /// A version 1 file with the given dictionary.
 std::string with_header(const std::string& dictionary, const std::string& data, char major = 1) {
