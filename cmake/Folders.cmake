@@ -7,7 +7,7 @@ target_include_directories(espalier_flags INTERFACE
   $<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}/src> $<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}/include>
   $<INSTALL_INTERFACE:include>)
 target_compile_features(espalier_flags INTERFACE cxx_std_20)
-foreach(flag -Wall -Wextra -Wno-unused-parameter -Wno-missing-field-initializers -fno-math-errno
+foreach(flag -Wall -Wextra -Wno-unused-parameter -Wno-missing-field-initializers -Wno-restrict -fno-math-errno
              -ffp-contract=off)
   target_compile_options(espalier_flags INTERFACE $<BUILD_INTERFACE:${flag}>)
 endforeach()

@@ -1,0 +1,142 @@
+#include "ir/builder.h"
+
+#include "base/error.h"
+#include "ir/registry.h"
+
+namespace espalier {
+
+TypesIn types_in(const Graph& graph, const Room& room, const Values& inputs,
+                 const std::string& where) {
+  std::vector<TypesIn::Operand> operands;
+  operands.reserve(inputs.size());
+  for (ValueId v : inputs) {
+    if (v == kNoValue) {
+      operands.push_back({});
+      continue;
+    }
+    const Value& value = graph.value(v);
+    operands.push_back({&value.type, value.constant ? &*value.constant : nullptr});
+  }
+  return TypesIn(where.empty() ? room.full_name() : where, std::move(operands));
+}
+
+TypesIn types_in(const Graph& graph, NodeId id) {
+  const Node& n = graph.node(id);
+  return types_in(graph, *n.room, n.inputs, describe(graph, id));
+}
+
+Types types_out(const Graph& graph, NodeId id) {
+  Types types;
+  for (ValueId v : graph.node(id).outputs) types.push_back(graph.value(v).type);
+  return types;
+}
+
+Types infer_types(const Graph& graph, const Room& room, const Attributes& attrs,
+                  const Values& inputs, const std::string& where) {
+  const std::string label = where.empty() ? room.full_name() : where;
+  const int given = int(inputs.size());
+  if (given < room.arity.min_inputs || given > room.arity.max_inputs) {
+    const std::string wanted = room.arity.max_inputs == kVariadic
+                                   ? "at least " + std::to_string(room.arity.min_inputs)
+                               : room.arity.min_inputs == room.arity.max_inputs
+                                   ? std::to_string(room.arity.min_inputs)
+                                   : std::to_string(room.arity.min_inputs) + " to " +
+                                         std::to_string(room.arity.max_inputs);
+    throw bad_input(label, "has " + std::to_string(given) + " operands, " + wanted + " are needed");
+  }
+  if (room.infer.derived()) {
+    Graph scratch;
+    Values operands;
+    for (ValueId v : inputs) {
+      if (v == kNoValue)
+        operands.push_back(kNoValue);
+      else if (graph.is_constant(v))
+        operands.push_back(scratch.add_constant("", *graph.value(v).constant));
+      else
+        operands.push_back(scratch.add_input("", graph.value(v).type));
+    }
+    Builder builder(scratch);
+    Types types;
+    for (ValueId v : expand_node(room, attrs, builder, operands))
+      types.push_back(scratch.value(v).type);
+    return types;
+  }
+  if (room.infer.refused()) throw unsupported(label, room.infer.why());
+  return (*room.infer)(attrs, types_in(graph, room, inputs, label));
+}
+
+Values expand_node(const Room& room, const Attributes& attrs, Builder& builder,
+                   const Values& inputs) {
+  ESP_CHECK(room.expand.answered(), room.full_name() + " derives a facet but has no expansion");
+  return (*room.expand)(attrs, builder, inputs);
+}
+
+Values Builder::op(const Room& room, Attributes attributes, Values inputs, std::string name,
+                   std::vector<std::string> output_names) {
+  const std::string where = name.empty() ? room.full_name() : room.full_name() + " '" + name + "'";
+  Types types = infer_types(graph_, room, attributes, inputs, where);
+  const NodeId id = graph_.add_node(room, std::move(attributes), std::move(inputs),
+                                    std::move(types), std::move(name), std::move(output_names));
+  return graph_.node(id).outputs;
+}
+
+Values Builder::op(std::string_view full_name, Values inputs, const AttributeMap& attributes,
+                   std::string name, std::vector<std::string> output_names) {
+  const Room& room = room_named(full_name);
+  Attributes typed = room.parse(attributes, name.empty() ? room.full_name() : name);
+  return op(room, std::move(typed), std::move(inputs), std::move(name), std::move(output_names));
+}
+
+ValueId Builder::one(std::string_view full_name, Values inputs, const AttributeMap& attributes,
+                     std::string name) {
+  return op(full_name, std::move(inputs), attributes, std::move(name)).at(0);
+}
+
+ValueId Builder::constant(Tensor value, std::string name) {
+  return graph_.add_constant(name.empty() ? graph_.fresh_name("c") : std::move(name),
+                             std::move(value));
+}
+
+ValueId Builder::scalar(double value, ValueId like) {
+  return constant(Tensor::scalar<double>(value).cast(type(like).dtype));
+}
+
+ValueId Builder::ints(std::vector<int64_t> values) {
+  return constant(Tensor::vector_i64(values));
+}
+
+ValueId Builder::transpose(ValueId a, std::vector<int64_t> permutation) {
+  return one("Transpose", {a}, {{"perm", std::move(permutation)}});
+}
+ValueId Builder::reshape(ValueId a, std::vector<int64_t> shape) {
+  return one("Reshape", {a, ints(std::move(shape))});
+}
+ValueId Builder::reduce_sum(ValueId a, std::vector<int64_t> axes, bool keepdims) {
+  return one("ReduceSum", {a, ints(std::move(axes))}, {{"keepdims", int64_t{keepdims}}});
+}
+ValueId Builder::reduce_mean(ValueId a, std::vector<int64_t> axes, bool keepdims) {
+  return one("ReduceMean", {a}, {{"axes", std::move(axes)}, {"keepdims", int64_t{keepdims}}});
+}
+ValueId Builder::cast(ValueId a, DType to) {
+  if (type(a).dtype == to) return a;
+  return one("Cast", {a}, {{"to", detail::onnx_number(to)}});
+}
+
+ValueId Builder::unbroadcast(ValueId gradient, ValueId like) {
+  const TensorType from = type(gradient), to = type(like);
+  if (from.dims == to.dims) return gradient;
+  std::vector<int64_t> axes;
+  const int64_t lead = from.rank() - to.rank();
+  for (int64_t axis = 0; axis < from.rank(); ++axis)
+    if (axis < lead || (to.dims[size_t(axis - lead)].is(1) && !from.dims[size_t(axis)].is(1)))
+      axes.push_back(axis);
+  ValueId sum = axes.empty() ? gradient : reduce_sum(gradient, axes, true);
+  if (lead > 0) {
+    std::vector<int64_t> drop;
+    for (int64_t axis = 0; axis < lead; ++axis) drop.push_back(axis);
+    sum = one("Squeeze", {sum, ints(drop)});
+  }
+  return sum;
+}
+
+}  // namespace espalier

@@ -1,0 +1,32 @@
+// The reference interpreter: runs a graph node by node with reference kernels. The oracle of every
+// test, and the evaluator of constant folding.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "ir/graph.h"
+
+namespace espalier {
+
+/// Outputs of `graph` for `inputs` given in the order of graph.inputs(). States are not fed back.
+/// Throws UserError when an input does not fit its type or a node has no reference.
+std::vector<Tensor> interpret(const Graph& graph, std::span<const Tensor> inputs);
+
+/// Every value of the graph, indexed by ValueId (empty tensors for values never computed).
+std::vector<Tensor> interpret_all(const Graph& graph, std::span<const Tensor> inputs);
+
+/// The graph with its float inputs, constants and results retyped to `dtype` and types inferred
+/// again: the double-precision twin the gradient tests run.
+Graph retyped_floats(const Graph& graph, DType dtype);
+
+/// Types of all values inferred anew after input types or constants changed. With `fold`, nodes
+/// whose operands are all known are evaluated (shape computations vanish). Throws UserError where
+/// types no longer fit.
+void reinfer(Graph& graph, bool fold = false);
+
+/// The graph for concrete input shapes: symbolic dimensions resolved, shape computations folded.
+/// `shapes` in the order of graph.inputs(). Throws UserError naming an input that does not fit.
+Graph specialised(const Graph& graph, std::span<const Shape> shapes);
+
+}  // namespace espalier

@@ -1,0 +1,149 @@
+// A room holds everything known about one operator, as facets. See docs/architecture.md.
+//
+// Rooms are pure: attributes are an immutable typed struct, facets take attributes and types and
+// store nothing. Passes and workshops ask facets and never an operator's name.
+#pragma once
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "ir/facets.h"
+#include "ir/reference.h"
+#include "tensor/scalar_op.h"
+
+namespace espalier {
+
+class Builder;
+
+inline constexpr int kVariadic = 1 << 20;
+
+/// How many operands and results an operator takes.
+struct Arity {
+  int min_inputs = 1;
+  int max_inputs = 1;
+  int min_outputs = 1;
+  int max_outputs = 1;
+};
+
+/// Where an operator is specified: its name, the opset whose form the room follows, and the domain
+/// ("" is ai.onnx; our own operators live in "espalier").
+struct OpName {
+  std::string name;
+  int version = 1;
+  std::string domain = "";
+};
+
+struct Room {
+  OpName op;
+  Arity arity;
+  /// Attribute names it understands.
+  std::vector<std::string> attribute_names;
+  /// Typed attributes from generic ones: UserError for unknown, missing or mistyped ones.
+  std::function<Attributes(const AttributeMap&, const std::string& where)> parse;
+  /// Generic attributes; those equal to their default are left out unless `all`.
+  std::function<AttributeMap(const Attributes&, bool all)> print;
+
+  Facet<std::function<Types(const Attributes&, const TypesIn&)>> infer;
+  Facet<std::function<void(const Attributes&, Ref<float>&)>> reference;
+  Facet<std::function<void(const Attributes&, Ref<double>&)>> reference_f64;
+  Facet<std::function<Values(const Attributes&, Builder&, const Tape&)>> gradient;
+  Facet<std::function<Cost(const Attributes&, const TypesIn&, const Types&)>> cost;
+  Facet<std::function<AxisMap(const Attributes&, const TypesIn&, const Types&)>> axes;
+  Facet<std::function<QuantForm(const Attributes&, const TypesIn&)>> quantize;
+  /// The scalar function of a pointwise operator (with broadcasting), for fused chains.
+  Facet<std::function<ScalarOp(const Attributes&, const TypesIn&)>> pointwise;
+  /// The same computation in simpler operators; what `Derive` goes through.
+  Facet<std::function<Values(const Attributes&, Builder&, const Values& inputs)>> expand;
+  std::vector<Sample> samples;
+  /// Operand values at which the operator is not differentiable.
+  std::vector<double> kinks;
+  /// Results depend on nothing but operands and attributes (false only for control of effects).
+  bool deterministic = true;
+  /// The attributes for training (true) or inference (false); empty where there is no difference.
+  std::function<Attributes(const Attributes&, bool training)> with_mode;
+  /// What changes besides types when operands are cut or widened; empty where nothing does.
+  /// Arguments: attributes, operand types before and after, result types wanted.
+  std::function<Resized(const Attributes&, const TypesIn& before, const TypesIn& after,
+                        const Types& wanted)>
+      resized;
+
+  /// Results that follow from operand types alone (a shape), or nothing; empty where none ever do.
+  std::function<std::optional<Tensor>(const Attributes&, const TypesIn&)> known;
+
+  /// "Conv" or "espalier.Pointwise".
+  std::string full_name() const { return op.domain.empty() ? op.name : op.domain + "." + op.name; }
+};
+
+// ---- the typed form rooms are written in --------------------------------------------------------
+
+/// One attribute: its ONNX name and the member it fills. Members may be int64_t, bool, float,
+/// std::string, Tensor, DType (as ONNX's number), vectors of int64_t, float or std::string,
+/// GraphRef, or std::optional of these (absent by default). A member's initialiser is its default.
+template <class A>
+struct Field {
+  std::string name;
+  bool required = false;
+  std::function<void(A&, const AttributeValue&, const std::string& where)> set;
+  /// Nothing when the attribute is absent.
+  std::function<std::optional<AttributeValue>(const A&)> get;
+
+  template <class T>
+  Field(std::string name, T A::*member, bool required = false);
+};
+
+/// A required attribute.
+template <class A, class T>
+Field<A> required(std::string name, T A::*member) {
+  return Field<A>(std::move(name), member, true);
+}
+
+template <class A>
+struct SampleOf {
+  A attrs = {};
+  std::vector<OperandSpec> inputs;
+};
+
+/// A reference facet from a function template instantiated for both precisions.
+template <class A>
+struct ReferenceOf {
+  std::function<void(const A&, Ref<float>&)> f32;
+  std::function<void(const A&, Ref<double>&)> f64;
+};
+#define ESP_REFERENCE(A, function)      \
+  ::espalier::ReferenceOf<A> {          \
+    &function<float>, &function<double> \
+  }
+
+template <class A>
+struct RoomOf {
+  OpName onnx;
+  Arity arity;
+  std::vector<Field<A>> attributes = {};
+  Facet<std::function<Types(const A&, const TypesIn&)>> infer;
+  Facet<ReferenceOf<A>> reference;
+  Facet<std::function<Values(const A&, Builder&, const Tape&)>> gradient;
+  Facet<std::function<Cost(const A&, const TypesIn&, const Types&)>> cost;
+  Facet<std::function<AxisMap(const A&, const TypesIn&, const Types&)>> axes;
+  Facet<std::function<QuantForm(const A&, const TypesIn&)>> quantize;
+  Facet<std::function<ScalarOp(const A&, const TypesIn&)>> pointwise;
+  Facet<std::function<Values(const A&, Builder&, const Values&)>> expand;
+  std::vector<SampleOf<A>> samples;
+  std::vector<double> kinks = {};
+  bool deterministic = true;
+  std::function<A(const A&, bool)> with_mode = {};
+  std::function<Resized(const A&, const TypesIn&, const TypesIn&, const Types&)> resized = {};
+  std::function<std::optional<Tensor>(const A&, const TypesIn&)> known = {};
+};
+
+/// Attributes of operators that have none.
+struct NoAttributes {
+  bool operator==(const NoAttributes&) const = default;
+};
+
+template <class A>
+Room make_room(RoomOf<A> typed);
+
+}  // namespace espalier
+
+#include "ir/room_impl.h"

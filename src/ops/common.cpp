@@ -1,0 +1,60 @@
+#include "ops/common.h"
+
+namespace espalier::ops {
+
+Dims broadcast_dims(const TypesIn& in, const Dims& a, const Dims& b) {
+  Dims out(std::max(a.size(), b.size()));
+  for (size_t i = 0; i < out.size(); ++i) {
+    const size_t lead_a = out.size() - a.size(), lead_b = out.size() - b.size();
+    const Dim x = i < lead_a ? Dim(1) : a[i - lead_a];
+    const Dim y = i < lead_b ? Dim(1) : b[i - lead_b];
+    if (x == y || y.is(1))
+      out[i] = x;
+    else if (x.is(1))
+      out[i] = y;
+    else if (x.known() && y.known())
+      in.fail("extents " + to_string(x) + " and " + to_string(y) + " do not broadcast");
+    else if (x.known() || y.known())
+      out[i] = x.known() ? x : y;
+    else
+      out[i] = Dim::unknown();
+  }
+  return out;
+}
+
+Dims broadcast_dims(const TypesIn& in) {
+  Dims dims;
+  for (size_t i = 0; i < in.size(); ++i)
+    if (in.has(i)) dims = broadcast_dims(in, dims, in[i].dims);
+  return dims;
+}
+
+void require_same_dtype(const TypesIn& in, size_t first, size_t last) {
+  for (size_t i = first + 1; i < last; ++i)
+    if (in.has(i) && in[i].dtype != in[first].dtype)
+      in.fail("operands are " + std::string(name_of(in[first].dtype)) + " and " +
+                  std::string(name_of(in[i].dtype)),
+              "both must have the same element type; insert a Cast");
+}
+
+void require_float(const TypesIn& in, size_t i) {
+  if (!is_float(in[i].dtype))
+    in.fail("operand " + std::to_string(i) + " is " + std::string(name_of(in[i].dtype)) +
+            ", a float type is needed");
+}
+
+void require_rank(const TypesIn& in, size_t i, int64_t rank) {
+  if (in[i].rank() != rank)
+    in.fail("operand " + std::to_string(i) + " is " + to_string(in[i]) + ", rank " +
+            std::to_string(rank) + " is needed");
+}
+
+int64_t axis_of(const TypesIn& in, size_t i, int64_t axis) {
+  return normal_axis(axis, in[i].rank(), in.where());
+}
+
+Types same_as_input(const TypesIn& in) {
+  return {in[0]};
+}
+
+}  // namespace espalier::ops

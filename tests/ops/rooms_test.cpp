@@ -1,0 +1,286 @@
+// Generated tests: what every room promises, from its samples.
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "ir/interpret.h"
+#include "ir/registry.h"
+#include "ir/text.h"
+#include "ir/verify.h"
+#include "ops/catalogue.h"
+#include "tests/support/samples.h"
+
+namespace espalier {
+namespace {
+
+using testing::SampleCase;
+
+std::vector<SampleCase> cases() {
+  ops::register_rooms();
+  return testing::all_sample_cases();
+}
+
+class Rooms : public ::testing::TestWithParam<SampleCase> {};
+INSTANTIATE_TEST_SUITE_P(All, Rooms, ::testing::ValuesIn(cases()),
+                         [](const auto& info) { return info.param.name(); });
+
+TEST(Catalogue, EveryRoomHasSamples) {
+  for (const Room* room : all_rooms()) EXPECT_FALSE(room->samples.empty()) << room->full_name();
+}
+
+TEST_P(Rooms, InferenceVerifiesAndTextRoundTrips) {
+  const auto operands = testing::sample_operands(GetParam());
+  const Graph g = testing::sample_graph(GetParam(), operands, nullptr);
+  EXPECT_EQ(violation(g), "");
+  const std::string text = print(g);
+  EXPECT_EQ(print(parse_graph(text)), text);
+}
+
+TEST_P(Rooms, CostIsAnsweredAndFinite) {
+  const SampleCase& c = GetParam();
+  if (c.room->cost.derived()) GTEST_SUCCEED();
+  if (!c.room->cost.answered()) {
+    EXPECT_FALSE(c.room->cost.why().empty() && c.room->cost.refused());
+    return;
+  }
+  const Graph g = testing::sample_graph(c, testing::sample_operands(c), nullptr);
+  const NodeId id = g.order().at(0);
+  const Cost cost = (*c.room->cost)(g.node(id).attrs, types_in(g, id), types_out(g, id));
+  EXPECT_TRUE(std::isfinite(cost.macs) && cost.macs >= 0);
+  EXPECT_TRUE(std::isfinite(cost.flops) && cost.flops >= 2 * cost.macs);
+  EXPECT_TRUE(std::isfinite(cost.bytes) && cost.bytes >= 0);
+}
+
+TEST_P(Rooms, ReferenceAgreesWithItsDoubleForm) {
+  const SampleCase& c = GetParam();
+  if (c.room->reference.refused()) GTEST_SKIP() << c.room->reference.why();
+  const auto narrow = testing::sample_operands(c);
+  auto wide = narrow;
+  for (auto& t : wide)
+    if (is_float(t.dtype())) t = t.cast(DType::f64);
+  std::vector<Tensor> in32, in64;
+  const auto y32 = interpret(testing::sample_graph(c, narrow, &in32), in32);
+  const auto y64 = interpret(testing::sample_graph(c, wide, &in64), in64);
+  ASSERT_EQ(y32.size(), y64.size());
+  for (size_t i = 0; i < y32.size(); ++i) {
+    const Tensor want = is_float(y32[i].dtype()) ? y64[i].cast(y32[i].dtype()) : y64[i];
+    EXPECT_LE(testing::mismatch(y32[i], want, 1e-4, 1e-5), 1) << "result " << i;
+  }
+}
+
+// d sum(r * y) / dx against central differences, in double.
+TEST_P(Rooms, GradientMatchesCentralDifferences) {
+  const SampleCase& c = GetParam();
+  if (c.room->gradient.refused()) GTEST_SKIP() << c.room->gradient.why();
+  if (c.room->reference.refused()) GTEST_SKIP() << c.room->reference.why();
+  const auto operands = testing::sample_operands(c, DType::f64);
+  for (const auto& t : operands)
+    if (t.rank() == 0 && false) return;
+  bool any_float = false;
+  for (size_t i = 0; i < operands.size(); ++i)
+    any_float = any_float || (!c.sample().inputs[i].absent && is_float(operands[i].dtype()));
+  if (!any_float) GTEST_SKIP() << "no float operand";
+
+  // One graph computes the outputs and, by the room's gradient, dx for weights r on each output.
+  Graph g;
+  Values x;
+  std::vector<Tensor> feed;
+  for (size_t i = 0; i < operands.size(); ++i) {
+    const OperandSpec& spec = c.sample().inputs[i];
+    if (spec.absent) {
+      x.push_back(kNoValue);
+    } else if (is_float(operands[i].dtype())) {
+      x.push_back(g.add_input("x" + std::to_string(i),
+                              TensorType(DType::f64, operands[i].shape())));
+      feed.push_back(operands[i]);
+    } else {
+      x.push_back(g.add_constant("x" + std::to_string(i), operands[i]));
+    }
+  }
+  Builder b(g);
+  const Values y = b.op(*c.room, c.sample().attrs, x);
+  const Node node = g.node(g.order().back());
+  const std::vector<Tensor> y0 = [&] {
+    g.set_outputs(y);
+    return interpret(g, feed);
+  }();
+  std::vector<Tensor> weights;
+  Values dy;
+  for (size_t i = 0; i < y.size(); ++i) {
+    if (!is_float(y0[i].dtype())) {
+      dy.push_back(kNoValue);
+      weights.emplace_back();
+      continue;
+    }
+    Tensor r(DType::f64, y0[i].shape());
+    for (int64_t k = 0; k < r.size(); ++k)
+      r.mutable_data<double>()[k] = 0.3 + 0.7 * std::sin(double(k * 7 + int64_t(i)));
+    weights.push_back(r);
+    dy.push_back(b.constant(r));
+  }
+  std::vector<bool> wanted;
+  for (size_t i = 0; i < x.size(); ++i)
+    wanted.push_back(x[i] != kNoValue && is_float(operands[i].dtype()));
+  const Values dx = (*c.room->gradient)(c.sample().attrs, b, Tape(g, node, dy, wanted));
+  const auto objective = [&](const std::vector<Tensor>& at) {
+    Graph forward = g.compacted();
+    const auto out = interpret(forward, at);
+    double sum = 0;
+    for (size_t i = 0; i < out.size(); ++i)
+      for (int64_t k = 0; k < weights[i].size(); ++k) sum += out[i].at(k) * weights[i].at(k);
+    return sum;
+  };
+  // Results: y first (for the objective), then the gradients in a second graph.
+  Graph backward = g;
+  Values gradients;
+  std::vector<size_t> operand_of;
+  for (size_t i = 0; i < dx.size() && i < x.size(); ++i)
+    if (dx[i] != kNoValue && wanted[i]) {
+      gradients.push_back(dx[i]);
+      operand_of.push_back(i);
+    }
+  backward.set_outputs(gradients);
+  const auto analytic = interpret(backward, feed);
+  Graph only_forward = g;
+  only_forward.set_outputs(y);
+  only_forward.erase_dead();
+  g = only_forward;
+  size_t feed_index = 0;
+  for (size_t i = 0; i < x.size(); ++i) {
+    if (x[i] == kNoValue || !is_float(operands[i].dtype())) continue;
+    const size_t f = feed_index++;
+    const auto found = std::find(operand_of.begin(), operand_of.end(), i);
+    Tensor zero(DType::f64, operands[i].shape());
+    const Tensor& got =
+        found == operand_of.end() ? zero : analytic[size_t(found - operand_of.begin())];
+    ASSERT_EQ(got.shape(), operands[i].shape()) << "gradient of operand " << i;
+    const int64_t step = std::max<int64_t>(1, operands[i].size() / 24);
+    for (int64_t k = 0; k < operands[i].size(); k += step) {
+      constexpr double h = 1e-5;
+      auto moved = feed;
+      moved[f] = feed[f].clone();
+      moved[f].mutable_data<double>()[k] += h;
+      const double up = objective(moved);
+      moved[f].mutable_data<double>()[k] -= 2 * h;
+      const double numeric = (up - objective(moved)) / (2 * h);
+      EXPECT_NEAR(got.at(k), numeric, 1e-6 + 2e-6 * std::abs(numeric))
+          << "operand " << i << " element " << k;
+    }
+  }
+}
+
+/// Positions along an axis that belong to index k of a tie.
+std::vector<int64_t> positions(const AxisTie& tie, const AxisPlace& p, int64_t k) {
+  std::vector<int64_t> at;
+  for (int64_t o = 0; o < p.outer; ++o)
+    for (int64_t i = 0; i < p.inner; ++i)
+      at.push_back(p.offset + (o * tie.count + k) * p.inner + i);
+  return at;
+}
+
+/// Keeps (or zeroes) positions along an axis.
+Tensor without(const Tensor& t, int64_t axis, const std::vector<int64_t>& drop, bool zero_only) {
+  std::vector<int64_t> keep;
+  for (int64_t i = 0; i < t.shape()[size_t(axis)]; ++i)
+    if (zero_only || std::find(drop.begin(), drop.end(), i) == drop.end()) keep.push_back(i);
+  Shape shape = t.shape();
+  shape[size_t(axis)] = int64_t(keep.size());
+  Tensor out(t.dtype(), shape);
+  const int64_t inner = product(t.shape(), size_t(axis) + 1, t.shape().size());
+  const int64_t outer = product(t.shape(), 0, size_t(axis));
+  const size_t bytes = size_t(inner) * size_of(t.dtype());
+  for (int64_t o = 0; o < outer; ++o)
+    for (size_t i = 0; i < keep.size(); ++i) {
+      if (zero_only && std::find(drop.begin(), drop.end(), keep[i]) != drop.end()) continue;
+      std::memcpy(static_cast<char*>(out.mutable_raw()) +
+                      (size_t(o) * keep.size() + i) * bytes,
+                  static_cast<const char*>(t.raw()) +
+                      (size_t(o) * size_t(t.shape()[size_t(axis)]) + size_t(keep[i])) * bytes,
+                  bytes);
+    }
+  return out;
+}
+
+// Cutting index k of a tie out of the operands gives what zeroing it gives, minus its slices of the
+// results; and where zero passes, the masked results' slices are zero.
+TEST_P(Rooms, CutEqualsMasked) {
+  const SampleCase& c = GetParam();
+  if (!c.room->axes.answered()) GTEST_SKIP() << c.room->axes.why();
+  if (c.room->reference.refused()) GTEST_SKIP() << c.room->reference.why();
+  const auto operands = testing::sample_operands(c, DType::f64);
+  const Graph g = testing::sample_graph(c, operands, nullptr);
+  const NodeId id = g.order().at(0);
+  const Node& node = g.node(id);
+  const TypesIn before = types_in(g, id);
+  const Types results = types_out(g, id);
+  const AxisMap map = (*c.room->axes)(node.attrs, before, results);
+  for (size_t t = 0; t < map.ties.size(); ++t) {
+    const AxisTie& tie = map.ties[t];
+    if (tie.count < 2) continue;
+    const int64_t k = tie.count / 2;
+    auto cut = operands, masked = operands;
+    Types wanted = results;
+    for (const AxisPlace& p : tie.places) {
+      const auto drop = positions(tie, p, k);
+      if (p.output) {
+        TensorType type = wanted[size_t(p.slot)].tensor();
+        Dim& d = type.dims[size_t(p.axis)];
+        ASSERT_LT(drop.back(), d.value()) << "tie " << t;
+        d = Dim(d.value() - int64_t(drop.size()));
+        wanted[size_t(p.slot)] = type;
+      } else {
+        ASSERT_LT(drop.back(), operands[size_t(p.slot)].shape()[size_t(p.axis)]) << "tie " << t;
+        cut[size_t(p.slot)] = without(cut[size_t(p.slot)], p.axis, drop, false);
+        masked[size_t(p.slot)] = without(masked[size_t(p.slot)], p.axis, drop, true);
+      }
+    }
+    Attributes attrs = node.attrs;
+    std::vector<Type> types(cut.size());
+    std::vector<TypesIn::Operand> after(cut.size());
+    for (size_t i = 0; i < cut.size(); ++i) {
+      if (c.sample().inputs[i].absent) continue;
+      types[i] = TensorType(cut[i].dtype(), cut[i].shape());
+      after[i] = {&types[i], &cut[i]};
+    }
+    if (c.room->resized) {
+      Resized r = c.room->resized(attrs, before, TypesIn("after", after), wanted);
+      attrs = r.attrs;
+      for (auto& [slot, value] : r.constants) cut[size_t(slot)] = value;
+    }
+    const auto run = [&](const Attributes& a, const std::vector<Tensor>& operands_now) {
+      std::vector<const Tensor*> p;
+      for (size_t i = 0; i < operands_now.size(); ++i)
+        p.push_back(c.sample().inputs[i].absent ? nullptr : &operands_now[i]);
+      return run_reference(*c.room, a, p);
+    };
+    const auto got = run(attrs, cut);
+    if (tie.reads_whole) continue;  // the graph-level test restricts the statistics
+    auto want = run(node.attrs, masked);
+    for (const AxisPlace& p : tie.places) {
+      if (!p.output) continue;
+      const auto drop = positions(tie, p, k);
+      if (tie.zero_passes && is_float(want[size_t(p.slot)].dtype())) {
+        const Tensor zeroed = without(want[size_t(p.slot)], p.axis, drop, true);
+        EXPECT_LE(testing::mismatch(want[size_t(p.slot)], zeroed, 0, 1e-300), 1)
+            << "tie " << t << ": zero does not pass";
+      }
+      want[size_t(p.slot)] = without(want[size_t(p.slot)], p.axis, drop, false);
+    }
+    ASSERT_EQ(got.size(), want.size());
+    for (size_t i = 0; i < got.size(); ++i)
+      EXPECT_LE(testing::mismatch(got[i], want[i], 1e-12, 1e-12), 1)
+          << "tie " << t << " result " << i;
+  }
+}
+
+TEST_P(Rooms, PointwiseFunctionIsNamedWithItsOperands) {
+  const SampleCase& c = GetParam();
+  if (!c.room->pointwise.answered()) GTEST_SKIP() << "not pointwise";
+  const Graph g = testing::sample_graph(c, testing::sample_operands(c), nullptr);
+  const NodeId id = g.order().at(0);
+  const ScalarOp op = (*c.room->pointwise)(g.node(id).attrs, types_in(g, id));
+  EXPECT_LE(operands_of(op.code), int(g.node(id).inputs.size()));
+}
+
+}  // namespace
+}  // namespace espalier

@@ -1,0 +1,94 @@
+#include "tests/support/samples.h"
+
+#include <cmath>
+#include <limits>
+
+#include "base/rng.h"
+#include "ir/registry.h"
+
+namespace espalier::testing {
+
+std::string SampleCase::name() const {
+  std::string s = room->full_name() + "_" + std::to_string(index);
+  for (char& c : s)
+    if (!isalnum(static_cast<unsigned char>(c))) c = '_';
+  return s;
+}
+
+std::vector<SampleCase> all_sample_cases() {
+  std::vector<SampleCase> cases;
+  for (const Room* room : all_rooms())
+    for (size_t i = 0; i < room->samples.size(); ++i) cases.push_back({room, i});
+  return cases;
+}
+
+namespace {
+
+Tensor draw(const OperandSpec& spec, DType float_type, const std::vector<double>& kinks,
+            const Rng& rng) {
+  if (spec.value)
+    return is_float(spec.dtype) ? spec.value->cast(float_type) : *spec.value;
+  Tensor wide(DType::f64, spec.shape);
+  double* p = wide.mutable_data<double>();
+  for (int64_t i = 0; i < wide.size(); ++i) {
+    if (!is_float(spec.dtype)) {
+      p[i] = std::floor(rng.uniform(uint64_t(i), spec.lo, spec.hi + 1));
+      continue;
+    }
+    p[i] = rng.uniform(uint64_t(i), spec.lo, spec.hi);
+    for (double kink : kinks)
+      if (std::abs(p[i] - kink) < 0.02) p[i] = kink + (p[i] < kink ? -0.02 : 0.02);
+  }
+  return wide.cast(is_float(spec.dtype) ? float_type : spec.dtype);
+}
+
+}  // namespace
+
+std::vector<Tensor> sample_operands(const SampleCase& c, DType float_type) {
+  std::vector<Tensor> operands;
+  for (size_t i = 0; i < c.sample().inputs.size(); ++i) {
+    const OperandSpec& spec = c.sample().inputs[i];
+    operands.push_back(spec.absent ? Tensor()
+                                   : draw(spec, float_type, c.room->kinks,
+                                          Rng(17, stream_of(c.name())).fork(i)));
+  }
+  return operands;
+}
+
+Graph sample_graph(const SampleCase& c, const std::vector<Tensor>& operands,
+                   std::vector<Tensor>* inputs) {
+  Graph g;
+  g.name = c.name();
+  Values values;
+  for (size_t i = 0; i < operands.size(); ++i) {
+    const OperandSpec& spec = c.sample().inputs[i];
+    if (spec.absent) {
+      values.push_back(kNoValue);
+    } else if (spec.constant) {
+      values.push_back(g.add_constant("k" + std::to_string(i), operands[i]));
+    } else {
+      values.push_back(g.add_input("x" + std::to_string(i),
+                                   TensorType(operands[i].dtype(), operands[i].shape())));
+      if (inputs) inputs->push_back(operands[i]);
+    }
+  }
+  Builder b(g);
+  g.set_outputs(b.op(*c.room, c.sample().attrs, values, "", {}));
+  return g;
+}
+
+double mismatch(const Tensor& a, const Tensor& b, double rtol, double atol) {
+  if (a.dtype() != b.dtype() || a.shape() != b.shape())
+    return std::numeric_limits<double>::infinity();
+  if (!is_float(a.dtype())) return a.identical(b) ? 0 : std::numeric_limits<double>::infinity();
+  double worst = 0;
+  for (int64_t i = 0; i < a.size(); ++i) {
+    const double x = a.at(i), y = b.at(i);
+    if (x == y || (std::isnan(x) && std::isnan(y))) continue;
+    const double error = std::abs(x - y) / (atol + rtol * std::abs(y));
+    worst = std::isnan(error) ? std::numeric_limits<double>::infinity() : std::max(worst, error);
+  }
+  return worst;
+}
+
+}  // namespace espalier::testing

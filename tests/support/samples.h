@@ -1,0 +1,36 @@
+// Graphs and operand values from the samples of rooms: what the generated tests run on.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "ir/builder.h"
+#include "ir/room.h"
+
+namespace espalier::testing {
+
+/// One sample of one room as a graph of a single node.
+struct SampleCase {
+  const Room* room = nullptr;
+  size_t index = 0;
+  std::string name() const;  ///< "LeakyRelu_2"
+  const Sample& sample() const { return room->samples[index]; }
+};
+
+/// Every sample of every registered room.
+std::vector<SampleCase> all_sample_cases();
+
+/// Deterministic operand values; `float_type` replaces every float operand's type. Values keep a
+/// distance from the room's kinks.
+std::vector<Tensor> sample_operands(const SampleCase& c, DType float_type = DType::f32);
+
+/// The sample as a graph: operands marked constant (and integer lists) are constants, others
+/// inputs. `inputs` receives the values of the graph's inputs.
+Graph sample_graph(const SampleCase& c, const std::vector<Tensor>& operands,
+                   std::vector<Tensor>* inputs);
+
+/// Largest |a - b| / (atol + rtol |b|) over elements; above 1 is a mismatch. NaN matches NaN,
+/// infinities match themselves. Integers must be equal.
+double mismatch(const Tensor& a, const Tensor& b, double rtol, double atol);
+
+}  // namespace espalier::testing
