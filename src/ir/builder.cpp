@@ -101,9 +101,7 @@ ValueId Builder::scalar(double value, ValueId like) {
   return constant(Tensor::scalar<double>(value).cast(type(like).dtype));
 }
 
-ValueId Builder::ints(std::vector<int64_t> values) {
-  return constant(Tensor::vector_i64(values));
-}
+ValueId Builder::ints(std::vector<int64_t> values) { return constant(Tensor::vector_i64(values)); }
 
 ValueId Builder::transpose(ValueId a, std::vector<int64_t> permutation) {
   return one("Transpose", {a}, {{"perm", std::move(permutation)}});

@@ -43,9 +43,7 @@ Cost contraction(double macs, const TypesIn& in, const Types& out) {
 Cost map_cost(double flops_per_element, const TypesIn& in, const Types& out) {
   return {0, flops_per_element * double(out.at(0).tensor().numel()), traffic(in, out)};
 }
-Cost move_cost(const TypesIn& in, const Types& out) {
-  return {0, 0, traffic(in, out)};
-}
+Cost move_cost(const TypesIn& in, const Types& out) { return {0, 0, traffic(in, out)}; }
 
 AxisMap AxisMap::identity(const TypesIn& in, bool zero_passes) {
   AxisMap map;
@@ -58,17 +56,19 @@ AxisMap AxisMap::identity(const TypesIn& in, bool zero_passes) {
   return map;
 }
 
-AxisMap AxisMap::broadcast(const TypesIn& in, const TensorType& out, bool zero_passes) {
+AxisMap AxisMap::broadcast(const TypesIn& in, const TensorType& out, Zero zero) {
   AxisMap map;
   for (int64_t axis = 0; axis < out.rank(); ++axis) {
     if (!out.dims[size_t(axis)].known()) continue;
     const int64_t extent = out.dims[size_t(axis)].value();
-    AxisTie tie{extent, {AxisPlace::out(0, axis)}, zero_passes};
+    AxisTie tie{extent, {AxisPlace::out(0, axis)}, zero != Zero::kNever};
     for (size_t i = 0; i < in.size(); ++i) {
       if (!in.has(i)) continue;
       const int64_t own = axis - (out.rank() - in[i].rank());
       if (own >= 0 && in[i].dims[size_t(own)].is(extent))
         tie.places.push_back(AxisPlace::in(int(i), own));
+      else if (zero == Zero::kIfAll)
+        tie.zero_passes = false;
     }
     map.ties.push_back(std::move(tie));
   }

@@ -146,8 +146,14 @@ struct AxisMap {
 
   /// Each axis of `in[0]` tied to the same axis of the result (unary pointwise operators).
   static AxisMap identity(const TypesIn& in, bool zero_passes = true);
+  /// When zero operand slices make a broadcasting operator's result slice zero.
+  enum class Zero : uint8_t {
+    kIfAll,  ///< every operand's slice must be zero (Add): not along axes some operand lacks
+    kIfAny,  ///< one zero operand is enough (Mul)
+    kNever,
+  };
   /// Broadcasting pointwise operators over all operands.
-  static AxisMap broadcast(const TypesIn& in, const TensorType& out, bool zero_passes = true);
+  static AxisMap broadcast(const TypesIn& in, const TensorType& out, Zero zero);
 };
 
 /// What a node needs to keep working after operands were cut or widened: new attributes and new

@@ -63,12 +63,8 @@ const Node& Graph::node(NodeId id) const {
             "no such node " + std::to_string(id));
   return nodes_[size_t(id)];
 }
-Value& Graph::mutable_value(ValueId id) {
-  return const_cast<Value&>(value(id));
-}
-Node& Graph::mutable_node(NodeId id) {
-  return const_cast<Node&>(node(id));
-}
+Value& Graph::mutable_value(ValueId id) { return const_cast<Value&>(value(id)); }
+Node& Graph::mutable_node(NodeId id) { return const_cast<Node&>(node(id)); }
 
 std::vector<ValueId> Graph::constants() const {
   std::vector<ValueId> ids;

@@ -39,8 +39,6 @@ const Room& room_named(std::string_view full_name) {
   return *it->second;
 }
 
-std::span<const Room* const> all_rooms() {
-  return registry().all;
-}
+std::span<const Room* const> all_rooms() { return registry().all; }
 
 }  // namespace espalier

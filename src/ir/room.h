@@ -110,10 +110,8 @@ struct ReferenceOf {
   std::function<void(const A&, Ref<float>&)> f32;
   std::function<void(const A&, Ref<double>&)> f64;
 };
-#define ESP_REFERENCE(A, function)      \
-  ::espalier::ReferenceOf<A> {          \
-    &function<float>, &function<double> \
-  }
+#define ESP_REFERENCE(A, function) \
+  ::espalier::ReferenceOf<A> { &function<float>, &function<double> }
 
 template <class A>
 struct RoomOf {

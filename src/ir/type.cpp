@@ -24,12 +24,8 @@ Shape TensorType::shape() const {
   return s;
 }
 
-bool SequenceType::operator==(const SequenceType& o) const {
-  return *element == *o.element;
-}
-bool OptionalType::operator==(const OptionalType& o) const {
-  return *element == *o.element;
-}
+bool SequenceType::operator==(const SequenceType& o) const { return *element == *o.element; }
+bool OptionalType::operator==(const OptionalType& o) const { return *element == *o.element; }
 
 const TensorType& Type::tensor() const {
   const auto* t = std::get_if<TensorType>(&form);

@@ -53,8 +53,6 @@ int64_t axis_of(const TypesIn& in, size_t i, int64_t axis) {
   return normal_axis(axis, in[i].rank(), in.where());
 }
 
-Types same_as_input(const TypesIn& in) {
-  return {in[0]};
-}
+Types same_as_input(const TypesIn& in) { return {in[0]}; }
 
 }  // namespace espalier::ops

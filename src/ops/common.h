@@ -75,17 +75,9 @@ void unary_loop(Ref<Real>& r, F f) {
   for (size_t i = 0; i < x.size(); ++i) y[i] = f(x[i]);
 }
 
-inline Refuse no_quantize() {
-  return Refuse{"has no integer form"};
-}
-inline Refuse no_expand() {
-  return Refuse{"is elementary"};
-}
-inline Refuse not_pointwise() {
-  return Refuse{"is not pointwise"};
-}
-inline Refuse not_differentiable() {
-  return Refuse{"is not differentiable"};
-}
+inline Refuse no_quantize() { return Refuse{"has no integer form"}; }
+inline Refuse no_expand() { return Refuse{"is elementary"}; }
+inline Refuse not_pointwise() { return Refuse{"is not pointwise"}; }
+inline Refuse not_differentiable() { return Refuse{"is not differentiable"}; }
 
 }  // namespace espalier::ops

@@ -11,12 +11,8 @@ constexpr std::array<uint8_t, 14> kSizes = {8, 4, 2, 2, 8, 4, 2,
                                             1, 8, 4, 2, 1, 1, sizeof(std::string)};
 }  // namespace
 
-size_t size_of(DType type) {
-  return kSizes[size_t(type)];
-}
-std::string_view name_of(DType type) {
-  return kNames[size_t(type)];
-}
+size_t size_of(DType type) { return kSizes[size_t(type)]; }
+std::string_view name_of(DType type) { return kNames[size_t(type)]; }
 
 std::optional<DType> dtype_from_name(std::string_view name) {
   for (size_t i = 0; i < kNames.size(); ++i)

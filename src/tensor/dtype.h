@@ -23,11 +23,7 @@ enum class DType : uint8_t {
   u16,
   u8,
   boolean,
-<<<<<<< HEAD
   string
-=======
-  string,
->>>>>>> b0aefac (IR: graph, types, facets and rooms, text form, verifier, reference interpreter; first rooms and the tests generated from them)
 };
 
 /// Bytes of one element (a string counts as sizeof(std::string)).
@@ -36,18 +32,10 @@ size_t size_of(DType type);
 std::string_view name_of(DType type);
 std::optional<DType> dtype_from_name(std::string_view name);
 
-constexpr bool is_float(DType t) {
-  return t <= DType::f16;
-}
-constexpr bool is_signed_int(DType t) {
-  return t >= DType::i64 && t <= DType::i8;
-}
-constexpr bool is_unsigned_int(DType t) {
-  return t >= DType::u64 && t <= DType::u8;
-}
-constexpr bool is_int(DType t) {
-  return t >= DType::i64 && t <= DType::u8;
-}
+constexpr bool is_float(DType t) { return t <= DType::f16; }
+constexpr bool is_signed_int(DType t) { return t >= DType::i64 && t <= DType::i8; }
+constexpr bool is_unsigned_int(DType t) { return t >= DType::u64 && t <= DType::u8; }
+constexpr bool is_int(DType t) { return t >= DType::i64 && t <= DType::u8; }
 
 /// bfloat16: the upper half of an f32. Conversion rounds to nearest even and keeps NaN.
 struct bfloat16 {

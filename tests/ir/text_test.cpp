@@ -53,7 +53,7 @@ TEST(Text, ErrorsNameLineAndColumn) {
             "m.esp:2:8: no operator is named Nonsense");
   EXPECT_EQ(message("graph \"g\"() -> (%x) {}"), "m.esp:1:23: %x is not defined before this line");
   EXPECT_EQ(message("graph \"g\"() -> () {\n %c = constant f32[2] [1]\n}"),
-            "m.esp:2:27: 1 elements given for f32[2]");
+            "m.esp:2:26: 1 elements given for f32[2]");
   EXPECT_EQ(message("graph \"g\"("), "m.esp:1:11: expected '%'");
   EXPECT_EQ(message(""), "m.esp:1:1: expected 'graph'");
 }

@@ -38,9 +38,8 @@ TEST_P(Rooms, InferenceVerifiesAndTextRoundTrips) {
 
 TEST_P(Rooms, CostIsAnsweredAndFinite) {
   const SampleCase& c = GetParam();
-  if (c.room->cost.derived()) GTEST_SUCCEED();
   if (!c.room->cost.answered()) {
-    EXPECT_FALSE(c.room->cost.why().empty() && c.room->cost.refused());
+    EXPECT_TRUE(c.room->cost.derived()) << "cost must be known";
     return;
   }
   const Graph g = testing::sample_graph(c, testing::sample_operands(c), nullptr);
@@ -59,8 +58,10 @@ TEST_P(Rooms, ReferenceAgreesWithItsDoubleForm) {
   for (auto& t : wide)
     if (is_float(t.dtype())) t = t.cast(DType::f64);
   std::vector<Tensor> in32, in64;
-  const auto y32 = interpret(testing::sample_graph(c, narrow, &in32), in32);
-  const auto y64 = interpret(testing::sample_graph(c, wide, &in64), in64);
+  const Graph g32 = testing::sample_graph(c, narrow, &in32);
+  const Graph g64 = testing::sample_graph(c, wide, &in64);
+  const auto y32 = interpret(g32, in32);
+  const auto y64 = interpret(g64, in64);
   ASSERT_EQ(y32.size(), y64.size());
   for (size_t i = 0; i < y32.size(); ++i) {
     const Tensor want = is_float(y32[i].dtype()) ? y64[i].cast(y32[i].dtype()) : y64[i];
@@ -74,8 +75,6 @@ TEST_P(Rooms, GradientMatchesCentralDifferences) {
   if (c.room->gradient.refused()) GTEST_SKIP() << c.room->gradient.why();
   if (c.room->reference.refused()) GTEST_SKIP() << c.room->reference.why();
   const auto operands = testing::sample_operands(c, DType::f64);
-  for (const auto& t : operands)
-    if (t.rank() == 0 && false) return;
   bool any_float = false;
   for (size_t i = 0; i < operands.size(); ++i)
     any_float = any_float || (!c.sample().inputs[i].absent && is_float(operands[i].dtype()));
@@ -90,8 +89,8 @@ TEST_P(Rooms, GradientMatchesCentralDifferences) {
     if (spec.absent) {
       x.push_back(kNoValue);
     } else if (is_float(operands[i].dtype())) {
-      x.push_back(g.add_input("x" + std::to_string(i),
-                              TensorType(DType::f64, operands[i].shape())));
+      x.push_back(
+          g.add_input("x" + std::to_string(i), TensorType(DType::f64, operands[i].shape())));
       feed.push_back(operands[i]);
     } else {
       x.push_back(g.add_constant("x" + std::to_string(i), operands[i]));
@@ -192,8 +191,7 @@ Tensor without(const Tensor& t, int64_t axis, const std::vector<int64_t>& drop, 
   for (int64_t o = 0; o < outer; ++o)
     for (size_t i = 0; i < keep.size(); ++i) {
       if (zero_only && std::find(drop.begin(), drop.end(), keep[i]) != drop.end()) continue;
-      std::memcpy(static_cast<char*>(out.mutable_raw()) +
-                      (size_t(o) * keep.size() + i) * bytes,
+      std::memcpy(static_cast<char*>(out.mutable_raw()) + (size_t(o) * keep.size() + i) * bytes,
                   static_cast<const char*>(t.raw()) +
                       (size_t(o) * size_t(t.shape()[size_t(axis)]) + size_t(keep[i])) * bytes,
                   bytes);

@@ -26,8 +26,7 @@ namespace {
 
 Tensor draw(const OperandSpec& spec, DType float_type, const std::vector<double>& kinks,
             const Rng& rng) {
-  if (spec.value)
-    return is_float(spec.dtype) ? spec.value->cast(float_type) : *spec.value;
+  if (spec.value) return is_float(spec.dtype) ? spec.value->cast(float_type) : *spec.value;
   Tensor wide(DType::f64, spec.shape);
   double* p = wide.mutable_data<double>();
   for (int64_t i = 0; i < wide.size(); ++i) {
@@ -48,9 +47,9 @@ std::vector<Tensor> sample_operands(const SampleCase& c, DType float_type) {
   std::vector<Tensor> operands;
   for (size_t i = 0; i < c.sample().inputs.size(); ++i) {
     const OperandSpec& spec = c.sample().inputs[i];
-    operands.push_back(spec.absent ? Tensor()
-                                   : draw(spec, float_type, c.room->kinks,
-                                          Rng(17, stream_of(c.name())).fork(i)));
+    operands.push_back(
+        spec.absent ? Tensor()
+                    : draw(spec, float_type, c.room->kinks, Rng(17, stream_of(c.name())).fork(i)));
   }
   return operands;
 }

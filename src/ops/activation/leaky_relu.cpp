@@ -25,17 +25,11 @@ Values gradient(const LeakyRelu& a, Builder& b, const Tape& t) {
   return {b.where(b.less(x, b.scalar(0, x)), b.mul(t.dy(), a.alpha), t.dy())};
 }
 
-Cost cost(const LeakyRelu&, const TypesIn& in, const Types& out) {
-  return map_cost(2, in, out);
-}
+Cost cost(const LeakyRelu&, const TypesIn& in, const Types& out) { return map_cost(2, in, out); }
 
-AxisMap axes(const LeakyRelu&, const TypesIn& in, const Types&) {
-  return AxisMap::identity(in);
-}
+AxisMap axes(const LeakyRelu&, const TypesIn& in, const Types&) { return AxisMap::identity(in); }
 
-ScalarOp pointwise(const LeakyRelu& a, const TypesIn&) {
-  return {ScalarCode::kLeakyRelu, a.alpha};
-}
+ScalarOp pointwise(const LeakyRelu& a, const TypesIn&) { return {ScalarCode::kLeakyRelu, a.alpha}; }
 
 }  // namespace
 

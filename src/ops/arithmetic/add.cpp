@@ -19,21 +19,15 @@ Values gradient(const NoAttributes&, Builder& b, const Tape& t) {
           t.wants(1) ? b.unbroadcast(t.dy(), t.x(1)) : kNoValue};
 }
 
-Cost cost(const NoAttributes&, const TypesIn& in, const Types& out) {
-  return map_cost(1, in, out);
-}
+Cost cost(const NoAttributes&, const TypesIn& in, const Types& out) { return map_cost(1, in, out); }
 
 AxisMap axes(const NoAttributes&, const TypesIn& in, const Types& out) {
-  return AxisMap::broadcast(in, out[0].tensor());
+  return AxisMap::broadcast(in, out[0].tensor(), AxisMap::Zero::kIfAll);
 }
 
-QuantForm quantize(const NoAttributes&, const TypesIn&) {
-  return {.activations = {0, 1}};
-}
+QuantForm quantize(const NoAttributes&, const TypesIn&) { return {.activations = {0, 1}}; }
 
-ScalarOp pointwise(const NoAttributes&, const TypesIn&) {
-  return {ScalarCode::kAdd};
-}
+ScalarOp pointwise(const NoAttributes&, const TypesIn&) { return {ScalarCode::kAdd}; }
 
 }  // namespace
 

@@ -71,12 +71,11 @@ void reference(const Reshape&, Ref<Real>& r) {
 }
 
 Values gradient(const Reshape&, Builder& b, const Tape& t) {
-  return {b.one("Reshape", {t.dy(), b.one("Shape", {t.x(0)})}), kNoValue};
+  return {b.one("Reshape", {t.dy(), b.one("Shape", {t.x(0)})}, {{"allowzero", int64_t{1}}}),
+          kNoValue};
 }
 
-Cost cost(const Reshape&, const TypesIn&, const Types&) {
-  return {};
-}
+Cost cost(const Reshape&, const TypesIn&, const Types&) { return {}; }
 
 // Runs of axes with equal products correspond. Within a run the widest-striding axis that is alone
 // on one side ties to its block on the other: [C,H,W] -> [C*H*W] ties C with inner = H*W.

@@ -26,13 +26,9 @@ void reference(const ShapeOf& a, Ref<Real>& r) {
   for (int64_t i = start; i < end; ++i) r.out_ints(0)[size_t(i - start)] = r.shape(0)[size_t(i)];
 }
 
-Cost cost(const ShapeOf&, const TypesIn&, const Types&) {
-  return {};
-}
+Cost cost(const ShapeOf&, const TypesIn&, const Types&) { return {}; }
 
-AxisMap axes(const ShapeOf&, const TypesIn&, const Types&) {
-  return {};
-}
+AxisMap axes(const ShapeOf&, const TypesIn&, const Types&) { return {}; }
 
 std::optional<Tensor> known(const ShapeOf& a, const TypesIn& in) {
   const auto [start, end] = range(a, in[0].rank());
