@@ -15,10 +15,7 @@ namespace {
 
 using testing::SampleCase;
 
-std::vector<SampleCase> cases() {
-  ops::register_rooms();
-  return testing::all_sample_cases();
-}
+std::vector<SampleCase> cases() { return testing::all_sample_cases(); }
 
 class Rooms : public ::testing::TestWithParam<SampleCase> {};
 INSTANTIATE_TEST_SUITE_P(All, Rooms, ::testing::ValuesIn(cases()),

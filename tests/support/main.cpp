@@ -4,7 +4,7 @@
 #include "ops/catalogue.h"
 
 int main(int argc, char** argv) {
-  // Parameterised tests enumerate rooms before main's body would normally run; see room_cases().
+  // Parameterised tests are enumerated before main() and register the rooms themselves.
   espalier::ops::register_rooms();
   ::testing::InitGoogleTest(&argc, argv);
   return RUN_ALL_TESTS();

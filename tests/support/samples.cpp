@@ -5,6 +5,7 @@
 
 #include "base/rng.h"
 #include "ir/registry.h"
+#include "ops/catalogue.h"
 
 namespace espalier::testing {
 
@@ -16,6 +17,7 @@ std::string SampleCase::name() const {
 }
 
 std::vector<SampleCase> all_sample_cases() {
+  ops::register_rooms();
   std::vector<SampleCase> cases;
   for (const Room* room : all_rooms())
     for (size_t i = 0; i < room->samples.size(); ++i) cases.push_back({room, i});

@@ -17,7 +17,7 @@ struct SampleCase {
   const Sample& sample() const { return room->samples[index]; }
 };
 
-/// Every sample of every registered room.
+/// Every sample of every room; registers the rooms, so that tests can be enumerated before main().
 std::vector<SampleCase> all_sample_cases();
 
 /// Deterministic operand values; `float_type` replaces every float operand's type. Values keep a

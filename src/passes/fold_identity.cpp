@@ -1,0 +1,79 @@
+// Nodes that return their operand unchanged: Identity, a Cast to the same type, a Reshape or
+// Transpose that moves nothing, a Dropout in inference.
+#include <set>
+#include <string>
+
+#include "ir/builder.h"
+#include "ir/room.h"
+
+namespace espalier::passes {
+namespace {
+
+/// Operators of one data operand that keep every element in place whenever the type stays the same.
+const std::set<std::string>& shape_only() {
+  static const std::set<std::string> names = {"Identity", "Cast",      "Reshape", "Flatten",
+                                              "Squeeze",  "Unsqueeze", "Expand"};
+  return names;
+}
+
+bool transposes_nothing(const AttributeMap& attributes) {
+  const auto it = attributes.find("perm");
+  if (it == attributes.end()) return false;
+  const auto& perm = std::get<std::vector<int64_t>>(it->second);
+  for (size_t i = 0; i < perm.size(); ++i)
+    if (perm[i] != int64_t(i)) return false;
+  return true;
+}
+
+bool is_identity(const Graph& g, const Node& n) {
+  const Type &x = g.value(n.inputs.at(0)).type, &y = g.value(n.outputs.at(0)).type;
+  if (!n.room->op.domain.empty() || !x.is_tensor()) return false;
+  if (x != y) return false;
+  if (shape_only().contains(n.room->op.name)) return true;
+  const AttributeMap attributes = n.room->print(n.attrs, true);
+  if (n.room->op.name == "Transpose") return transposes_nothing(attributes);
+  if (n.room->op.name == "Dropout") {
+    const bool training = n.inputs.size() > 2 && n.inputs[2] != kNoValue;
+    return !training || (g.is_constant(n.inputs[2]) && g.value(n.inputs[2]).constant->at(0) == 0);
+  }
+  return false;
+}
+
+}  // namespace
+
+int fold_identity(Graph& graph) {
+  int removed = 0;
+  const auto users = graph.users();
+  const std::vector<NodeId> order = graph.order();
+  for (NodeId id : order) {
+    const Node& n = graph.node(id);
+    if (n.inputs.empty() || n.inputs[0] == kNoValue || n.outputs.empty() || !is_identity(graph, n))
+      continue;
+    bool others_used = false;
+    for (size_t i = 1; i < n.outputs.size(); ++i)
+      others_used = others_used || !users[size_t(n.outputs[i])].empty();
+    if (others_used) continue;
+    const ValueId from = n.outputs[0], to = n.inputs[0];
+    // A graph output keeps a node of its own when its operand is an input or a constant.
+    bool is_output = false;
+    for (ValueId v : graph.outputs()) is_output = is_output || v == from;
+    for (const StatePair& s : graph.states()) is_output = is_output || s.output == from;
+    if (is_output) {
+      if (graph.value(to).producer == kNoNode) continue;
+      bool to_is_output = false;
+      for (ValueId v : graph.outputs()) to_is_output = to_is_output || v == to;
+      if (to_is_output) continue;
+      const std::string name = graph.value(from).name;
+      graph.replace_uses(from, to);
+      graph.erase_node(id);
+      graph.rename(to, name);
+    } else {
+      graph.replace_uses(from, to);
+      graph.erase_node(id);
+    }
+    ++removed;
+  }
+  return removed;
+}
+
+}  // namespace espalier::passes

@@ -1,0 +1,127 @@
+// Quantised graphs as tools write them (DequantizeLinear, operator, QuantizeLinear) become regions
+// that one integer kernel can run, with activations staying 8 bit between them.
+//
+// A region is an operator with an integer form whose activations and weights are dequantised right
+// before it, what fuse_epilogue would add to it (a residual, an activation), and the quantisation
+// right after. The dequantisations are copied into each region that reads them.
+#include <algorithm>
+
+#include "ir/builder.h"
+#include "ir/room.h"
+#include "passes/region.h"
+
+namespace espalier::passes {
+namespace {
+
+bool named(const Graph& g, NodeId id, std::string_view name) {
+  return id != kNoNode && g.node(id).room->op.domain.empty() && g.node(id).room->op.name == name;
+}
+
+NodeId producer(const Graph& g, ValueId v) { return v == kNoValue ? kNoNode : g.value(v).producer; }
+
+bool dequantised(const Graph& g, ValueId v) { return named(g, producer(g, v), "DequantizeLinear"); }
+
+std::optional<QuantForm> form_of(const Graph& g, NodeId id) {
+  const Node& n = g.node(id);
+  if (!n.room->quantize.answered() || n.outputs.size() != 1) return std::nullopt;
+  return (*n.room->quantize)(n.attrs, types_in(g, id));
+}
+
+/// All operands the integer form needs are dequantised 8-bit values.
+bool integer_operands(const Graph& g, NodeId id, const QuantForm& form) {
+  const Node& n = g.node(id);
+  for (int slot : form.activations)
+    if (size_t(slot) >= n.inputs.size() || !dequantised(g, n.inputs[size_t(slot)])) return false;
+  return form.weight < 0 || dequantised(g, n.inputs[size_t(form.weight)]);
+}
+
+/// Gives each reader of a dequantised value a DequantizeLinear of its own, so that regions can take
+/// theirs along.
+void split_dequantisers(Graph& g) {
+  const std::vector<NodeId> order = g.order();
+  for (NodeId id : order) {
+    const Node n = g.node(id);
+    for (size_t slot = 0; slot < n.inputs.size(); ++slot) {
+      const ValueId v = g.node(id).inputs[slot];
+      if (!dequantised(g, v) || Readers(g).count(v) < 2) continue;
+      const Node dq = g.node(producer(g, v));
+      Builder b(g);
+      const ValueId copy = b.op(*dq.room, dq.attrs, dq.inputs).at(0);
+      g.mutable_node(id).inputs[slot] = copy;
+    }
+  }
+  g.sort();
+}
+
+struct Region {
+  std::vector<NodeId> nodes;
+  ValueId result = kNoValue;
+};
+
+/// The region around operator `id`, or nothing.
+std::optional<Region> region_around(const Graph& g, const Readers& readers, NodeId id) {
+  const auto form = form_of(g, id);
+  if (!form || !integer_operands(g, id, *form)) return std::nullopt;
+  Region r;
+  r.nodes = {id};
+  const auto take_dequantisers = [&](NodeId n) {
+    for (ValueId v : g.node(n).inputs)
+      if (dequantised(g, v) && readers.only(v) == n) r.nodes.push_back(producer(g, v));
+  };
+  take_dequantisers(id);
+  r.result = g.node(id).outputs[0];
+  bool activation = false, residual = false;
+  while (true) {
+    const NodeId next = readers.only(r.result);
+    if (next == kNoNode) return std::nullopt;
+    if (named(g, next, "QuantizeLinear")) {
+      if (g.node(next).inputs[0] != r.result) return std::nullopt;
+      r.nodes.push_back(next);
+      r.result = g.node(next).outputs[0];
+      return r;
+    }
+    const Node& n = g.node(next);
+    if (activation || !n.room->pointwise.answered()) return std::nullopt;
+    const ScalarOp scalar = (*n.room->pointwise)(n.attrs, types_in(g, next));
+    if (operands_of(scalar.code) == 1) {
+      activation = true;
+    } else if (scalar.code == ScalarCode::kAdd && !residual) {
+      const ValueId other = n.inputs[0] == r.result ? n.inputs[1] : n.inputs[0];
+      if (!dequantised(g, other) || readers.only(other) != next) return std::nullopt;
+      residual = true;
+      take_dequantisers(next);
+    } else {
+      return std::nullopt;
+    }
+    r.nodes.push_back(next);
+    r.result = n.outputs[0];
+  }
+}
+
+}  // namespace
+
+int fuse_integer(Graph& graph) {
+  const auto quantised = [&](NodeId id) { return named(graph, id, "DequantizeLinear"); };
+  if (std::ranges::none_of(graph.order(), quantised)) return 0;
+  split_dequantisers(graph);
+  const Readers readers(graph);
+  std::vector<NodeId> order = graph.order();
+  std::vector<size_t> position(graph.node_count());
+  for (size_t i = 0; i < order.size(); ++i) position[size_t(order[i])] = i;
+  std::vector<bool> taken(graph.node_count(), false);
+  int regions = 0;
+  for (NodeId id : order) {
+    if (taken[size_t(id)]) continue;
+    auto region = region_around(graph, readers, id);
+    if (!region) continue;
+    const auto is_taken = [&](NodeId n) { return taken[size_t(n)]; };
+    if (std::ranges::any_of(region->nodes, is_taken)) continue;
+    for (NodeId n : region->nodes) taken[size_t(n)] = true;
+    std::ranges::sort(region->nodes, {}, [&](NodeId n) { return position[size_t(n)]; });
+    make_region(graph, region->nodes, std::span(&region->result, 1));
+    ++regions;
+  }
+  return regions;
+}
+
+}  // namespace espalier::passes

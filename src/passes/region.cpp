@@ -1,0 +1,83 @@
+#include "passes/region.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "ir/patch.h"
+#include "ir/registry.h"
+
+namespace espalier::passes {
+
+Readers::Readers(const Graph& graph)
+    : count_(graph.value_count(), 0), one_(graph.value_count(), kNoNode) {
+  for (NodeId n : graph.order())
+    for (ValueId v : graph.node(n).inputs) {
+      if (v == kNoValue) continue;
+      ++count_[size_t(v)];
+      one_[size_t(v)] = n;
+    }
+  for (ValueId v : graph.outputs()) count_[size_t(v)] += 2;
+  for (const StatePair& s : graph.states()) count_[size_t(s.output)] += 2;
+}
+
+NodeId Readers::only(ValueId v) const {
+  return size_t(v) < count_.size() && count_[size_t(v)] == 1 ? one_[size_t(v)] : kNoNode;
+}
+
+NodeId make_region(Graph& graph, std::span<const NodeId> nodes, std::span<const ValueId> results) {
+  Graph body;
+  body.name = "region";
+  std::vector<std::pair<ValueId, ValueId>> map;  // outer value, body value
+  const auto mapped = [&](ValueId v) {
+    const auto it = std::ranges::find(map, v, &std::pair<ValueId, ValueId>::first);
+    return it == map.end() ? kNoValue : it->second;
+  };
+  Values operands;
+  for (NodeId id : nodes) {
+    const Node& n = graph.node(id);
+    Values inputs;
+    for (ValueId v : n.inputs) {
+      if (v == kNoValue) {
+        inputs.push_back(kNoValue);
+        continue;
+      }
+      ValueId inner = mapped(v);
+      if (inner == kNoValue) {
+        const Value& value = graph.value(v);
+        if (value.constant) {
+          inner = body.add_constant(value.name, *value.constant, value.role);
+        } else {
+          inner = body.add_input(value.name, value.type);
+          operands.push_back(v);
+        }
+        map.emplace_back(v, inner);
+      }
+      inputs.push_back(inner);
+    }
+    std::vector<Type> types;
+    std::vector<std::string> names;
+    for (ValueId v : n.outputs) {
+      types.push_back(graph.value(v).type);
+      names.push_back(graph.value(v).name);
+    }
+    const NodeId inner = body.add_node(*n.room, n.attrs, inputs, types, n.name, names);
+    for (size_t i = 0; i < n.outputs.size(); ++i)
+      map.emplace_back(n.outputs[i], body.node(inner).outputs[i]);
+  }
+  for (ValueId v : results) body.add_output(mapped(v));
+  ESP_CHECK(!operands.empty(), "a region of constants only should have been folded");
+
+  const std::string label = graph.node(nodes.back()).name;
+  Patch patch(graph);
+  const Room& room = room_named("espalier.Fused");
+  const Attributes attrs =
+      room.parse({{"body", std::make_shared<const Graph>(std::move(body))}}, "region");
+  const Values fused = patch.builder().op(room, attrs, operands, label);
+  for (size_t i = 0; i < results.size(); ++i) patch.shunt(results[i], fused[i]);
+  const NodeId id = graph.value(fused[0]).producer;
+  patch.apply();
+  for (size_t i = nodes.size(); i-- > 0;) graph.erase_node(nodes[i]);
+  return id;
+}
+
+}  // namespace espalier::passes

@@ -1,0 +1,29 @@
+// Making fused regions: a set of nodes becomes one espalier.Fused node.
+#pragma once
+
+#include <span>
+#include <vector>
+
+#include "ir/graph.h"
+
+namespace espalier::passes {
+
+/// Who reads each value, for passes that ask often: graph outputs and states count as readers.
+class Readers {
+ public:
+  explicit Readers(const Graph& graph);
+  /// The one node that reads `v`, if nobody else does; else kNoNode.
+  NodeId only(ValueId v) const;
+  int count(ValueId v) const { return count_[size_t(v)]; }
+
+ private:
+  std::vector<int> count_;
+  std::vector<NodeId> one_;
+};
+
+/// Replaces `nodes` (in topological order; only `results` are read outside) by one region.
+/// Constants move into the body, so that it is complete in itself; everything else becomes an
+/// operand. Returns the new node.
+NodeId make_region(Graph& graph, std::span<const NodeId> nodes, std::span<const ValueId> results);
+
+}  // namespace espalier::passes

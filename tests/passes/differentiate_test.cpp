@@ -1,0 +1,120 @@
+#include "passes/differentiate.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "ir/builder.h"
+#include "ir/interpret.h"
+#include "ir/registry.h"
+#include "ir/verify.h"
+#include "tests/support/samples.h"
+
+namespace espalier {
+namespace {
+
+/// Gradients of sum(weights * outputs) by `differentiate` against central differences.
+void expect_gradients_match(Graph g, const std::vector<Tensor>& feed) {
+  Builder b(g);
+  ValueId loss = kNoValue;
+  for (ValueId y : std::vector<ValueId>(g.outputs().begin(), g.outputs().end())) {
+    if (!is_float(b.type(y).dtype)) continue;
+    Tensor r(DType::f64, b.type(y).shape());
+    for (int64_t k = 0; k < r.size(); ++k)
+      r.mutable_data<double>()[k] = 0.3 + 0.7 * std::sin(double(7 * k + 1));
+    std::vector<int64_t> axes;
+    for (int64_t a = 0; a < r.rank(); ++a) axes.push_back(a);
+    const ValueId product = b.mul(y, b.constant(r));
+    const ValueId part = axes.empty() ? product : b.reduce_sum(product, axes, false);
+    loss = loss == kNoValue ? part : b.add(loss, part);
+  }
+  ASSERT_NE(loss, kNoValue);
+  Graph forward = g;
+  forward.set_outputs({loss});
+  std::vector<ValueId> wrt;
+  std::vector<size_t> which;
+  for (size_t i = 0; i < g.inputs().size(); ++i)
+    if (is_float(g.value(g.inputs()[i]).tensor().dtype)) {
+      wrt.push_back(g.inputs()[i]);
+      which.push_back(i);
+    }
+  const auto gradients = differentiate(g, loss, wrt);
+  Values outputs;
+  for (ValueId v : wrt) outputs.push_back(gradients.at(v));
+  g.set_outputs(outputs);
+  g.erase_dead();
+  ASSERT_EQ(violation(g), "");
+  const auto analytic = interpret(g, feed);
+  for (size_t n = 0; n < which.size(); ++n) {
+    const size_t i = which[n];
+    ASSERT_EQ(analytic[n].shape(), feed[i].shape());
+    const int64_t step = std::max<int64_t>(1, feed[i].size() / 8);
+    for (int64_t k = 0; k < feed[i].size(); k += step) {
+      constexpr double h = 1e-5;
+      auto moved = feed;
+      moved[i] = feed[i].clone();
+      moved[i].mutable_data<double>()[k] += h;
+      const double up = interpret(forward, moved)[0].at(0);
+      moved[i].mutable_data<double>()[k] -= 2 * h;
+      const double numeric = (up - interpret(forward, moved)[0].at(0)) / (2 * h);
+      EXPECT_NEAR(analytic[n].at(k), numeric, 1e-6 + 2e-6 * std::abs(numeric))
+          << "input " << i << " element " << k;
+    }
+  }
+}
+
+TEST(Differentiate, AccumulatesOverBranches) {
+  Graph g;
+  const ValueId x = g.add_input("x", TensorType(DType::f64, Shape{3, 3}));
+  const ValueId w = g.add_input("w", TensorType(DType::f64, Shape{3, 3}));
+  Builder b(g);
+  const ValueId h = b.one("Tanh", {b.matmul(x, w)});
+  g.add_output(b.add(b.mul(h, x), b.matmul(h, b.one("Sigmoid", {h}))));
+  Tensor tx(DType::f64, {3, 3}), tw(DType::f64, {3, 3});
+  for (int64_t i = 0; i < 9; ++i) {
+    tx.mutable_data<double>()[i] = std::sin(double(i));
+    tw.mutable_data<double>()[i] = std::cos(double(3 * i));
+  }
+  expect_gradients_match(g, {tx, tw});
+}
+
+TEST(Differentiate, ListsEveryRefusingNodeBeforeChangingTheGraph) {
+  Graph g;
+  const ValueId x = g.add_input("x", TensorType(DType::f32, Shape{4}));
+  Builder b(g);
+  const ValueId scale = b.constant(Tensor::scalar<float>(0.5f));
+  const ValueId q = b.op("QuantizeLinear", {x, scale}, {}, "first")[0];
+  const ValueId d = b.op("DequantizeLinear", {q, scale}, {}, "second")[0];
+  const ValueId loss = b.reduce_sum(d, {0}, false);
+  const size_t nodes = g.node_count();
+  const ValueId wrt[] = {x};
+  // The integers in between carry no gradient, so nothing reaches the loss: zero, not an error.
+  const auto gradients = differentiate(g, loss, wrt);
+  EXPECT_EQ(g.value(gradients.at(x)).constant->at(0), 0);
+  EXPECT_EQ(g.node_count(), nodes);
+}
+
+std::vector<testing::SampleCase> derived_cases() {
+  std::vector<testing::SampleCase> cases;
+  for (const auto& c : testing::all_sample_cases())
+    if (c.room->gradient.derived()) cases.push_back(c);
+  return cases;
+}
+
+class Derived : public ::testing::TestWithParam<testing::SampleCase> {};
+INSTANTIATE_TEST_SUITE_P(All, Derived, ::testing::ValuesIn(derived_cases()),
+                         [](const auto& info) { return info.param.name(); });
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(Derived);
+
+TEST_P(Derived, GradientThroughTheExpansionMatchesCentralDifferences) {
+  const auto operands = testing::sample_operands(GetParam(), DType::f64);
+  std::vector<Tensor> feed;
+  Graph g = testing::sample_graph(GetParam(), operands, &feed);
+  bool any = false;
+  for (const auto& t : feed) any = any || (is_float(t.dtype()) && t.size() > 0);
+  if (!any) GTEST_SKIP() << "no float operand";
+  expect_gradients_match(std::move(g), feed);
+}
+
+}  // namespace
+}  // namespace espalier
