@@ -8,6 +8,7 @@
 //   }
 #pragma once
 
+#include <functional>
 #include <string>
 #include <string_view>
 
@@ -20,11 +21,18 @@ struct PrintOptions {
   int64_t max_literal = 16;
   /// Leave out large constants' bytes (`...`): for reading only, does not parse back.
   bool elide_large = false;
+  /// Where the bytes of a constant above `max_literal` are kept elsewhere: the number printed for
+  /// it, as in `f32[10,784] external 3`.
+  std::function<int64_t(const Tensor&)> external;
 };
+
+/// Gives the constant that was printed as `external NUMBER`; throws UserError if there is none.
+using ExternalConstants = std::function<Tensor(int64_t number, const TensorType& type)>;
 
 std::string print(const Graph& graph, const PrintOptions& options = {});
 /// Throws UserError with the line and column. Types written in the text are checked against
 /// inference.
-Graph parse_graph(std::string_view text, const std::string& file = "<text>");
+Graph parse_graph(std::string_view text, const std::string& file = "<text>",
+                  ExternalConstants external = {});
 
 }  // namespace espalier

@@ -16,7 +16,8 @@ namespace {
 
 class Parser {
  public:
-  Parser(std::string_view text, std::string file) : text_(text), file_(std::move(file)) {}
+  Parser(std::string_view text, std::string file, ExternalConstants external)
+      : text_(text), file_(std::move(file)), external_(std::move(external)) {}
 
   Graph whole() {
     Graph g = graph();
@@ -183,6 +184,11 @@ class Parser {
     const Shape shape = t.tensor().shape();
     const DType dtype = t.tensor().dtype;
     if (accept("...")) fail("the constant's elements were left out when this was printed");
+    if (accept_word("external")) {
+      const int64_t number = integer(numeral());
+      if (!external_) fail("the constant's elements are kept in another file");
+      return external_(number, t.tensor());
+    }
     if (accept("b64")) {
       const auto bytes = from_base64(string());
       const int64_t count = numel(shape);
@@ -379,14 +385,15 @@ class Parser {
 
   std::string_view text_;
   std::string file_;
+  ExternalConstants external_;
   size_t at_ = 0;
   int depth_ = 0;
 };
 
 }  // namespace
 
-Graph parse_graph(std::string_view text, const std::string& file) {
-  return Parser(text, file).whole();
+Graph parse_graph(std::string_view text, const std::string& file, ExternalConstants external) {
+  return Parser(text, file, std::move(external)).whole();
 }
 
 }  // namespace espalier

@@ -56,6 +56,8 @@ std::string real(float v) {
 std::string literal(const Tensor& t, const PrintOptions& options) {
   std::string s(to_string(TensorType(t.dtype(), t.shape())));
   if (t.size() > options.max_literal && options.elide_large) return s + " ...";
+  if (t.size() > options.max_literal && options.external && t.dtype() != DType::string)
+    return s + " external " + std::to_string(options.external(t));
   const bool nan_bits = is_float(t.dtype());
   bool exact = t.size() <= options.max_literal && t.dtype() != DType::string;
   if (exact && nan_bits)

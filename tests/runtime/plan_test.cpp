@@ -1,0 +1,70 @@
+#include "runtime/plan.h"
+
+#include <gtest/gtest.h>
+
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "ir/builder.h"
+#include "ir/interpret.h"
+#include "ir/text.h"
+
+namespace espalier {
+namespace {
+
+Graph small_network() {
+  Graph g;
+  g.name = "small";
+  const ValueId x = g.add_input("x", TensorType(DType::f32, Dims{Dim::symbol("N"), Dim(32)}));
+  Tensor w(DType::f32, {32, 8});
+  for (int64_t i = 0; i < w.size(); ++i) w.mutable_data<float>()[i] = float(i % 7) - 3;
+  Builder b(g);
+  g.add_output(b.matmul(x, g.add_constant("w", w, Role::kParameter)));
+  return g;
+}
+
+class Plan : public ::testing::Test {
+ protected:
+  std::filesystem::path path_ = std::filesystem::temp_directory_path() /
+                                ("espalier_plan_test" + std::to_string(getpid()) + ".plan");
+  void TearDown() override { std::filesystem::remove(path_); }
+};
+
+TEST_F(Plan, RoundTripsWithMappedAlignedWeights) {
+  const Graph g = small_network();
+  save_plan(g, path_);
+  const Graph back = load_plan(path_);
+  EXPECT_EQ(print(back), print(g));
+  const Tensor& w = *back.value(back.find("w")).constant;
+  EXPECT_EQ(reinterpret_cast<uintptr_t>(w.raw()) % 64, 0u);
+  Tensor x(DType::f32, {3, 32});
+  for (int64_t i = 0; i < x.size(); ++i) x.mutable_data<float>()[i] = float(i);
+  EXPECT_TRUE(interpret(back, std::span(&x, 1))[0].identical(interpret(g, std::span(&x, 1))[0]));
+}
+
+TEST_F(Plan, EveryTruncationAndHeaderFlipIsRefused) {
+  save_plan(small_network(), path_);
+  const std::string whole = read_file(path_);
+  const auto put = [&](const std::string& bytes) {
+    std::ofstream(path_, std::ios::binary | std::ios::trunc) << bytes;
+  };
+  for (size_t n = 0; n < whole.size(); n += n < 300 ? 1 : 37) {
+    put(whole.substr(0, n));
+    EXPECT_THROW(load_plan(path_), UserError) << n;
+  }
+  // Header, index of one weight, text.
+  uint64_t text_bytes = 0;
+  std::memcpy(&text_bytes, whole.data() + 8, sizeof text_bytes);
+  for (size_t n = 0; n < 40 + 16 + text_bytes; ++n) {
+    std::string flipped = whole;
+    flipped[n] = char(flipped[n] ^ 0x10);
+    put(flipped);
+    EXPECT_THROW(load_plan(path_), UserError) << n;
+  }
+}
+
+}  // namespace
+}  // namespace espalier
