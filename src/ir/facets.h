@@ -214,7 +214,10 @@ class Tape {
  public:
   Tape(const Graph& graph, const Node& node, std::vector<ValueId> dy, std::vector<bool> wanted)
       : graph_(graph), node_(node), dy_(std::move(dy)), wanted_(std::move(wanted)) {}
+  const Graph& graph() const { return graph_; }
+  const Node& node() const { return node_; }
   size_t inputs() const { return node_.inputs.size(); }
+  size_t outputs() const { return node_.outputs.size(); }
   bool has(size_t i) const { return i < node_.inputs.size() && node_.inputs[i] != kNoValue; }
   ValueId x(size_t i) const { return node_.inputs[i]; }
   ValueId y(size_t i) const { return node_.outputs[i]; }

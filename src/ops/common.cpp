@@ -55,4 +55,37 @@ int64_t axis_of(const TypesIn& in, size_t i, int64_t axis) {
 
 Types same_as_input(const TypesIn& in) { return {in[0]}; }
 
+std::optional<std::vector<int64_t>> list_of(const TypesIn& in, size_t i) {
+  const DType dtype = in[i].dtype;
+  if ((dtype != DType::i64 && dtype != DType::i32) || in[i].rank() != 1)
+    in.fail("operand " + std::to_string(i) + " is " + to_string(in[i]) +
+            ", a list of integers is needed");
+  return in.ints(i);
+}
+
+int64_t list_length(const TypesIn& in, size_t i) {
+  if (in[i].rank() != 1 || !in[i].dims[0].known())
+    in.fail("operand " + std::to_string(i) + " is " + to_string(in[i]) +
+            ", a list of known length is needed");
+  return in[i].dims[0].value();
+}
+
+std::vector<bool> axis_mask(const TypesIn& in, std::span<const int64_t> axes, int64_t rank) {
+  std::vector<bool> mask(size_t(rank), false);
+  for (int64_t given : axes) {
+    const auto axis = size_t(normal_axis(given, rank, in.where()));
+    if (mask[axis]) in.fail("axis " + std::to_string(given) + " is named twice");
+    mask[axis] = true;
+  }
+  return mask;
+}
+
+ValueId shape_of(Builder& b, ValueId v) {
+  return b.type(v).is_static() ? b.ints(b.type(v).shape()) : b.one("Shape", {v});
+}
+
+ValueId zeros_like(Builder& b, ValueId v) {
+  return b.one("Expand", {b.scalar(0, v), shape_of(b, v)});
+}
+
 }  // namespace espalier::ops

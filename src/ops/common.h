@@ -28,6 +28,18 @@ int64_t axis_of(const TypesIn& in, size_t i, int64_t axis);
 /// Result type of unary operators: that of operand 0.
 Types same_as_input(const TypesIn& in);
 
+/// The values of operand i, a list of i64 or i32 (shape, axes, sizes), or nothing while they are
+/// unknown. UserError if it is no such list.
+std::optional<std::vector<int64_t>> list_of(const TypesIn& in, size_t i);
+/// The length of such a list. UserError while even that is unknown.
+int64_t list_length(const TypesIn& in, size_t i);
+/// Which axes of a tensor of that rank are named. UserError for axes outside it or named twice.
+std::vector<bool> axis_mask(const TypesIn& in, std::span<const int64_t> axes, int64_t rank);
+/// The extents of v as an operand: constant where they are numbers.
+ValueId shape_of(Builder& b, ValueId v);
+/// Zeros like v.
+ValueId zeros_like(Builder& b, ValueId v);
+
 /// Calls body(i, offset_0, offset_1, …) for every element i of `shape` in row-major order, with the
 /// element offsets under each stride list.
 template <size_t N, class Body>

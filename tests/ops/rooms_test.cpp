@@ -204,6 +204,8 @@ TEST_P(Rooms, CutEqualsMasked) {
   if (!c.room->axes.answered()) GTEST_SKIP() << c.room->axes.why();
   if (c.room->reference.refused()) GTEST_SKIP() << c.room->reference.why();
   const auto operands = testing::sample_operands(c, DType::f64);
+  for (const Tensor& t : operands)
+    if (t.dtype() == DType::string) GTEST_SKIP() << "strings are never masked";
   const Graph g = testing::sample_graph(c, operands, nullptr);
   const NodeId id = g.order().at(0);
   const Node& node = g.node(id);

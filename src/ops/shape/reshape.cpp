@@ -1,8 +1,6 @@
 // Reshape, ONNX opset 14: the same elements under another shape. A target of -1 is what is left, 0
 // copies the operand's extent (unless allowzero).
-#include <cstring>
-
-#include "ops/common.h"
+#include "ops/shape/move.h"
 
 namespace espalier::ops {
 namespace {
@@ -75,52 +73,8 @@ Values gradient(const Reshape&, Builder& b, const Tape& t) {
           kNoValue};
 }
 
-Cost cost(const Reshape&, const TypesIn&, const Types&) { return {}; }
-
-// Runs of axes with equal products correspond. Within a run the widest-striding axis that is alone
-// on one side ties to its block on the other: [C,H,W] -> [C*H*W] ties C with inner = H*W.
 AxisMap axes(const Reshape&, const TypesIn& in, const Types& out) {
-  const Shape from = in[0].shape(), to = out[0].tensor().shape();
-  AxisMap map;
-  size_t i = 0, j = 0;
-  while (i < from.size() && j < to.size()) {
-    size_t i_end = i + 1, j_end = j + 1;
-    int64_t p = from[i], q = to[j];
-    while (p != q) {
-      if (p < q && i_end < from.size())
-        p *= from[i_end++];
-      else if (q < p && j_end < to.size())
-        q *= to[j_end++];
-      else
-        return map;
-    }
-    if (p == 0) return map;
-    // Extents of 1 may belong to either side; they tie to nothing.
-    const bool split = i_end - i == 1, merge = j_end - j == 1;
-    if (split && merge) {
-      map.ties.push_back({from[i], {AxisPlace::in(0, int64_t(i)), AxisPlace::out(0, int64_t(j))}});
-    } else if (merge || split) {
-      const Shape& parts = merge ? from : to;
-      const size_t begin = merge ? i : j, end = merge ? i_end : j_end;
-      int64_t outer = 1;
-      for (size_t axis = begin; axis < end; ++axis) {
-        const int64_t inner = product(parts, axis + 1, end);
-        const AxisPlace part =
-            merge ? AxisPlace::in(0, int64_t(axis)) : AxisPlace::out(0, int64_t(axis));
-        const AxisPlace whole = merge ? AxisPlace::out(0, int64_t(j), inner, outer)
-                                      : AxisPlace::in(0, int64_t(i), inner, outer);
-        if (parts[axis] > 1) map.ties.push_back({parts[axis], {part, whole}});
-        outer *= parts[axis];
-      }
-    }
-    i = i_end;
-    j = j_end;
-  }
-  return map;
-}
-
-QuantForm quantize(const Reshape&, const TypesIn&) {
-  return {.activations = {0}, .result = QuantForm::Result::kSameAsInput};
+  return reshaped_axes(in[0], out[0].tensor());
 }
 
 // The target shape is a constant: it becomes the wanted result's.
@@ -138,9 +92,9 @@ const Room& reshape() {
       .infer = infer,
       .reference = ESP_REFERENCE(Reshape, reference),
       .gradient = gradient,
-      .cost = cost,
+      .cost = moves_nothing<Reshape>,
       .axes = axes,
-      .quantize = quantize,
+      .quantize = moves_quantized<Reshape>,
       .pointwise = not_pointwise(),
       .expand = no_expand(),
       .samples = {{{}, {OperandSpec::of({2, 3, 4}), OperandSpec::list({2, 12})}},
