@@ -44,7 +44,9 @@ Values gradient(const NoAttributes&, Builder& b, const Tape& t) {
   return {b.one("Reshape", {t.dy(), shape_of(b, t.x(0))}, {{"allowzero", int64_t{1}}}), kNoValue};
 }
 
+// Without named axes nothing may be cut: an axis cut down to 1 would vanish.
 AxisMap axes(const NoAttributes&, const TypesIn& in, const Types&) {
+  if (!in.has(1)) return {};
   const auto mask = dropped(in);
   std::vector<std::pair<int64_t, int64_t>> moved;
   for (size_t i = 0; mask && i < mask->size(); ++i)
