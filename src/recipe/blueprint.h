@@ -1,0 +1,54 @@
+// Blueprints: networks defined in YAML as typed blocks, built into graphs in inference form.
+//
+//   espalier: 1                      # version of this format
+//   name: tiny
+//   variables: {classes: 10}         # defaults; a recipe may set them, "$classes" reads them
+//   input: {name: image, shape: [N, 3, 32, 32]}
+//   body:                            # blocks, applied in order
+//     - conv: {name: conv1, out: 16, kernel: 3, padding: 1, bias: false}
+//     - batch_norm: {name: bn1}
+//     - relu
+//     - repeat:                      # once per position of the lists, which run in step
+//         for: {stage: [1, 2], width: [16, 32], stride: [1, 2]}
+//         name: layer$stage          # prefixes the names inside; $index counts from 0
+//         body:
+//           - residual:
+//               main: [...]
+//               shortcut: [...]      # applied where main changes the shape; also: identity (must
+//                                    # not change it), where_possible (added only if unchanged)
+//     - global_average_pool
+//     - flatten
+//     - linear: {name: fc, out: $classes}
+//
+// Blocks: conv, depthwise_conv, linear, batch_norm, layer_norm, max_pool, average_pool,
+// global_average_pool, flatten, dropout, softmax, activations (relu, relu6, leaky_relu, sigmoid,
+// tanh, gelu, hard_sigmoid, hard_swish, silu), residual, sequence, repeat, concat.
+//
+// Parameters carry names as PyTorch writes them ("layer1.0.conv1.weight"); weights and biases have
+// Role::kParameter, running statistics Role::kBuffer. First values depend on (seed, name) alone.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <string>
+
+#include "ir/graph.h"
+#include "recipe/yaml.h"
+
+namespace espalier {
+
+struct BlueprintOptions {
+  uint64_t seed = 0;
+  /// Values for the definition's variables. UserError for one it does not declare.
+  std::map<std::string, std::string> variables;
+};
+
+/// UserError with file:line for unknown blocks and keys, missing values, shapes that do not fit.
+Graph build_blueprint(const Yaml& definition, const BlueprintOptions& options = {});
+Graph load_blueprint(const std::filesystem::path& path, const BlueprintOptions& options = {});
+
+/// The shipped definition of that name (recipes/zoo/NAME.yaml), looked for under $ESPALIER_RECIPES,
+/// the installed recipes beside the program, and the source tree. UserError listing what there is.
+std::filesystem::path zoo_path(const std::string& name);
+
+}  // namespace espalier

@@ -1,0 +1,257 @@
+// Blocks without blocks inside: convolutions, linear layers, normalisations, pools, activations.
+#include <array>
+#include <cmath>
+
+#include "base/error.h"
+#include "recipe/blocks.h"
+
+namespace espalier {
+namespace {
+
+/// One number for all spatial axes, or one for each.
+std::vector<int64_t> per_axis(const Yaml& v, size_t axes, int64_t lo, const std::string& what) {
+  std::vector<int64_t> values;
+  if (v.is_scalar()) {
+    values.assign(axes, v.integer());
+  } else {
+    for (const Yaml& item : v.items()) values.push_back(item.integer());
+    if (values.size() != axes)
+      v.fail(what + " has " + std::to_string(values.size()) + " numbers, the input has " +
+             std::to_string(axes) + " spatial axes");
+  }
+  for (int64_t n : values)
+    if (n < lo) v.fail(what + " must be at least " + std::to_string(lo));
+  return values;
+}
+
+/// The channels (axis 1) of an input that must be known.
+int64_t channels(BlockBuilder& b, const Fields& fields, ValueId x) {
+  const TensorType& t = b.builder().type(x);
+  if (t.rank() < 2 || !t.dims[1].known())
+    fields.map().fail(fields.what() + " needs known channels on axis 1, its input is " +
+                      to_string(t));
+  return t.dims[1].value();
+}
+
+size_t spatial_axes(BlockBuilder& b, const Fields& fields, ValueId x) {
+  const TensorType& t = b.builder().type(x);
+  if (t.rank() < 3)
+    fields.map().fail(fields.what() + " needs an input of at least 3 axes, it gets " +
+                      to_string(t));
+  return size_t(t.rank() - 2);
+}
+
+/// kernel, stride, padding and dilation as ONNX attributes.
+struct Window {
+  std::vector<int64_t> kernel;
+  AttributeMap attributes;
+};
+
+Window window(Fields& fields, size_t axes, bool dilated) {
+  Window w;
+  w.kernel = per_axis(fields.require("kernel"), axes, 1, "kernel");
+  w.attributes["kernel_shape"] = w.kernel;
+  const Yaml* stride = fields.find("stride");
+  w.attributes["strides"] =
+      stride ? per_axis(*stride, axes, 1, "stride") : std::vector<int64_t>(axes, 1);
+  if (const Yaml* dilation = dilated ? fields.find("dilation") : nullptr)
+    w.attributes["dilations"] = per_axis(*dilation, axes, 1, "dilation");
+  const Yaml* padding = fields.find("padding");
+  if (!padding) return w;
+  if (padding->is_scalar() && padding->text() == "same") {
+    w.attributes["auto_pad"] = std::string("SAME_UPPER");
+    return w;
+  }
+  std::vector<int64_t> pads;
+  if (padding->is_list() && padding->items().size() == 2 * axes) {
+    pads = per_axis(*padding, 2 * axes, 0, "padding");
+  } else {
+    pads = per_axis(*padding, axes, 0, "padding");
+    pads.insert(pads.end(), pads.begin(), pads.begin() + int64_t(axes));
+  }
+  w.attributes["pads"] = pads;
+  return w;
+}
+
+double area(const std::vector<int64_t>& kernel) {
+  double n = 1;
+  for (int64_t k : kernel) n *= double(k);
+  return n;
+}
+
+ValueId convolve(BlockBuilder& b, Fields& fields, ValueId x, const std::string& name, int64_t out,
+                 int64_t groups) {
+  const int64_t in = channels(b, fields, x);
+  if (groups < 1 || in % groups || out % groups)
+    fields.map().fail("groups is " + std::to_string(groups) + ", it must divide " +
+                      std::to_string(in) + " input and " + std::to_string(out) +
+                      " output channels");
+  Window w = window(fields, spatial_axes(b, fields, x), true);
+  if (groups != 1) w.attributes["group"] = groups;
+  Shape shape = {out, in / groups};
+  shape.insert(shape.end(), w.kernel.begin(), w.kernel.end());
+  Values operands = {
+      x, b.he_weight(name + ".weight", shape, area(w.kernel) * double(out) / double(groups))};
+  if (fields.boolean("bias", true)) {
+    const double fan_in = area(w.kernel) * double(in) / double(groups);
+    operands.push_back(b.uniform_parameter(name + ".bias", {out}, 1 / std::sqrt(fan_in)));
+  }
+  return b.builder().one("Conv", operands, w.attributes, name);
+}
+
+ValueId conv(BlockBuilder& b, Fields& fields, ValueId x, const std::string& name) {
+  const int64_t groups = fields.integer("groups", 1, 1);
+  return convolve(b, fields, x, name, fields.require_integer("out", 1), groups);
+}
+
+ValueId depthwise_conv(BlockBuilder& b, Fields& fields, ValueId x, const std::string& name) {
+  const int64_t in = channels(b, fields, x);
+  return convolve(b, fields, x, name, in * fields.integer("multiplier", 1, 1), in);
+}
+
+ValueId linear(BlockBuilder& b, Fields& fields, ValueId x, const std::string& name) {
+  const TensorType type = b.builder().type(x);
+  if (type.rank() != 2 || !type.dims[1].known())
+    fields.map().fail("linear needs an input [N, features], it gets " + to_string(type),
+                      "put flatten before it");
+  const int64_t in = type.dims[1].value(), out = fields.require_integer("out", 1);
+  const double bound = 1 / std::sqrt(double(in));
+  Values operands = {x, b.uniform_parameter(name + ".weight", {out, in}, bound)};
+  if (fields.boolean("bias", true))
+    operands.push_back(b.uniform_parameter(name + ".bias", {out}, bound));
+  return b.builder().one("Gemm", operands, {{"transB", int64_t{1}}}, name);
+}
+
+ValueId batch_norm(BlockBuilder& b, Fields& fields, ValueId x, const std::string& name) {
+  const Shape shape = {channels(b, fields, x)};
+  const AttributeMap attributes = {
+      {"epsilon", float(fields.number("epsilon", 1e-5, 0, 1))},
+      {"momentum", float(fields.number("momentum", 0.9, 0, 1))},
+  };
+  const float gamma = float(fields.number("initial_scale", 1));
+  const Values operands = {x, b.constant_parameter(name + ".weight", shape, gamma),
+                           b.constant_parameter(name + ".bias", shape, 0),
+                           b.buffer(name + ".running_mean", shape, 0),
+                           b.buffer(name + ".running_var", shape, 1)};
+  return b.builder().one("BatchNormalization", operands, attributes, name);
+}
+
+ValueId layer_norm(BlockBuilder& b, Fields& fields, ValueId x, const std::string& name) {
+  const TensorType type = b.builder().type(x);
+  if (type.rank() < 1 || !type.dims.back().known())
+    fields.map().fail("layer_norm needs a known last axis, its input is " + to_string(type));
+  const Shape shape = {type.dims.back().value()};
+  const Values operands = {x, b.constant_parameter(name + ".weight", shape, 1),
+                           b.constant_parameter(name + ".bias", shape, 0)};
+  return b.builder().one("LayerNormalization", operands,
+                         {{"epsilon", float(fields.number("epsilon", 1e-5, 0, 1))}}, name);
+}
+
+ValueId max_pool(BlockBuilder& b, Fields& fields, ValueId x, const std::string& name) {
+  const Window w = window(fields, spatial_axes(b, fields, x), false);
+  return b.builder().one("MaxPool", {x}, w.attributes, name);
+}
+
+ValueId average_pool(BlockBuilder& b, Fields& fields, ValueId x, const std::string& name) {
+  Window w = window(fields, spatial_axes(b, fields, x), false);
+  w.attributes["count_include_pad"] = int64_t{fields.boolean("count_padding", false)};
+  return b.builder().one("AveragePool", {x}, w.attributes, name);
+}
+
+ValueId global_average_pool(BlockBuilder& b, Fields& fields, ValueId x, const std::string& name) {
+  spatial_axes(b, fields, x);
+  return b.builder().one("GlobalAveragePool", {x}, {}, name);
+}
+
+ValueId flatten(BlockBuilder& b, Fields& fields, ValueId x, const std::string& name) {
+  return b.builder().one("Flatten", {x}, {{"axis", fields.integer("axis", 1, 0, 8)}}, name);
+}
+
+ValueId dropout(BlockBuilder& b, Fields& fields, ValueId x, const std::string& name) {
+  const double ratio = fields.number("ratio", 0.5, 0, 0.999);
+  const ValueId operand = b.builder().constant(Tensor::scalar(float(ratio)), name + ".ratio");
+  return b.builder().op("Dropout", {x, operand}, {}, name).at(0);
+}
+
+ValueId softmax(BlockBuilder& b, Fields& fields, ValueId x, const std::string& name) {
+  return b.builder().one("Softmax", {x}, {{"axis", fields.integer("axis", -1, -8, 8)}}, name);
+}
+
+ValueId relu(BlockBuilder& b, Fields&, ValueId x, const std::string& name) {
+  return b.builder().one("Relu", {x}, {}, name);
+}
+
+ValueId relu6(BlockBuilder& b, Fields&, ValueId x, const std::string& name) {
+  return b.builder().one("Clip", {x, b.builder().scalar(0, x), b.builder().scalar(6, x)}, {}, name);
+}
+
+ValueId leaky_relu(BlockBuilder& b, Fields& fields, ValueId x, const std::string& name) {
+  return b.builder().one("LeakyRelu", {x}, {{"alpha", float(fields.number("slope", 0.01))}}, name);
+}
+
+ValueId sigmoid(BlockBuilder& b, Fields&, ValueId x, const std::string& name) {
+  return b.builder().one("Sigmoid", {x}, {}, name);
+}
+
+ValueId tanh_block(BlockBuilder& b, Fields&, ValueId x, const std::string& name) {
+  return b.builder().one("Tanh", {x}, {}, name);
+}
+
+ValueId gelu(BlockBuilder& b, Fields&, ValueId x, const std::string& name) {
+  return b.builder().one("Gelu", {x}, {}, name);
+}
+
+ValueId hard_sigmoid(BlockBuilder& b, Fields&, ValueId x, const std::string& name) {
+  return b.builder().one("HardSigmoid", {x}, {{"alpha", 1.0f / 6}, {"beta", 0.5f}}, name);
+}
+
+ValueId hard_swish(BlockBuilder& b, Fields&, ValueId x, const std::string& name) {
+  return b.builder().one("HardSwish", {x}, {}, name);
+}
+
+ValueId silu(BlockBuilder& b, Fields&, ValueId x, const std::string& name) {
+  return b.builder().mul(x, b.builder().one("Sigmoid", {x}, {}, name));
+}
+
+struct LeafType {
+  const char* type;
+  LeafBlock build;
+};
+constexpr std::array kLeaves = {
+    LeafType{"conv", conv},
+    LeafType{"depthwise_conv", depthwise_conv},
+    LeafType{"linear", linear},
+    LeafType{"batch_norm", batch_norm},
+    LeafType{"layer_norm", layer_norm},
+    LeafType{"max_pool", max_pool},
+    LeafType{"average_pool", average_pool},
+    LeafType{"global_average_pool", global_average_pool},
+    LeafType{"flatten", flatten},
+    LeafType{"dropout", dropout},
+    LeafType{"softmax", softmax},
+    LeafType{"relu", relu},
+    LeafType{"relu6", relu6},
+    LeafType{"leaky_relu", leaky_relu},
+    LeafType{"sigmoid", sigmoid},
+    LeafType{"tanh", tanh_block},
+    LeafType{"gelu", gelu},
+    LeafType{"hard_sigmoid", hard_sigmoid},
+    LeafType{"hard_swish", hard_swish},
+    LeafType{"silu", silu},
+};
+
+}  // namespace
+
+LeafBlock find_leaf_block(const std::string& type) {
+  for (const LeafType& leaf : kLeaves)
+    if (type == leaf.type) return leaf.build;
+  return nullptr;
+}
+
+std::vector<std::string> leaf_block_types() {
+  std::vector<std::string> types;
+  for (const LeafType& leaf : kLeaves) types.emplace_back(leaf.type);
+  return types;
+}
+
+}  // namespace espalier

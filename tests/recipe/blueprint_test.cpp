@@ -1,0 +1,95 @@
+#include "recipe/blueprint.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+#include "ir/room.h"
+#include "ir/verify.h"
+
+namespace espalier {
+namespace {
+
+using ::testing::HasSubstr;
+
+std::string error_of(const std::string& text, const BlueprintOptions& options = {}) {
+  try {
+    build_blueprint(Yaml::parse(text, "net.yaml"), options);
+  } catch (const UserError& e) {
+    return std::string(e.what()) + " | " + e.hint();
+  }
+  return "nothing was thrown";
+}
+
+const std::string kHead = "espalier: 1\nname: net\ninput: {shape: [N, 4]}\nbody:\n";
+
+Graph build(const std::string& body, const BlueprintOptions& options = {}) {
+  Graph g = build_blueprint(Yaml::parse(kHead + body, "net.yaml"), options);
+  EXPECT_EQ(violation(g), "");
+  return g;
+}
+
+TEST(Blueprint, ErrorsNameFileAndLine) {
+  EXPECT_THAT(error_of(kHead + "  - leaky_relu: {slop: 1}\n"),
+              HasSubstr("net.yaml:5: leaky_relu has no key 'slop' | did you mean 'slope'?"));
+  EXPECT_THAT(error_of(kHead + "  - leaky_rlu\n"),
+              HasSubstr("net.yaml:5: there is no block 'leaky_rlu' | did you mean 'leaky_relu'?"));
+  EXPECT_THAT(error_of(kHead + "  - conv: {out: 3, kernel: 3}\n"),
+              HasSubstr("net.yaml:5: conv needs an input of at least 3 axes, it gets f32[N,4]"));
+  EXPECT_THAT(error_of("espalier: 2\nname: net\n"),
+              HasSubstr("net.yaml:1: is written for format 2, this program reads format 1"));
+  EXPECT_THAT(error_of("espalier: 1\nname: net\ninput: {shape: [N, 0]}\nbody: []\n"),
+              HasSubstr("net.yaml:3: an extent is 0, it must be at least 1"));
+  EXPECT_THAT(error_of("espalier: 1\nname: net\ninput: {shape: [N, 4]}\nbody: []\n"),
+              HasSubstr("net.yaml:4: the body has no blocks"));
+  EXPECT_THAT(error_of(kHead + "  - leaky_relu: {slope: $slope}\n"),
+              HasSubstr("net.yaml:5: there is no variable 'slope' here"));
+  EXPECT_THAT(error_of(kHead + "  - leaky_relu\n", {.variables = {{"width", "2"}}}),
+              HasSubstr("net.yaml: declares no variable 'width'"));
+}
+
+TEST(Blueprint, RepeatBindsItsListsInStepAndCountsRounds) {
+  const Graph g = build(
+      "  - repeat:\n"
+      "      for: {stage: [a, b], slope: [0.1, 0.2]}\n"
+      "      name: layer$stage\n"
+      "      body:\n"
+      "        - repeat:\n"
+      "            for: {slope: [$slope, 0.5]}\n"
+      "            name: $index\n"
+      "            body:\n"
+      "              - leaky_relu: {name: act, slope: $slope}\n");
+  ASSERT_EQ(g.order().size(), 4u);
+  const std::vector<std::string> names = {"layera.0.act", "layera.1.act", "layerb.0.act",
+                                          "layerb.1.act"};
+  const std::vector<float> slopes = {0.1f, 0.5f, 0.2f, 0.5f};
+  for (size_t i = 0; i < 4; ++i) {
+    const Node& n = g.node(g.order()[i]);
+    EXPECT_EQ(n.name, names[i]);
+    EXPECT_EQ(std::get<float>(n.room->print(n.attrs, true).at("alpha")), slopes[i]);
+  }
+  EXPECT_THAT(error_of(kHead + "  - repeat: {for: {a: [1, 2], b: [1]}, body: [relu]}\n"),
+              HasSubstr("'b' has 1 values, the list before 2"));
+  EXPECT_THAT(error_of(kHead + "  - repeat: {times: 2, body: [leaky_relu: {name: x}]}\n"),
+              HasSubstr("two blocks are named 'x'"));
+}
+
+TEST(Blueprint, ResidualAddsWhatMainLeavesUnchanged) {
+  const Graph g = build("  - residual: {main: [leaky_relu]}\n");
+  EXPECT_EQ(g.order().size(), 2u);
+  EXPECT_THAT(error_of(kHead + "  - residual: {main: [leaky_relu], shortcut: none}\n"),
+              HasSubstr("shortcut cannot be 'none'"));
+}
+
+TEST(Blueprint, ZooNamesUnknownNetworks) {
+  try {
+    zoo_path("resnet21");
+    FAIL();
+  } catch (const UserError& e) {
+    EXPECT_THAT(e.what(), HasSubstr("network 'resnet21': there is no such definition"));
+    EXPECT_THAT(e.hint(), HasSubstr("did you mean 'resnet2"));
+  }
+}
+
+}  // namespace
+}  // namespace espalier
