@@ -14,7 +14,18 @@ namespace espalier {
 namespace {
 int g_threads = 0;
 thread_local int t_serial_scopes = 0;
+thread_local int t_threads = 0;  // a ThreadScope's; 0 outside
 }  // namespace
+
+ThreadScope::ThreadScope(int n) : before_(t_threads), openmp_before_(omp_get_max_threads()) {
+  ESP_CHECK(n >= 1, "thread count must be positive");
+  t_threads = n;
+  if (openmp_before_ != n) omp_set_num_threads(n);
+}
+ThreadScope::~ThreadScope() {
+  if (openmp_before_ != t_threads) omp_set_num_threads(openmp_before_);
+  t_threads = before_;
+}
 
 SerialScope::SerialScope() { ++t_serial_scopes; }
 SerialScope::~SerialScope() { --t_serial_scopes; }
@@ -26,6 +37,7 @@ int available_cpus() {
 }
 
 int num_threads() {
+  if (t_threads > 0) return t_threads;
   if (g_threads == 0) set_num_threads(available_cpus());
   return g_threads;
 }

@@ -20,6 +20,18 @@ int available_cpus();
 /// scheduler ticks. Call first in main(); returns if nothing has to change.
 void bound_spinning(char** argv);
 
+/// While one lives, num_threads() is `n` for this thread and the OpenMP loops it starts.
+class ThreadScope {
+ public:
+  explicit ThreadScope(int n);
+  ~ThreadScope();
+  ThreadScope(const ThreadScope&) = delete;
+  ThreadScope& operator=(const ThreadScope&) = delete;
+
+ private:
+  int before_, openmp_before_;
+};
+
 /// While one lives, parallel loops started by this thread run inline on it. For background threads,
 /// which would otherwise bring a second pool to life.
 class SerialScope {

@@ -1,0 +1,23 @@
+// The kernel families: one function per file of bind/, each listing which operators it serves.
+#pragma once
+
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "bind/binder.h"
+
+namespace espalier::bind {
+
+/// Operator name to candidate; earlier entries of earlier families are preferred.
+using Entries = std::vector<std::pair<std::string, Candidate>>;
+
+Entries view_entries();
+
+/// All families in order of preference.
+inline std::vector<Entries (*)()> families() { return {view_entries}; }
+
+/// What serves every operator whose room answers the pointwise facet.
+std::vector<Candidate> pointwise_candidates();
+
+}  // namespace espalier::bind

@@ -1,0 +1,118 @@
+#include "kernels/transpose.h"
+
+#include <algorithm>
+#include <cstring>
+#include <vector>
+
+#include "base/error.h"
+#include "base/threads.h"
+#include "tensor/shape.h"
+
+namespace espalier::kernels {
+namespace {
+
+// Tiles keep both the rows read and the rows written in the first-level cache.
+constexpr int64_t kTile = 16;
+
+template <class T>
+void transpose_rows(const T* x, T* y, int64_t rows, int64_t columns, int64_t r0, int64_t r1,
+                    int64_t c0, int64_t c1) {
+  if (rows <= 4) {
+    for (int64_t c = c0; c < c1; ++c)
+      for (int64_t r = 0; r < rows; ++r) y[c * rows + r] = x[r * columns + c];
+    return;
+  }
+  if (columns <= 4) {
+    for (int64_t c = c0; c < c1; ++c)
+      for (int64_t r = r0; r < r1; ++r) y[c * rows + r] = x[r * columns + c];
+    return;
+  }
+  for (int64_t rt = r0; rt < r1; rt += kTile)
+    for (int64_t ct = c0; ct < c1; ct += kTile) {
+      const int64_t re = std::min(rt + kTile, r1), ce = std::min(ct + kTile, c1);
+      for (int64_t c = ct; c < ce; ++c)
+        for (int64_t r = rt; r < re; ++r) y[c * rows + r] = x[r * columns + c];
+    }
+}
+
+template <class T>
+void transpose_typed(const T* x, T* y, int64_t batch, int64_t rows, int64_t columns) {
+  const int64_t size = rows * columns;
+  constexpr int64_t kGrain = 1 << 15;
+  if (batch > 1) {
+    parallel_for(batch, std::max<int64_t>(1, kGrain / std::max<int64_t>(size, 1)),
+                 [&](int64_t b, int64_t e) {
+                   for (; b < e; ++b)
+                     transpose_rows(x + b * size, y + b * size, rows, columns, 0, rows, 0, columns);
+                 });
+    return;
+  }
+  parallel_for(columns, std::max<int64_t>(kTile, kGrain / std::max<int64_t>(rows, 1)),
+               [&](int64_t b, int64_t e) { transpose_rows(x, y, rows, columns, 0, rows, b, e); });
+}
+
+template <class T>
+void copy_typed(const T* x, T* y, std::span<const int64_t> shape,
+                std::span<const int64_t> strides) {
+  const size_t rank = shape.size();
+  const int64_t inner = rank ? shape[rank - 1] : 1, step = rank ? strides[rank - 1] : 1;
+  int64_t outer = 1;
+  for (size_t d = 0; d + 1 < rank; ++d) outer *= shape[d];
+  parallel_for(outer, std::max<int64_t>(1, (1 << 14) / std::max<int64_t>(inner, 1)),
+               [&](int64_t begin, int64_t end) {
+                 std::vector<int64_t> index(rank, 0);
+                 int64_t offset = 0, rest = begin;
+                 for (size_t d = rank - 1; d-- > 0 && rank > 1;) {
+                   index[d] = rest % shape[d];
+                   rest /= shape[d];
+                   offset += index[d] * strides[d];
+                 }
+                 T* out = y + begin * inner;
+                 for (int64_t o = begin; o < end; ++o) {
+                   const T* in = x + offset;
+                   if (step == 1)
+                     std::memcpy(out, in, size_t(inner) * sizeof(T));
+                   else
+                     for (int64_t i = 0; i < inner; ++i) out[i] = in[i * step];
+                   out += inner;
+                   for (size_t d = rank - 1; d-- > 0 && rank > 1;) {
+                     offset += strides[d];
+                     if (++index[d] < shape[d]) break;
+                     offset -= strides[d] * shape[d];
+                     index[d] = 0;
+                   }
+                 }
+               });
+}
+
+template <class F>
+void by_width(size_t width, F&& f) {
+  switch (width) {
+    case 1: f(uint8_t{}); break;
+    case 2: f(uint16_t{}); break;
+    case 4: f(uint32_t{}); break;
+    case 8: f(uint64_t{}); break;
+    default: ESP_CHECK(false, "elements of " + std::to_string(width) + " bytes are not moved");
+  }
+}
+
+}  // namespace
+
+void transpose_matrices(const void* x, void* y, int64_t batch, int64_t rows, int64_t columns,
+                        size_t width) {
+  by_width(width, [&](auto tag) {
+    using T = decltype(tag);
+    transpose_typed(static_cast<const T*>(x), static_cast<T*>(y), batch, rows, columns);
+  });
+}
+
+void copy_strided(const void* x, void* y, std::span<const int64_t> shape,
+                  std::span<const int64_t> strides, size_t width) {
+  if (numel(shape) == 0) return;
+  by_width(width, [&](auto tag) {
+    using T = decltype(tag);
+    copy_typed(static_cast<const T*>(x), static_cast<T*>(y), shape, strides);
+  });
+}
+
+}  // namespace espalier::kernels

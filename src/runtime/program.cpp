@@ -1,0 +1,38 @@
+#include "runtime/program.h"
+
+#include "base/threads.h"
+#include "runtime/lower.h"
+#if __has_include("passes/passes.h")
+#include "passes/passes.h"
+#endif
+
+namespace espalier {
+
+Program::Program(std::unique_ptr<const ProgramImpl> impl) : impl_(std::move(impl)) {}
+Program::~Program() = default;
+const std::vector<InstructionInfo>& Program::instructions() const { return impl_->infos; }
+size_t Program::arena_bytes() const { return impl_->arena_bytes; }
+size_t Program::weight_bytes() const { return impl_->weight_bytes; }
+size_t Program::state_bytes() const { return impl_->state_bytes; }
+int Program::threads() const { return impl_->threads; }
+int Program::reference_count() const { return impl_->reference_count; }
+const std::vector<std::string>& Program::input_names() const { return impl_->input_names; }
+const std::vector<TensorType>& Program::input_types() const { return impl_->input_types; }
+const std::vector<std::string>& Program::output_names() const { return impl_->output_names; }
+const std::vector<TensorType>& Program::output_types() const { return impl_->output_types; }
+const std::vector<std::string>& Program::state_names() const { return impl_->state_names; }
+
+std::shared_ptr<const Program> compile(const Graph& graph, const CompileOptions& options) {
+  const int threads = options.threads > 0 ? options.threads : num_threads();
+  const ThreadScope scope(threads);  // kernels are prepared for the threads they will run on
+  Graph g = graph.compacted();
+  g.erase_dead();
+  auto impl = lower(g.compacted(), options);
+  impl->threads = threads;
+  impl->profile = options.profile;
+  place_buffers(*impl);
+  for (const Instruction& i : impl->instructions) impl->infos.push_back(i.info);
+  return std::make_shared<const Program>(std::move(impl));
+}
+
+}  // namespace espalier

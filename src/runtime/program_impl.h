@@ -1,0 +1,51 @@
+// What a program consists of; private to runtime/.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "bind/kernel.h"
+#include "runtime/program.h"
+#include "tensor/tensor.h"
+
+namespace espalier {
+
+/// Where a buffer's bytes come from.
+enum class Place : uint8_t {
+  kArena,     ///< `offset` in the session's arena
+  kConstant,  ///< `constant`
+  kInput,     ///< the caller's input `index`
+  kOutput,    ///< the caller's output `index`
+  kState,     ///< the session's state `index`
+};
+
+struct Buffer {
+  Place place = Place::kArena;
+  size_t bytes = 0;
+  int index = 0;
+  size_t offset = 0;
+  Tensor constant;
+};
+
+inline constexpr int kNoBuffer = -1;
+
+struct Instruction {
+  KernelPtr kernel;
+  std::vector<int> operands, results;  ///< buffers, kNoBuffer where absent
+  size_t scratch_offset = 0;           ///< in the arena
+  InstructionInfo info;
+};
+
+struct ProgramImpl {
+  std::vector<Instruction> instructions;
+  std::vector<InstructionInfo> infos;
+  std::vector<Buffer> buffers;
+  size_t arena_bytes = 0, weight_bytes = 0, state_bytes = 0;
+  int threads = 1, reference_count = 0;
+  bool profile = false;
+  std::vector<std::string> input_names, output_names, state_names;
+  std::vector<TensorType> input_types, output_types, state_types;
+};
+
+}  // namespace espalier

@@ -1,0 +1,213 @@
+#include "runtime/session.h"
+
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+
+#include "base/error.h"
+#include "base/threads.h"
+#include "ir/interpret.h"
+#include "runtime/program_impl.h"
+
+namespace espalier {
+namespace {
+
+bool fits(const Tensor& t, const TensorType& type) {
+  if (t.dtype() != type.dtype || t.rank() != type.rank()) return false;
+  for (size_t d = 0; d < type.dims.size(); ++d)
+    if (!type.dims[d].is(t.shape()[d])) return false;
+  return true;
+}
+
+[[noreturn]] void misfit(const std::string& what, const std::string& name, const Tensor& t,
+                         const TensorType& type) {
+  throw bad_input(what + " '" + name + "'", "is " + to_string(TensorType(t.dtype(), t.shape())) +
+                                                ", the program takes " + to_string(type));
+}
+
+struct AlignedFree {
+  void operator()(void* p) const { std::free(p); }
+};
+
+}  // namespace
+
+struct Session::Impl {
+  std::shared_ptr<const Program> program;
+  const ProgramImpl* p = nullptr;
+  std::unique_ptr<void, AlignedFree> arena;
+  std::vector<Tensor> states;
+  std::vector<std::unique_ptr<Launch>> launches;
+  std::vector<const void*> input_at;
+  std::vector<void*> output_at;
+  std::vector<std::vector<int>> input_users, output_users;  // instructions to place again
+  std::vector<const void*> operands;                        // room for place()
+  std::vector<void*> results;
+  Profile profile;
+  size_t profile_next = 0;
+
+  explicit Impl(std::shared_ptr<const Program> prog)
+      : program(std::move(prog)), p(&program->impl()) {
+    const size_t bytes = std::max<size_t>(64, p->arena_bytes);
+    arena.reset(std::aligned_alloc(64, bytes));
+    if (!arena)
+      throw bad_input("memory", "activations of " + std::to_string(bytes) + " bytes do not fit",
+                      "use a smaller batch or model");
+    for (const TensorType& t : p->state_types) states.emplace_back(t.dtype, t.shape());
+    input_at.assign(p->input_types.size(), nullptr);
+    output_at.assign(p->output_types.size(), nullptr);
+    input_users.resize(input_at.size());
+    output_users.resize(output_at.size());
+    for (size_t i = 0; i < p->instructions.size(); ++i) {
+      const Instruction& ins = p->instructions[i];
+      launches.push_back(ins.kernel->launch());
+      bool waits = false;
+      for (const auto* list : {&ins.operands, &ins.results})
+        for (int b : *list) {
+          if (b == kNoBuffer) continue;
+          const Buffer& buffer = p->buffers[size_t(b)];
+          if (buffer.place == Place::kInput) input_users[size_t(buffer.index)].push_back(int(i));
+          if (buffer.place == Place::kOutput) output_users[size_t(buffer.index)].push_back(int(i));
+          waits = waits || buffer.place == Place::kInput || buffer.place == Place::kOutput;
+        }
+      if (!waits) place(int(i));
+      if (p->profile)
+        profile.entries.push_back({ins.info.node, ins.info.kernel, ins.info.macs, {}});
+    }
+    for (auto& e : profile.entries) e.microseconds.reserve(kProfileRuns);
+  }
+
+  void* address(int b) {
+    if (b == kNoBuffer) return nullptr;
+    const Buffer& buffer = p->buffers[size_t(b)];
+    switch (buffer.place) {
+      case Place::kArena: return static_cast<char*>(arena.get()) + buffer.offset;
+      case Place::kConstant: return const_cast<void*>(buffer.constant.raw());
+      case Place::kInput: return const_cast<void*>(input_at[size_t(buffer.index)]);
+      case Place::kOutput: return output_at[size_t(buffer.index)];
+      case Place::kState: return states[size_t(buffer.index)].mutable_raw();
+    }
+    return nullptr;
+  }
+
+  void place(int i) {
+    const Instruction& ins = p->instructions[size_t(i)];
+    operands.clear();
+    results.clear();
+    for (int b : ins.operands) operands.push_back(address(b));
+    for (int b : ins.results) results.push_back(address(b));
+    launches[size_t(i)]->place(operands, results,
+                               static_cast<char*>(arena.get()) + ins.scratch_offset);
+  }
+
+  void take(std::span<const Tensor> inputs, std::span<Tensor> outputs) {
+    if (inputs.size() != input_at.size())
+      throw bad_input("run", "the program takes " + std::to_string(input_at.size()) + " inputs, " +
+                                 std::to_string(inputs.size()) + " were given");
+    ESP_CHECK(outputs.size() == output_at.size(), "one tensor for each output");
+    for (size_t i = 0; i < inputs.size(); ++i)
+      if (!fits(inputs[i], p->input_types[i]))
+        misfit("input", p->input_names[i], inputs[i], p->input_types[i]);
+    for (size_t i = 0; i < outputs.size(); ++i)
+      if (!fits(outputs[i], p->output_types[i]))
+        misfit("output", p->output_names[i], outputs[i], p->output_types[i]);
+    bool moved = false;
+    for (size_t i = 0; i < inputs.size(); ++i) {
+      moved = moved || input_at[i] != inputs[i].raw();
+      input_at[i] = inputs[i].raw();
+    }
+    for (size_t i = 0; i < outputs.size(); ++i) {
+      void* at = outputs[i].mutable_raw();
+      moved = moved || output_at[i] != at;
+      output_at[i] = at;
+    }
+    if (!moved) return;
+    for (const auto* users : {&input_users, &output_users})
+      for (const auto& list : *users)
+        for (int i : list) place(i);
+  }
+
+  void run_profiled() {
+    using Clock = std::chrono::steady_clock;
+    auto before = Clock::now();
+    for (size_t i = 0; i < launches.size(); ++i) {
+      launches[i]->run();
+      const auto after = Clock::now();
+      const float us = std::chrono::duration<float, std::micro>(after - before).count();
+      auto& times = profile.entries[i].microseconds;
+      if (times.size() < kProfileRuns)
+        times.push_back(us);
+      else
+        times[profile_next % kProfileRuns] = us;
+      before = after;
+    }
+    ++profile_next;
+  }
+};
+
+Session::Session(std::shared_ptr<const Program> program)
+    : impl_(std::make_unique<Impl>(std::move(program))) {}
+Session::~Session() = default;
+Session::Session(Session&&) noexcept = default;
+
+const Program& Session::program() const { return *impl_->program; }
+
+void Session::run_into(std::span<const Tensor> inputs, std::span<Tensor> outputs) {
+  impl_->take(inputs, outputs);
+  const ThreadScope threads(impl_->p->threads);
+  if (impl_->p->profile) return impl_->run_profiled();
+  for (auto& launch : impl_->launches) launch->run();
+}
+
+std::vector<Tensor> Session::run(std::span<const Tensor> inputs) {
+  std::vector<Tensor> outputs;
+  for (const TensorType& t : impl_->p->output_types) outputs.emplace_back(t.dtype, t.shape());
+  run_into(inputs, outputs);
+  return outputs;
+}
+
+namespace {
+size_t state_index(const ProgramImpl& p, const std::string& name) {
+  for (size_t i = 0; i < p.state_names.size(); ++i)
+    if (p.state_names[i] == name) return i;
+  throw bad_input("state '" + name + "'", "the program has no state of that name");
+}
+}  // namespace
+
+Tensor Session::state(const std::string& name) const {
+  return impl_->states[state_index(*impl_->p, name)].clone();
+}
+
+void Session::set_state(const std::string& name, const Tensor& value) {
+  const size_t i = state_index(*impl_->p, name);
+  if (!fits(value, impl_->p->state_types[i]))
+    misfit("state", name, value, impl_->p->state_types[i]);
+  if (value.bytes() > 0) std::memcpy(impl_->states[i].mutable_raw(), value.raw(), value.bytes());
+}
+
+const Profile& Session::profile() const { return impl_->profile; }
+void Session::clear_profile() {
+  impl_->profile_next = 0;
+  for (auto& e : impl_->profile.entries) e.microseconds.clear();
+}
+
+Model::Model(Graph graph, CompileOptions options)
+    : graph_(std::move(graph)), options_(std::move(options)) {}
+
+Session& Model::session(std::span<const Shape> shapes) {
+  std::vector<Shape> key(shapes.begin(), shapes.end());
+  const auto found = sessions_.find(key);
+  if (found != sessions_.end()) return found->second;
+  const Graph special = specialised(graph_, shapes);
+  return sessions_.emplace(std::move(key), Session(compile(special, options_))).first->second;
+}
+
+std::vector<Tensor> Model::run(std::span<const Tensor> inputs) {
+  if (inputs.size() != graph_.inputs().size())
+    throw bad_input(graph_.name, "takes " + std::to_string(graph_.inputs().size()) + " inputs, " +
+                                     std::to_string(inputs.size()) + " were given");
+  std::vector<Shape> shapes;
+  for (const Tensor& t : inputs) shapes.push_back(t.shape());
+  return session(shapes).run(inputs);
+}
+
+}  // namespace espalier
