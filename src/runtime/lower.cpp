@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "bind/binder.h"
 #include "ir/builder.h"
+#include "ir/derive.h"
 #include "ir/interpret.h"
 #include "runtime/schedule.h"
 
@@ -141,15 +142,15 @@ class Lowering {
     auto body = std::make_unique<Graph>();
     Builder b(*body);
     Values operands;
-    for (size_t i = 0; i < n.inputs.size(); ++i) {
-      if (n.inputs[i] == kNoValue) {
-        operands.push_back(kNoValue);
-        continue;
+    std::map<ValueId, ValueId> inner_of;
+    for (ValueId v : n.inputs) {
+      if (v != kNoValue && !inner_of.contains(v)) {
+        const Located& at = scope[size_t(v)];
+        const std::string& name = g.value(v).name;
+        inner_of[v] =
+            at.constant ? body->add_constant(name, *at.constant) : body->add_input(name, at.type);
       }
-      const Located& at = scope[size_t(n.inputs[i])];
-      const std::string name = g.value(n.inputs[i]).name;
-      operands.push_back(at.constant ? body->add_constant(name, *at.constant)
-                                     : body->add_input(name, at.type));
+      operands.push_back(v == kNoValue ? kNoValue : inner_of[v]);
     }
     const Values results = expand_node(*n.room, n.attrs, b, operands);
     for (size_t i = 0; i < n.outputs.size(); ++i)
@@ -158,14 +159,8 @@ class Lowering {
     body->erase_dead();
 
     Scope inner = scope_of(*body);
-    size_t next_input = 0;
-    for (size_t i = 0; i < n.inputs.size(); ++i) {
-      if (n.inputs[i] == kNoValue) continue;
-      const Located& at = scope[size_t(n.inputs[i])];
-      if (at.constant) continue;
-      // erase_dead keeps inputs, so they are met in the order in which they were added.
-      inner[size_t(body->inputs()[next_input++])].copies = at.copies;
-    }
+    for (const auto& [outer, v] : inner_of)
+      if (!scope[size_t(outer)].constant) inner[size_t(v)].copies = scope[size_t(outer)].copies;
     lower_nodes(*body, inner);
     size_t next_output = 0;
     for (ValueId v : n.outputs) {
@@ -203,11 +198,9 @@ class Lowering {
     }
     ins.kernel = kernel;
     ins.info = {request.in.where(), kernel->name, 0, 0, reference};
-    if (n.room->cost.answered()) {
-      const Cost cost = (*n.room->cost)(n.attrs, request.in, request.out);
-      ins.info.macs = cost.macs;
-      ins.info.bytes = cost.bytes;
-    }
+    const Cost cost = cost_of(g, id);
+    ins.info.macs = cost.macs;
+    ins.info.bytes = cost.bytes;
     p_.instructions.push_back(std::move(ins));
   }
 
@@ -216,7 +209,8 @@ class Lowering {
     const Shape shape = at.tensor().shape();
     if (at.copies.empty()) {
       ESP_CHECK(at.constant != nullptr, "a value was read before it was computed");
-      const auto [found, fresh] = constant_buffers_.emplace(at.constant->raw(), 0);
+      const auto [found, fresh] =
+          constant_buffers_.emplace(std::pair(at.constant->raw(), at.constant->bytes()), 0);
       if (fresh) {
         found->second = new_buffer(at.constant->bytes(), Place::kConstant);
         p_.buffers.back().constant = *at.constant;
@@ -295,7 +289,7 @@ class Lowering {
 
   const CompileOptions& options_;
   ProgramImpl& p_;
-  std::map<const void*, int> constant_buffers_;
+  std::map<std::pair<const void*, size_t>, int> constant_buffers_;
   std::vector<int> state_sources_;
   std::vector<std::string> fallbacks_;
   std::vector<std::unique_ptr<Graph>> expansions_;  // own constants that scopes point at

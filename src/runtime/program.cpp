@@ -1,10 +1,8 @@
 #include "runtime/program.h"
 
 #include "base/threads.h"
-#include "runtime/lower.h"
-#if __has_include("passes/passes.h")
 #include "passes/passes.h"
-#endif
+#include "runtime/lower.h"
 
 namespace espalier {
 
@@ -26,6 +24,9 @@ std::shared_ptr<const Program> compile(const Graph& graph, const CompileOptions&
   const int threads = options.threads > 0 ? options.threads : num_threads();
   const ThreadScope scope(threads);  // kernels are prepared for the threads they will run on
   Graph g = graph.compacted();
+  PassOptions passes;
+  passes.disabled = options.disabled_passes;
+  run_passes(g, passes);
   g.erase_dead();
   auto impl = lower(g.compacted(), options);
   impl->threads = threads;

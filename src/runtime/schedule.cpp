@@ -10,7 +10,6 @@
 namespace espalier {
 namespace {
 
-
 int writer_of(const ProgramImpl& p, int buffer) {
   for (size_t i = 0; i < p.instructions.size(); ++i)
     for (int r : p.instructions[i].results)
