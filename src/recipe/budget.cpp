@@ -1,0 +1,114 @@
+// The budget's terms: parsing, printing, checking.
+#include <array>
+#include <cmath>
+#include <cstdio>
+#include <cstdlib>
+#include <map>
+
+#include "base/error.h"
+#include "recipe/fit_summary.h"
+
+namespace espalier {
+namespace {
+
+constexpr const char* kHint = "write it like latency=1.5ms,size=200kB,macs=50%,memory=4MB,drop=1.0";
+
+/// A number and its unit's factor.
+double quantity(const std::string& term, const std::string& text,
+                const std::map<std::string, double>& units) {
+  char* end = nullptr;
+  const double value = std::strtod(text.c_str(), &end);
+  const auto unit = units.find(end);
+  if (end == text.c_str() || unit == units.end() || !(value > 0) || !std::isfinite(value)) {
+    std::string known;
+    for (const auto& [name, factor] : units)
+      if (!name.empty()) known += (known.empty() ? "" : ", ") + name;
+    throw usage_error("budget term '" + term + "'", "'" + text + "' is no positive amount",
+                      known.empty() ? kHint : "units: " + known);
+  }
+  return value * unit->second;
+}
+
+const std::map<std::string, double> kTimes = {{"us", 1e-3}, {"ms", 1}, {"s", 1e3}};
+const std::map<std::string, double> kBytes = {
+    {"B", 1},      {"kB", 1e3},      {"MB", 1e6},          {"GB", 1e9},
+    {"KiB", 1024}, {"MiB", 1048576}, {"GiB", 1073741824.0}};
+
+std::string number(double v) {
+  char buffer[32];
+  std::snprintf(buffer, sizeof buffer, "%.6g", v);
+  return buffer;
+}
+
+}  // namespace
+
+Budget parse_budget(const std::string& text) {
+  Budget budget;
+  size_t at = 0;
+  while (at < text.size()) {
+    const size_t comma = std::min(text.find(',', at), text.size());
+    const std::string term = text.substr(at, comma - at);
+    at = comma + 1;
+    const size_t equals = term.find('=');
+    const std::string key = term.substr(0, equals);
+    const std::string value = equals == std::string::npos ? "" : term.substr(equals + 1);
+    if (key == "latency") {
+      budget.latency_ms = quantity(term, value, kTimes);
+    } else if (key == "size") {
+      budget.weight_bytes = quantity(term, value, kBytes);
+    } else if (key == "memory") {
+      budget.memory_bytes = quantity(term, value, kBytes);
+    } else if (key == "macs") {
+      budget.macs_fraction = quantity(term, value, {{"%", 0.01}});
+      if (*budget.macs_fraction > 1)
+        throw usage_error("budget term '" + term + "'", "is above 100%");
+    } else if (key == "drop") {
+      char* end = nullptr;
+      const double drop = std::strtod(value.c_str(), &end);
+      if (value.empty() || *end || !std::isfinite(drop) || drop < 0)
+        throw usage_error("budget term '" + term + "'", "needs points of accuracy, 0 or more",
+                          kHint);
+      budget.drop = drop;
+    } else if (key == "energy") {
+      throw unsupported("budget term 'energy'", "this machine's energy cannot be measured",
+                        "use latency, which it mostly follows");
+    } else {
+      throw usage_error("budget term '" + term + "'", "is not known",
+                        "known: latency, size, macs, memory, drop; " + std::string(kHint));
+    }
+  }
+  return budget;
+}
+
+std::string to_string(const Budget& b) {
+  std::string s;
+  const auto add = [&](const std::string& term) { s += (s.empty() ? "" : ",") + term; };
+  if (b.latency_ms) add("latency=" + number(*b.latency_ms) + "ms");
+  if (b.weight_bytes) add("size=" + number(*b.weight_bytes) + "B");
+  if (b.macs_fraction) add("macs=" + number(*b.macs_fraction * 100) + "%");
+  if (b.memory_bytes) add("memory=" + number(*b.memory_bytes) + "B");
+  if (b.drop) add("drop=" + number(*b.drop));
+  return s;
+}
+
+std::optional<std::string> missed_term(const Budget& b, const Measured& m, double memory_bytes,
+                                       double input_macs, double baseline_accuracy) {
+  const auto miss = [](const char* term, double have, double limit, const char* unit) {
+    return std::string(term) + " " + number(have) + unit + " > " + number(limit) + unit;
+  };
+  // A hair of rounding in a relative limit is no miss.
+  constexpr double kSlack = 1 + 1e-9;
+  if (b.drop && baseline_accuracy - m.accuracy > *b.drop * kSlack)
+    return miss("drop", baseline_accuracy - m.accuracy, *b.drop, "");
+  if (b.latency_ms && m.latency_ms > *b.latency_ms)
+    return miss("latency", m.latency_ms, *b.latency_ms, "ms");
+  if (b.weight_bytes && m.weight_bytes > *b.weight_bytes)
+    return miss("size", m.weight_bytes, *b.weight_bytes, "B");
+  if (b.macs_fraction && m.macs > *b.macs_fraction * input_macs * kSlack)
+    return miss("macs", 100 * m.macs / input_macs, 100 * *b.macs_fraction, "%");
+  if (b.memory_bytes && memory_bytes > *b.memory_bytes)
+    return miss("memory", memory_bytes, *b.memory_bytes, "B");
+  return std::nullopt;
+}
+
+}  // namespace espalier
