@@ -1,0 +1,85 @@
+// Where data comes from: the kinds a spec can name, and what each of them holds.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "data/dataset.h"
+#include "data/spec.h"
+
+namespace espalier {
+
+/// All samples of a source before a split is chosen.
+struct RawData {
+  Tensor samples;  ///< u8 or f32 [rows, ...]: training rows, then validation rows, then test rows
+  Tensor targets;  ///< i64 [rows] class labels, or f32 [rows, ...]
+  int64_t train = 0, val = 0, test = 0;  ///< rows of each; val or test 0 when the source names none
+  int64_t classes = 0;                   ///< 0 for numeric targets
+  std::vector<std::string> class_names;  ///< one per class, or none
+
+  int64_t rows() const { return train + val + test; }
+};
+
+struct DataKey {
+  const char* name;
+  const char* help;
+};
+
+/// One word before the colon.
+struct DataKind {
+  const char* name;
+  const char* usage;  ///< "idx:DIR"
+  const char* what;
+  std::vector<DataKey> keys;  ///< beyond those every kind has
+  RawData (*load)(const DataSpec&);
+};
+const std::vector<DataKind>& data_kinds();
+/// The keys every kind has.
+const std::vector<DataKey>& common_data_keys();
+/// Throws UserError(usage) listing the kinds.
+const DataKind& find_data_kind(const std::string& name);
+
+/// A source read once; its splits share storage. Splits are disjoint and depend on nothing but the
+/// source's size and the fractions `val` and `test` of the spec.
+class DataSource {
+ public:
+  /// Reads, decodes or generates the data. Throws UserError when that cannot be done.
+  explicit DataSource(DataSpec spec);
+
+  const DataSpec& spec() const { return spec_; }
+  const RawData& raw() const { return raw_; }
+  /// Throws UserError when the split holds no sample.
+  std::shared_ptr<const Dataset> split(Split split) const;
+
+ private:
+  std::vector<int64_t> rows_of(Split split) const;
+
+  DataSpec spec_;
+  RawData raw_;
+  Normalization normalization_;
+};
+
+/// The split the spec names, or else `otherwise`.
+std::shared_ptr<const Dataset> load_dataset(const DataSpec& spec, Split otherwise);
+
+// One loader per kind; data/source_<kind>.cpp.
+RawData load_idx_source(const DataSpec& spec);
+RawData load_cifar_source(const DataSpec& spec);
+RawData load_images_source(const DataSpec& spec);
+RawData load_npz_source(const DataSpec& spec);
+RawData load_csv_source(const DataSpec& spec);
+RawData load_synthetic_source(const DataSpec& spec);
+
+// What the loaders share.
+
+/// Rows of `parts` one after another; all have one type and one row shape. Throws UserError naming
+/// `where` otherwise.
+Tensor concat_rows(const std::vector<Tensor>& parts, const std::string& where);
+/// Labels as i64, checked to lie in [0, classes) (or merely not to be negative when `classes` is
+/// 0), one per row. Sets `raw.targets` and `raw.classes`.
+void set_labels(RawData& raw, Tensor labels, int64_t classes, const std::string& where);
+/// Samples as f32, refused when one is not finite.
+Tensor finite_f32(const Tensor& samples, const std::string& where);
+
+}  // namespace espalier
