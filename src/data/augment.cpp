@@ -113,7 +113,7 @@ void augment_picture(const Augment& augment, const Rng& rng, const PictureShape&
     const int64_t left = int64_t(rng.below(kCutoutX, uint64_t(width))) - augment.cutout / 2;
     cut(cut_columns, left, left + augment.cutout);
   }
-  const bool interleaved = layout == Layout::nhwc;
+  const bool interleaved = layout == PictureLayout::nhwc;
   const int64_t channel_step = interleaved ? 1 : height * width;
   const int64_t pixel_step = interleaved ? channels : 1;
   for (int64_t c = 0; c < channels; ++c)

@@ -43,8 +43,8 @@ Batch Dataset::fetch(std::span<const int64_t> indices) const {
 PictureShape Dataset::picture_shape() const {
   const Shape& s = sample_shape();
   if (s.size() != 3) return {};
-  if (layout() == Layout::nchw) return {s[0], s[1], s[2], Layout::nchw};
-  return {s[2], s[0], s[1], Layout::nhwc};
+  if (layout() == PictureLayout::nchw) return {s[0], s[1], s[2], PictureLayout::nchw};
+  return {s[2], s[0], s[1], PictureLayout::nhwc};
 }
 
 ArrayDataset::ArrayDataset(Parts parts) : parts_(std::move(parts)) {
@@ -58,7 +58,7 @@ ArrayDataset::ArrayDataset(Parts parts) : parts_(std::move(parts)) {
   const int64_t elements = numel(sample_shape_);
   channels_ = sample_shape_.empty() ? 1 : sample_shape_[0];
   pixels_ = channels_ > 0 ? elements / channels_ : 0;
-  if (parts_.layout == Layout::nhwc) {
+  if (parts_.layout == PictureLayout::nhwc) {
     if (sample_shape_.size() != 3)
       throw usage_error("layout=nhwc",
                         "samples of shape " + to_string(sample_shape_) + " are no pictures");
@@ -85,7 +85,7 @@ ArrayDataset::ArrayDataset(Parts parts) : parts_(std::move(parts)) {
 void ArrayDataset::read(int64_t index, float* sample) const {
   ESP_CHECK(index >= 0 && index < size(), "sample index out of range");
   const int64_t start = row(index) * channels_ * pixels_;
-  const bool interleave = parts_.layout == Layout::nhwc;
+  const bool interleave = parts_.layout == PictureLayout::nhwc;
   const int64_t pixel_step = interleave ? channels_ : 1;
   const int64_t channel_step = interleave ? 1 : pixels_;
   const bool bytes = parts_.samples.dtype() == DType::u8;

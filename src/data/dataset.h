@@ -13,7 +13,7 @@
 namespace espalier {
 
 /// Where the axes of a picture stand in memory.
-enum class Layout {
+enum class PictureLayout {
   nchw,
   nhwc,
 };
@@ -27,7 +27,7 @@ struct Batch {
 /// Extents of a picture and its layout; `channels` 0 when samples are no pictures.
 struct PictureShape {
   int64_t channels = 0, height = 0, width = 0;
-  Layout layout = Layout::nchw;
+  PictureLayout layout = PictureLayout::nchw;
 };
 
 /// Reading is deterministic and may happen from several threads at once.
@@ -46,7 +46,7 @@ class Dataset {
   virtual const Tensor& targets() const = 0;
   /// How stored elements become inputs.
   virtual const Normalization& normalization() const = 0;
-  virtual Layout layout() const = 0;
+  virtual PictureLayout layout() const = 0;
   /// Source, split and count, for reports: "idx:data/mnist?split=test, 10000 samples".
   virtual const std::string& description() const = 0;
   /// Writes sample `index`, normalised, to numel(sample_shape()) floats.
@@ -72,7 +72,7 @@ class ArrayDataset : public Dataset {
     int64_t classes = 0;
     std::vector<std::string> class_names;
     Normalization normalization;
-    Layout layout = Layout::nchw;
+    PictureLayout layout = PictureLayout::nchw;
     std::string description;
   };
   explicit ArrayDataset(Parts parts);
@@ -83,7 +83,7 @@ class ArrayDataset : public Dataset {
   const std::vector<std::string>& class_names() const override { return parts_.class_names; }
   const Tensor& targets() const override { return targets_; }
   const Normalization& normalization() const override { return parts_.normalization; }
-  Layout layout() const override { return parts_.layout; }
+  PictureLayout layout() const override { return parts_.layout; }
   const std::string& description() const override { return parts_.description; }
   void read(int64_t index, float* sample) const override;
   /// The row of the source that sample `index` is.

@@ -49,8 +49,8 @@ T choose(const std::string& key, const std::string& value,
 
 const std::vector<std::pair<std::string, Split>> kSplits = {
     {"train", Split::train}, {"val", Split::val}, {"test", Split::test}, {"all", Split::all}};
-const std::vector<std::pair<std::string, Layout>> kLayouts = {{"nchw", Layout::nchw},
-                                                              {"nhwc", Layout::nhwc}};
+const std::vector<std::pair<std::string, PictureLayout>> kLayouts = {{"nchw", PictureLayout::nchw},
+                                                                     {"nhwc", PictureLayout::nhwc}};
 const std::vector<std::pair<std::string, bool>> kSwitch = {{"on", true}, {"off", false}};
 
 void set_size(DataSpec& spec, const std::string& value) {

@@ -23,7 +23,7 @@ struct DataSpec {
   std::optional<Split> split;
   int64_t limit = 0;      ///< at most this many samples of the split; 0 for all
   std::string normalize;  ///< see data/normalize.h; empty for the default
-  Layout layout = Layout::nchw;
+  PictureLayout layout = PictureLayout::nchw;
   int64_t height = 0, width = 0;  ///< of resized pictures; 0 keeps the size
   double val = 0.1;               ///< part of the training samples held out for validation
   double test = 0.1;    ///< part of all samples held out for testing where the source names none

@@ -157,7 +157,7 @@ std::vector<float> augmented(const std::string& words, const PictureShape& shape
 }
 
 TEST(Augment, FlipMirrorsAboutHalfOfThePictures) {
-  const PictureShape shape{1, 2, 3, Layout::nchw};
+  const PictureShape shape{1, 2, 3, PictureLayout::nchw};
   int flipped = 0;
   for (int64_t i = 0; i < 200; ++i) {
     const auto out = augmented("flip", shape, i);
@@ -171,7 +171,7 @@ TEST(Augment, FlipMirrorsAboutHalfOfThePictures) {
 }
 
 TEST(Augment, CropShiftsZerosInAndShiftRepeatsTheEdge) {
-  const PictureShape shape{1, 1, 3, Layout::nchw};
+  const PictureShape shape{1, 1, 3, PictureLayout::nchw};
   const std::vector<std::vector<float>> crops = {{0, 1, 2}, {1, 2, 3}, {2, 3, 0}, {0, 0, 0}};
   const std::vector<std::vector<float>> shifts = {{1, 1, 2}, {1, 2, 3}, {2, 3, 3}};
   std::vector<int> crop_seen(4), shift_seen(3);
@@ -188,7 +188,7 @@ TEST(Augment, CropShiftsZerosInAndShiftRepeatsTheEdge) {
 }
 
 TEST(Augment, CutoutClearsOneSquareInAllChannels) {
-  const PictureShape shape{2, 8, 8, Layout::nchw};
+  const PictureShape shape{2, 8, 8, PictureLayout::nchw};
   for (int64_t i = 0; i < 50; ++i) {
     const auto out = augmented("cutout=4", shape, i);
     int zeros = 0;
@@ -202,9 +202,9 @@ TEST(Augment, CutoutClearsOneSquareInAllChannels) {
 }
 
 TEST(Augment, LayoutsAgree) {
-  const PictureShape planes{3, 6, 5, Layout::nchw};
+  const PictureShape planes{3, 6, 5, PictureLayout::nchw};
   PictureShape interleaved = planes;
-  interleaved.layout = Layout::nhwc;
+  interleaved.layout = PictureLayout::nhwc;
   const auto in = ramp(planes);
   std::vector<float> mixed(in.size()), out(in.size());
   for (size_t c = 0; c < 3; ++c)

@@ -75,7 +75,8 @@ TEST(Idx, ErrorsNameTheFile) {
   EXPECT_NE(opening(text).find("has train-images-idx3-ubyte but no train-labels file"),
             std::string::npos);
   save_idx(folder / "train-labels-idx1-ubyte", turns(4, 2));
-  EXPECT_NE(opening(text).find("has shape [4] beside images of shape [5,1,2,2]"), std::string::npos);
+  EXPECT_NE(opening(text).find("has shape [4] beside images of shape [5,1,2,2]"),
+            std::string::npos);
   EXPECT_NE(opening("idx:/nonexistent").find("/nonexistent: cannot be listed"), std::string::npos);
 }
 

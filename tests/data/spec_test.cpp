@@ -19,7 +19,7 @@ TEST(DataSpec, ParsesKeysAndPrintsThemBack) {
   EXPECT_EQ(spec.path, "dir/a.npz");
   EXPECT_EQ(spec.split, Split::val);
   EXPECT_EQ(spec.limit, 100);
-  EXPECT_EQ(spec.layout, Layout::nhwc);
+  EXPECT_EQ(spec.layout, PictureLayout::nhwc);
   EXPECT_EQ(spec.height, 96);
   EXPECT_EQ(spec.width, 128);
   EXPECT_EQ(spec.val, 0.2);
