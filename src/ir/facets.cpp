@@ -65,9 +65,9 @@ AxisMap AxisMap::broadcast(const TypesIn& in, const TensorType& out, Zero zero) 
     for (size_t i = 0; i < in.size(); ++i) {
       if (!in.has(i)) continue;
       const int64_t own = axis - (out.rank() - in[i].rank());
-      if (own >= 0 && in[i].dims[size_t(own)].is(extent))
-        tie.places.push_back(AxisPlace::in(int(i), own));
-      else if (zero == Zero::kIfAll)
+      const bool has = own >= 0 && in[i].dims[size_t(own)].is(extent);
+      if (has) tie.places.push_back(AxisPlace::in(int(i), own));
+      if ((zero == Zero::kIfAll && !has) || (zero == Zero::kIfFirst && has != (i == 0)))
         tie.zero_passes = false;
     }
     map.ties.push_back(std::move(tie));

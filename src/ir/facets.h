@@ -150,6 +150,9 @@ struct AxisMap {
   enum class Zero : uint8_t {
     kIfAll,  ///< every operand's slice must be zero (Add): not along axes some operand lacks
     kIfAny,  ///< one zero operand is enough (Mul)
+    /// Operand 0's slice is enough unless a further operand's is zero too (Div: 0 / 0): only along
+    /// axes that operand 0 alone has.
+    kIfFirst,
     kNever,
   };
   /// Broadcasting pointwise operators over all operands.

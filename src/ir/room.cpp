@@ -4,6 +4,10 @@
 
 #include "ir/room.h"
 
+namespace espalier {
+template Room make_room<NoAttributes>(RoomOf<NoAttributes> typed);
+}  // namespace espalier
+
 namespace espalier::detail {
 namespace {
 // TensorProto.DataType of the ONNX specification.

@@ -51,8 +51,10 @@ struct Room {
   Facet<std::function<Cost(const Attributes&, const TypesIn&, const Types&)>> cost;
   Facet<std::function<AxisMap(const Attributes&, const TypesIn&, const Types&)>> axes;
   Facet<std::function<QuantForm(const Attributes&, const TypesIn&)>> quantize;
-  /// The scalar function of a pointwise operator (with broadcasting), for fused chains.
-  Facet<std::function<ScalarOp(const Attributes&, const TypesIn&)>> pointwise;
+  /// The scalar function of a pointwise operator (with broadcasting), for fused chains; nothing
+  /// where it has none with these operands. Its operands are the first `operands_of(code)`; what
+  /// further ones say (a clip's bounds) is in its parameters.
+  Facet<std::function<std::optional<ScalarOp>(const Attributes&, const TypesIn&)>> pointwise;
   /// The same computation in simpler operators; what `Derive` goes through.
   Facet<std::function<Values(const Attributes&, Builder&, const Values& inputs)>> expand;
   std::vector<Sample> samples;
@@ -124,7 +126,7 @@ struct RoomOf {
   Facet<std::function<Cost(const A&, const TypesIn&, const Types&)>> cost;
   Facet<std::function<AxisMap(const A&, const TypesIn&, const Types&)>> axes;
   Facet<std::function<QuantForm(const A&, const TypesIn&)>> quantize;
-  Facet<std::function<ScalarOp(const A&, const TypesIn&)>> pointwise;
+  Facet<std::function<std::optional<ScalarOp>(const A&, const TypesIn&)>> pointwise;
   Facet<std::function<Values(const A&, Builder&, const Values&)>> expand;
   std::vector<SampleOf<A>> samples;
   std::vector<double> kinks = {};
@@ -141,6 +143,7 @@ struct NoAttributes {
 
 template <class A>
 Room make_room(RoomOf<A> typed);
+extern template Room make_room<NoAttributes>(RoomOf<NoAttributes> typed);
 
 }  // namespace espalier
 

@@ -114,7 +114,9 @@ Room make_room(RoomOf<A> t) {
       .quantize =
           t.quantize.template map<function<QuantForm(const Attributes&, const TypesIn&)>>(bind1),
       .pointwise =
-          t.pointwise.template map<function<ScalarOp(const Attributes&, const TypesIn&)>>(bind1),
+          t.pointwise
+              .template map<function<std::optional<ScalarOp>(const Attributes&, const TypesIn&)>>(
+                  bind1),
       .expand = t.expand.template map<function<Values(const Attributes&, Builder&, const Values&)>>(
           bind1),
       .samples = {},

@@ -37,6 +37,13 @@ void require_same_dtype(const TypesIn& in, size_t first, size_t last) {
               "both must have the same element type; insert a Cast");
 }
 
+void require_numeric(const TypesIn& in, size_t first, size_t last) {
+  for (size_t i = first; i < last; ++i)
+    if (in.has(i) && !is_float(in[i].dtype) && !is_int(in[i].dtype))
+      in.fail("operand " + std::to_string(i) + " is " + std::string(name_of(in[i].dtype)) +
+              ", a numeric type is needed");
+}
+
 void require_float(const TypesIn& in, size_t i) {
   if (!is_float(in[i].dtype))
     in.fail("operand " + std::to_string(i) + " is " + std::string(name_of(in[i].dtype)) +
@@ -86,6 +93,12 @@ ValueId shape_of(Builder& b, ValueId v) {
 
 ValueId zeros_like(Builder& b, ValueId v) {
   return b.one("Expand", {b.scalar(0, v), shape_of(b, v)});
+}
+
+Types arithmetic_type(const TypesIn& in) {
+  require_numeric(in, 0, in.size());
+  require_same_dtype(in, 0, in.size());
+  return {TensorType(in[0].dtype, broadcast_dims(in))};
 }
 
 }  // namespace espalier::ops

@@ -18,6 +18,8 @@ Dims broadcast_dims(const TypesIn& in, const Dims& a, const Dims& b);
 Dims broadcast_dims(const TypesIn& in);
 /// Refuses operands of different element types.
 void require_same_dtype(const TypesIn& in, size_t first, size_t last);
+/// Refuses operands in [first, last) that are no numbers (booleans and strings).
+void require_numeric(const TypesIn& in, size_t first, size_t last);
 /// Refuses an operand that is no float tensor.
 void require_float(const TypesIn& in, size_t i);
 /// Refuses an operand of another rank.
@@ -27,6 +29,8 @@ int64_t axis_of(const TypesIn& in, size_t i, int64_t axis);
 
 /// Result type of unary operators: that of operand 0.
 Types same_as_input(const TypesIn& in);
+/// Result type of broadcasting arithmetic: all operands of one numeric type, which is the result's.
+Types arithmetic_type(const TypesIn& in);
 
 /// The values of operand i, a list of i64 or i32 (shape, axes, sizes), or nothing while they are
 /// unknown. UserError if it is no such list.

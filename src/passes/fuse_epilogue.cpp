@@ -14,12 +14,6 @@ bool is_contraction(const Graph& g, NodeId id) {
   return (*n.room->quantize)(n.attrs, types_in(g, id)).weight >= 0;
 }
 
-std::optional<ScalarOp> scalar_of(const Graph& g, NodeId id) {
-  const Node& n = g.node(id);
-  if (!n.room->pointwise.answered() || n.outputs.size() != 1) return std::nullopt;
-  return (*n.room->pointwise)(n.attrs, types_in(g, id));
-}
-
 bool same_type(const Graph& g, ValueId a, ValueId b) {
   const TensorType &x = g.value(a).tensor(), &y = g.value(b).tensor();
   if (x.dtype != y.dtype || x.rank() != y.rank()) return false;

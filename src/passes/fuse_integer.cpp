@@ -81,11 +81,11 @@ std::optional<Region> region_around(const Graph& g, const Readers& readers, Node
       return r;
     }
     const Node& n = g.node(next);
-    if (activation || !n.room->pointwise.answered()) return std::nullopt;
-    const ScalarOp scalar = (*n.room->pointwise)(n.attrs, types_in(g, next));
-    if (operands_of(scalar.code) == 1) {
+    const auto scalar = scalar_of(g, next);
+    if (activation || !scalar) return std::nullopt;
+    if (operands_of(scalar->code) == 1) {
       activation = true;
-    } else if (scalar.code == ScalarCode::kAdd && !residual) {
+    } else if (scalar->code == ScalarCode::kAdd && !residual) {
       const ValueId other = n.inputs[0] == r.result ? n.inputs[1] : n.inputs[0];
       if (!dequantised(g, other) || readers.only(other) != next) return std::nullopt;
       residual = true;

@@ -20,7 +20,7 @@ bool lanes(DType t) { return t == DType::f32 || t == DType::bf16 || t == DType::
 
 bool is_pointwise(const Graph& g, NodeId id) {
   const Node& n = g.node(id);
-  if (!n.room->pointwise.answered() || n.outputs.size() != 1) return false;
+  if (!scalar_of(g, id)) return false;
   if (!lanes(g.value(n.outputs[0]).tensor().dtype)) return false;
   for (ValueId v : n.inputs)
     if (v != kNoValue && !lanes(g.value(v).tensor().dtype)) return false;

@@ -24,6 +24,12 @@ NodeId Readers::only(ValueId v) const {
   return size_t(v) < count_.size() && count_[size_t(v)] == 1 ? one_[size_t(v)] : kNoNode;
 }
 
+std::optional<ScalarOp> scalar_of(const Graph& g, NodeId id) {
+  const Node& n = g.node(id);
+  if (!n.room->pointwise.answered() || n.outputs.size() != 1) return std::nullopt;
+  return (*n.room->pointwise)(n.attrs, types_in(g, id));
+}
+
 NodeId make_region(Graph& graph, std::span<const NodeId> nodes, std::span<const ValueId> results) {
   Graph body;
   body.name = "region";

@@ -1,10 +1,12 @@
 // Making fused regions: a set of nodes becomes one espalier.Fused node.
 #pragma once
 
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "ir/graph.h"
+#include "tensor/scalar_op.h"
 
 namespace espalier::passes {
 
@@ -20,6 +22,9 @@ class Readers {
   std::vector<int> count_;
   std::vector<NodeId> one_;
 };
+
+/// The scalar function of a node with one result, where it is pointwise with its operands.
+std::optional<ScalarOp> scalar_of(const Graph& graph, NodeId node);
 
 /// Replaces `nodes` (in topological order; only `results` are read outside) by one region.
 /// Constants move into the body, so that it is complete in itself; everything else becomes an

@@ -276,8 +276,9 @@ TEST_P(Rooms, PointwiseFunctionIsNamedWithItsOperands) {
   if (!c.room->pointwise.answered()) GTEST_SKIP() << "not pointwise";
   const Graph g = testing::sample_graph(c, testing::sample_operands(c), nullptr);
   const NodeId id = g.order().at(0);
-  const ScalarOp op = (*c.room->pointwise)(g.node(id).attrs, types_in(g, id));
-  EXPECT_LE(operands_of(op.code), int(g.node(id).inputs.size()));
+  const auto op = (*c.room->pointwise)(g.node(id).attrs, types_in(g, id));
+  if (!op) GTEST_SKIP() << "not with these operands";
+  EXPECT_LE(operands_of(op->code), int(g.node(id).inputs.size()));
 }
 
 }  // namespace

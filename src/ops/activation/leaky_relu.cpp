@@ -29,6 +29,8 @@ Cost cost(const LeakyRelu&, const TypesIn& in, const Types& out) { return map_co
 
 AxisMap axes(const LeakyRelu&, const TypesIn& in, const Types&) { return AxisMap::identity(in); }
 
+QuantForm quantize(const LeakyRelu&, const TypesIn&) { return {.activations = {0}}; }
+
 ScalarOp pointwise(const LeakyRelu& a, const TypesIn&) { return {ScalarCode::kLeakyRelu, a.alpha}; }
 
 }  // namespace
@@ -43,7 +45,7 @@ const Room& leaky_relu() {
       .gradient = gradient,
       .cost = cost,
       .axes = axes,
-      .quantize = no_quantize(),
+      .quantize = quantize,
       .pointwise = pointwise,
       .expand = no_expand(),
       .samples = {{{}, {OperandSpec::of({2, 3})}},

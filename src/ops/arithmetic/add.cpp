@@ -1,17 +1,17 @@
 // Add, ONNX opset 14: y = a + b with numpy broadcasting.
+#include <functional>
+
+#include "ops/arithmetic/integers.h"
 #include "ops/common.h"
 
 namespace espalier::ops {
 namespace {
 
-Types infer(const NoAttributes&, const TypesIn& in) {
-  require_same_dtype(in, 0, 2);
-  return {TensorType(in[0].dtype, broadcast_dims(in))};
-}
+Types infer(const NoAttributes&, const TypesIn& in) { return arithmetic_type(in); }
 
 template <class Real>
 void reference(const NoAttributes&, Ref<Real>& r) {
-  binary_loop(r, [](auto a, auto b) { return a + b; });
+  binary_loop(r, [](auto a, auto b) { return wrapping(std::plus<>(), a, b); });
 }
 
 Values gradient(const NoAttributes&, Builder& b, const Tape& t) {

@@ -1,0 +1,66 @@
+// Cast, ONNX opset 13: the operand's values in element type `to`, numbers and booleans of every
+// width. Floats become integers toward zero (saturating, NaN to 0); integers wrap; true is 1 and
+// anything but 0 is true.
+#include "ops/common.h"
+
+namespace espalier::ops {
+namespace {
+
+struct Cast {
+  DType to = DType::f32;
+};
+
+Types infer(const Cast& a, const TypesIn& in) {
+  if (in[0].dtype == DType::string || a.to == DType::string)
+    throw unsupported(in.where(), "casting between strings and numbers is not supported");
+  return {TensorType(a.to, in[0].dims)};
+}
+
+template <class Real>
+void reference(const Cast& a, Ref<Real>& r) {
+  r.out_tensor(0) = r.tensor(0).cast(a.to);
+}
+
+// Rounding is taken for the identity: dx = dy in x's type. Integers carry no gradient.
+Values gradient(const Cast&, Builder& b, const Tape& t) {
+  if (!t.wants(0) || t.dy() == kNoValue) return {kNoValue};
+  return {b.cast(t.dy(), t.type_x(0).dtype)};
+}
+
+Cost cost(const Cast&, const TypesIn& in, const Types& out) { return move_cost(in, out); }
+
+AxisMap axes(const Cast&, const TypesIn& in, const Types&) { return AxisMap::identity(in); }
+
+// On f32 lanes a boolean already is 1 or 0; other casts round or truncate.
+std::optional<ScalarOp> pointwise(const Cast& a, const TypesIn& in) {
+  const DType from = in[0].dtype;
+  if (from != a.to && !(from == DType::boolean && is_float(a.to))) return std::nullopt;
+  return ScalarOp{ScalarCode::kIdentity};
+}
+
+}  // namespace
+
+const Room& cast() {
+  static const Room room = make_room<Cast>({
+      .onnx = {"Cast", 13},
+      .arity = {1, 1},
+      .attributes = {required("to", &Cast::to)},
+      .infer = infer,
+      .reference = ESP_REFERENCE(Cast, reference),
+      .gradient = gradient,
+      .cost = cost,
+      .axes = axes,
+      .quantize = Refuse{"it names the element type of its result"},
+      .pointwise = pointwise,
+      .expand = no_expand(),
+      .samples = {{{DType::f64}, {OperandSpec::of({2, 3})}},
+                  {{DType::i32}, {OperandSpec::ranged({2, 3}, -9, 9)}},
+                  {{DType::u8}, {OperandSpec::ranged({7}, -300, 300, DType::i64)}},
+                  {{DType::f16}, {OperandSpec::ranged({7}, -300, 300, DType::i32)}},
+                  {{DType::boolean}, {OperandSpec::ranged({7}, -1, 1, DType::i8)}},
+                  {{DType::f32}, {OperandSpec::ranged({0, 2}, 0, 1, DType::boolean)}}},
+  });
+  return room;
+}
+
+}  // namespace espalier::ops
