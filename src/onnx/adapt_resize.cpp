@@ -1,0 +1,99 @@
+// Adapters of resizing: Upsample and the first Resize had one coordinate rule, later ones choose.
+#include <algorithm>
+#include <array>
+
+#include "onnx/adapt.h"
+
+namespace espalier {
+namespace {
+
+using Result = std::optional<Values>;
+
+// Upsample: scales were two attributes (opset 1), one (7), an operand (9).
+Result upsample(Call& c) {
+  if (c.opset < 7) {
+    const float height = c.take_float("height_scale").value_or(1);
+    const float width = c.take_float("width_scale").value_or(1);
+    c.attrs["scales"] = std::vector<float>{1, 1, height, width};
+    if (c.type(0).rank() != 4) c.malformed("scales height and width of an operand of other rank");
+  }
+  if (c.opset < 9) {
+    const auto scales = c.take_floats("scales");
+    if (!scales) c.malformed("attribute 'scales' is missing");
+    c.drop_inputs(1);
+    c.set_input(1, c.b.constant(Tensor::from<float>({int64_t(scales->size())}, *scales)));
+  }
+  c.op = "Resize";
+  return std::nullopt;
+}
+
+// Up to opset 10 x_in = x_out / scale, without the half-pixel shift; the nearest pixel lies below
+// when enlarging, above when shrinking.
+Result one_coordinate_rule(Call& c) {
+  const Tensor* scales = c.has(1) && c.b.graph().is_constant(c.inputs[1])
+                             ? &*c.b.graph().value(c.inputs[1]).constant
+                             : nullptr;
+  bool shrinks = false;
+  for (int64_t i = 0; scales && i < scales->size(); ++i) shrinks |= scales->at(i) < 1;
+  if (c.inputs.size() < 2) c.malformed("has no scales");
+  c.inputs.insert(c.inputs.begin() + 1, kNoValue);
+  if (const auto mode = c.take_string("mode"))
+    c.attrs["mode"] = *mode == "bilinear" ? std::string("linear") : *mode;
+  c.attrs["coordinate_transformation_mode"] = std::string("asymmetric");
+  c.attrs["nearest_mode"] = std::string(shrinks ? "ceil" : "floor");
+  return std::nullopt;
+}
+
+/// `values` for `axes` spelled out for all axes, `fill` elsewhere.
+template <class T>
+std::vector<T> of_all_axes(Call& c, const std::vector<T>& values, const std::vector<int64_t>& axes,
+                           std::vector<T> fill) {
+  if (values.size() != axes.size()) c.malformed("needs one scale or size for each axis");
+  for (size_t i = 0; i < axes.size(); ++i)
+    fill[size_t(normal_axis(axes[i], int64_t(fill.size()), c.where))] = values[i];
+  return fill;
+}
+
+// Opset 18 added antialiasing, aspect policies and a choice of axes.
+Result choice_of_axes(Call& c) {
+  if (c.take_int("antialias").value_or(0) != 0) c.refuse("antialiasing is not supported");
+  if (c.take_string("keep_aspect_ratio_policy").value_or("stretch") != "stretch")
+    c.refuse("keeping the aspect ratio is not supported", "give scales instead of sizes");
+  const auto axes = c.take_ints("axes");
+  if (!axes) return std::nullopt;
+  const TensorType type = c.type(0);
+  if (c.has(1) && c.type(1).dims.size() == 1 && !c.type(1).dims[0].is(0))
+    c.refuse("a region of interest for some axes is not supported");
+  if (c.has(3)) {
+    if (!type.is_static()) c.refuse("gives sizes for some axes of an operand of unknown shape");
+    c.inputs[3] = c.b.ints(of_all_axes(c, c.ints(3, "the sizes"), *axes, type.shape()));
+  } else {
+    const Tensor scales = c.constant(2, "the scales").cast(DType::f32);
+    const auto span = scales.span<float>();
+    const auto all = of_all_axes(c, std::vector<float>(span.begin(), span.end()), *axes,
+                                 std::vector<float>(type.dims.size(), 1.0f));
+    c.inputs[2] = c.b.constant(Tensor::from<float>({int64_t(all.size())}, all));
+  }
+  return std::nullopt;
+}
+
+// An empty list stood for an omitted one.
+Result empty_means_omitted(Call& c) {
+  for (size_t i = 1; i < c.inputs.size(); ++i)
+    if (c.has(i) && c.type(i).rank() == 1 && c.type(i).dims[0].is(0)) c.inputs[i] = kNoValue;
+  while (!c.inputs.empty() && c.inputs.back() == kNoValue) c.inputs.pop_back();
+  return std::nullopt;
+}
+
+constexpr std::array kAdapters = {
+    Adapter{"Upsample", 1, 10, upsample, "Resize"},
+    Adapter{"Resize", 1, 11, one_coordinate_rule},
+    Adapter{"Resize", 18, kEveryOpset, choice_of_axes},
+    Adapter{"Resize", 1, kEveryOpset, empty_means_omitted},
+};
+
+}  // namespace
+
+std::span<const Adapter> resize_adapters() { return kAdapters; }
+
+}  // namespace espalier
