@@ -73,7 +73,10 @@ NodeId make_region(Graph& graph, std::span<const NodeId> nodes, std::span<const 
   for (ValueId v : results) body.add_output(mapped(v));
   ESP_CHECK(!operands.empty(), "a region of constants only should have been folded");
 
-  const std::string label = graph.node(nodes.back()).name;
+  // The region goes by the first name in it: the contraction's rather than its activation's.
+  std::string label;
+  for (NodeId id : nodes)
+    if (label.empty()) label = graph.node(id).name;
   Patch patch(graph);
   const Room& room = room_named("espalier.Fused");
   const Attributes attrs =

@@ -1,0 +1,39 @@
+// Comparing the speed of things on a noisy machine: alternating rounds, medians, spread.
+#pragma once
+
+#include <functional>
+#include <span>
+#include <string>
+#include <vector>
+
+namespace espalier {
+
+struct TimingOptions {
+  int rounds = 7;                  ///< each contender runs once per round
+  double seconds_per_turn = 0.05;  ///< a turn repeats its contender for at least so long …
+  int least_runs = 3;              ///< … and at least so often
+  int warmup_runs = 3;
+};
+
+/// Times of one contender, in milliseconds per run.
+struct Timing {
+  double median_ms = 0;           ///< of the rounds' medians
+  double p10_ms = 0, p90_ms = 0;  ///< over all runs
+  double mad_ms = 0;              ///< median absolute deviation of the rounds' medians
+  int64_t runs = 0;
+  std::vector<double> round_medians;
+};
+
+/// Runs the contenders in turn, round by round, so that drifts of the clock and of the machine's
+/// load meet all alike.
+std::vector<Timing> time_alternating(std::span<const std::function<void()>> contenders,
+                                     const TimingOptions& options = {});
+
+/// The median over rounds of base / other: above 1, `other` is faster.
+double speedup(const Timing& base, const Timing& other);
+
+/// `other` is slower than `base`: by more than 3 % and by more than twice the median absolute
+/// deviation (of the noisier of the two).
+bool slower(const Timing& base, const Timing& other);
+
+}  // namespace espalier
