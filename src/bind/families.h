@@ -13,9 +13,13 @@ namespace espalier::bind {
 using Entries = std::vector<std::pair<std::string, Candidate>>;
 
 Entries view_entries();
+Entries convolution_entries();
+Entries matmul_entries();
 
 /// All families in order of preference.
-inline std::vector<Entries (*)()> families() { return {view_entries}; }
+inline std::vector<Entries (*)()> families() {
+  return {view_entries, convolution_entries, matmul_entries};
+}
 
 /// What serves every operator whose room answers the pointwise facet.
 std::vector<Candidate> pointwise_candidates();

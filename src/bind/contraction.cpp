@@ -1,0 +1,259 @@
+#include "bind/contraction.h"
+
+#include <algorithm>
+
+#include "bind/attribute_reader.h"
+#include "ir/builder.h"
+#include "ir/interpret.h"
+
+namespace espalier::bind {
+
+bool QuantParams::symmetric() const {
+  return std::all_of(zero_points.begin(), zero_points.end(), [](int32_t z) { return z == 0; });
+}
+
+std::shared_ptr<const Graph> region_body(const BindRequest& r) {
+  if (!r.room->expand.answered()) return nullptr;
+  const AttributeMap map = r.room->print(r.attrs, true);
+  const auto found = map.find("body");
+  if (found == map.end()) return nullptr;
+  const auto* body = std::get_if<GraphRef>(&found->second);
+  if (!body || !*body || (*body)->inputs().size() != r.in.size()) return nullptr;
+  bool typed = true;
+  for (size_t i = 0; i < r.in.size(); ++i)
+    typed = typed && (*body)->value((*body)->inputs()[i]).tensor() == r.in[i];
+  if (typed) return *body;
+  Graph g = (*body)->compacted();
+  for (size_t i = 0; i < r.in.size(); ++i) g.mutable_value(g.inputs()[i]).type = r.in[i];
+  reinfer(g);
+  return std::make_shared<const Graph>(std::move(g));
+}
+
+namespace {
+
+struct Refusal {
+  std::string why;
+};
+
+bool is(const Node& n, const char* name) {
+  return n.room->op.domain.empty() && n.room->op.name == name;
+}
+
+std::optional<QuantParams> params_of(const Graph& g, const Node& n, DType type) {
+  const Value& scale = g.value(n.inputs[1]);
+  if (!scale.constant || !is_float(scale.constant->dtype())) return std::nullopt;
+  QuantParams q;
+  q.type = type;
+  q.axis = AttributeReader(*n.room, n.attrs).integer("axis", 1);
+  for (int64_t i = 0; i < scale.constant->size(); ++i)
+    q.scales.push_back(float(scale.constant->at(i)));
+  q.zero_points.assign(q.scales.size(), 0);
+  if (n.inputs.size() > 2 && n.inputs[2] != kNoValue) {
+    const Value& zero = g.value(n.inputs[2]);
+    if (!zero.constant || zero.constant->size() != scale.constant->size()) return std::nullopt;
+    for (int64_t i = 0; i < zero.constant->size(); ++i)
+      q.zero_points[size_t(i)] = int32_t(zero.constant->int_at(i));
+  }
+  return q;
+}
+
+/// Reads a region's body: one operator, dequantisations before it, a line of pointwise nodes after.
+class Reader {
+ public:
+  Reader(const BindRequest& request, std::shared_ptr<const Graph> body)
+      : request_(request), g_(*body), readers_(g_.users()) {
+    c_.body = std::move(body);
+  }
+
+  Contraction read() {
+    find_main();
+    const Node& main = g_.node(main_);
+    c_.room = main.room;
+    c_.attrs = main.attrs;
+    c_.result = g_.value(main.outputs[0]).tensor();
+    for (ValueId v : main.inputs) {
+      c_.operands.emplace_back();
+      if (v != kNoValue) c_.operands.back() = operand(v);
+    }
+    follow(main.outputs[0]);
+    if (seen_ != g_.order().size()) throw Refusal{"the region is no line of operators"};
+    return std::move(c_);
+  }
+
+ private:
+  void find_main() {
+    if (g_.outputs().size() != 1) throw Refusal{"the region has several results"};
+    for (NodeId id : g_.order()) {
+      const Node& n = g_.node(id);
+      if (n.room->pointwise.answered() || is(n, "DequantizeLinear") || is(n, "QuantizeLinear"))
+        continue;
+      if (main_ != kNoNode) throw Refusal{"the region holds several operators"};
+      main_ = id;
+    }
+    if (main_ == kNoNode) throw Refusal{"the region is pointwise"};
+    if (g_.node(main_).outputs.size() != 1) throw Refusal{"its operator has several results"};
+    ++seen_;
+  }
+
+  ContractionOperand operand(ValueId v) {
+    const Value& value = g_.value(v);
+    ContractionOperand o;
+    if (value.producer != kNoNode) {
+      const Node& n = g_.node(value.producer);
+      if (!is(n, "DequantizeLinear")) throw Refusal{"an operand is computed inside the region"};
+      if (n.inputs[0] == kNoValue || g_.value(n.inputs[0]).producer != kNoNode)
+        throw Refusal{"an operand is computed inside the region"};
+      ++seen_;
+      o = operand(n.inputs[0]);
+      o.quant = params_of(g_, n, o.type.dtype);
+      if (!o.quant) throw Refusal{"a scale or zero point is not known at compile time"};
+      return o;
+    }
+    o.type = value.tensor();
+    if (value.constant) o.constant = &*value.constant;
+    const auto inputs = g_.inputs();
+    const auto found = std::find(inputs.begin(), inputs.end(), v);
+    if (found != inputs.end()) {
+      o.outer = int(found - inputs.begin());
+      o.constant = request_.in.constant(size_t(o.outer));
+    }
+    return o;
+  }
+
+  void follow(ValueId v) {
+    while (v != g_.outputs()[0]) {
+      const auto& readers = readers_[size_t(v)];
+      if (readers.size() != 1) throw Refusal{"a value inside the region is read twice"};
+      const Node& n = g_.node(readers[0]);
+      ++seen_;
+      if (c_.quantized) throw Refusal{"the region goes on after its quantisation"};
+      if (is(n, "QuantizeLinear")) {
+        c_.quantized = params_of(g_, n, g_.value(n.outputs[0]).tensor().dtype);
+        if (!c_.quantized || c_.quantized->scales.size() != 1)
+          throw Refusal{"the scale of the result is not one known number"};
+      } else {
+        c_.steps.push_back(step(readers[0], v));
+      }
+      v = n.outputs[0];
+    }
+  }
+
+  ContractionStep step(NodeId id, ValueId v) {
+    const Node& n = g_.node(id);
+    if (!n.room->pointwise.answered()) throw Refusal{"the operator after it is not pointwise"};
+    ContractionStep s{(*n.room->pointwise)(n.attrs, types_in(g_, id)), {}};
+    if (operands_of(s.op.code) == 1) return s;
+    if (s.op.code != ScalarCode::kAdd) throw Refusal{"the operator after it is not an addition"};
+    s.residual = operand(n.inputs[0] == v ? n.inputs[1] : n.inputs[0]);
+    if (s.residual->type.dims != c_.result.dims)
+      throw Refusal{"what is added has not the result's shape"};
+    if (s.residual->outer < 0 || s.residual->constant)
+      throw Refusal{"a constant of the result's shape is added"};
+    return s;
+  }
+
+  const BindRequest& request_;
+  const Graph& g_;
+  std::vector<std::vector<NodeId>> readers_;
+  Contraction c_;
+  NodeId main_ = kNoNode;
+  size_t seen_ = 0;
+};
+
+Contraction single_node(const BindRequest& r) {
+  Contraction c;
+  c.room = r.room;
+  c.attrs = r.attrs;
+  c.result = r.out_type(0);
+  for (size_t i = 0; i < r.in.size(); ++i) {
+    c.operands.emplace_back();
+    if (!r.in.has(i)) continue;
+    ContractionOperand o;
+    o.type = r.in[i];
+    o.constant = r.in.constant(i);
+    o.outer = int(i);
+    c.operands.back() = std::move(o);
+  }
+  return c;
+}
+
+bool scales_freely(const ScalarOp& op) {
+  return op.code == ScalarCode::kIdentity || op.code == ScalarCode::kRelu ||
+         op.code == ScalarCode::kLeakyRelu || op.code == ScalarCode::kClip;
+}
+
+// Steps on y / s instead of y.
+ScalarOp scaled(ScalarOp op, float s) {
+  if (op.code == ScalarCode::kClip) {
+    op.p0 /= s;
+    op.p1 /= s;
+  }
+  return op;
+}
+
+}  // namespace
+
+std::variant<Contraction, Refuse> contraction_of(const BindRequest& request) {
+  auto body = region_body(request);
+  if (!body) return single_node(request);
+  try {
+    return Reader(request, std::move(body)).read();
+  } catch (const Refusal& r) {
+    return Refuse{r.why};
+  }
+}
+
+DType result_type(const Contraction& c) {
+  if (c.quantized) return c.quantized->type;
+  return c.integer() ? DType::f32 : c.result.dtype;
+}
+
+std::variant<kernels::Epilogue, Refuse> epilogue_of(const Contraction& c, DType result,
+                                                    std::vector<float> sum_scales) {
+  using Kind = kernels::EpilogueStep::Kind;
+  kernels::Epilogue e;
+  e.scales = std::move(sum_scales);
+  const float unit = c.quantized ? c.quantized->scales[0] : 1.0f;
+  const float zero = c.quantized ? float(c.quantized->zero_points[0]) : 0.0f;
+  // Where every step commutes with scaling, the result's scale joins that of the sum.
+  const bool joined = std::all_of(c.steps.begin(), c.steps.end(), [](const ContractionStep& s) {
+    return s.residual || scales_freely(s.op);
+  });
+  const float step_unit = joined ? unit : 1.0f;
+  if (joined)
+    for (float& s : e.scales) s /= unit;
+  for (size_t i = 0; i < c.steps.size(); ++i) {
+    const ContractionStep& s = c.steps[i];
+    if (!s.residual) {
+      // Unsigned integers without an offset cut off below zero by themselves.
+      const bool last = i + 1 == c.steps.size();
+      if (last && s.op.code == ScalarCode::kRelu && result == DType::u8 && zero == 0) continue;
+      e.steps.push_back({Kind::kScalar, scaled(s.op, step_unit)});
+      continue;
+    }
+    const ContractionOperand& r = *s.residual;
+    if (r.quant && r.quant->scales.size() != 1) return Refuse{"the residual has several scales"};
+    if (size_of(r.type.dtype) != size_of(result) || is_float(r.type.dtype) != is_float(result))
+      return Refuse{"the residual is " + std::string(name_of(r.type.dtype)) + ", the result " +
+                    std::string(name_of(result))};
+    const float scale = (r.quant ? r.quant->scales[0] : 1.0f) / step_unit;
+    kernels::EpilogueStep add{Kind::kResidual, {}, scale, r.type.dtype, size_t(r.outer)};
+    e.steps.push_back(add);
+    if (r.quant && r.quant->zero_points[0] != 0)
+      e.steps.push_back(
+          {Kind::kScalar, {ScalarCode::kAffine, 1, -scale * float(r.quant->zero_points[0])}});
+  }
+  const float last_scale = joined ? 1.0f : 1.0f / unit;
+  if (last_scale != 1 || zero != 0)
+    e.steps.push_back({Kind::kScalar, {ScalarCode::kAffine, last_scale, zero}});
+  return e;
+}
+
+std::vector<std::pair<int, int>> residual_places(const Contraction& c) {
+  std::vector<std::pair<int, int>> places;
+  for (const ContractionStep& s : c.steps)
+    if (s.residual) places.emplace_back(0, s.residual->outer);
+  return places;
+}
+
+}  // namespace espalier::bind

@@ -1,0 +1,142 @@
+// Convolutions and their gradients by oneDNN, activations channels-last.
+#include "kernels/convolution.h"
+
+#include <algorithm>
+
+#include "bind/attribute_reader.h"
+#include "bind/contraction.h"
+#include "bind/families.h"
+#include "bind/integer_weights.h"
+#include "bind/sequence_kernel.h"
+
+namespace espalier::bind {
+namespace {
+
+bool dense_float(DType t) { return t == DType::f32 || t == DType::bf16; }
+
+std::string name_of_type(DType t) { return std::string(name_of(t)); }
+
+kernels::ConvGeometry geometry_of(const Room& room, const Attributes& attrs, const Shape& x,
+                                  const Shape& w, const Shape& y) {
+  const AttributeReader a(room, attrs);
+  const Window window = window_of(a, x, Shape(w.begin() + 2, w.end()), y);
+  return {window.strides, window.dilations, window.begin, window.end, a.integer("group", 1)};
+}
+
+bool is_padded(const kernels::ConvGeometry& g) {
+  const auto some = [](const std::vector<int64_t>& v) {
+    return std::any_of(v.begin(), v.end(), [](int64_t p) { return p > 0; });
+  };
+  return some(g.pads_begin) || some(g.pads_end);
+}
+
+Bound finish(const std::string& family, kernels::Prepared prepared, const BindRequest& r,
+             const Contraction& c) {
+  if (!prepared.sequence) return Refuse{prepared.refusal};
+  KernelPtr kernel = sequence_kernel(family, std::move(prepared.sequence));
+  kernel->operand_layouts.assign(r.in.size(), Layout::kPlain);
+  for (size_t i = 0; i < r.in.size(); ++i)
+    if (r.in.constant(i)) kernel->absorbed.push_back(int(i));  // packed
+  kernel->operand_layouts[size_t(c[0].outer)] = Layout::kChannelsLast;
+  for (const ContractionStep& step : c.steps)
+    if (step.residual)
+      kernel->operand_layouts[size_t(step.residual->outer)] = Layout::kChannelsLast;
+  kernel->result_layouts = {Layout::kChannelsLast};
+  kernel->in_place = residual_places(c);
+  return kernel;
+}
+
+Bound bind_convolution(const BindRequest& r) {
+  auto parsed = contraction_of(r);
+  if (auto* no = std::get_if<Refuse>(&parsed)) return *no;
+  const Contraction& c = std::get<Contraction>(parsed);
+  if (c.room->full_name() != "Conv") return Refuse{"the region is around " + c.room->op.name};
+  if (c[0].constant) return Refuse{"the operand is a constant"};
+  const Shape x = c[0].type.shape(), w = c[1].type.shape(), y = c.result.shape();
+  if (numel(x) == 0 || numel(w) == 0 || numel(y) == 0) return Refuse{"a tensor is empty"};
+
+  kernels::ConvSpec s;
+  s.x = x;
+  s.y = y;
+  s.x_operand = size_t(c[0].outer);
+  s.x_type = c[0].type.dtype;
+  s.y_type = result_type(c);
+  s.geometry = geometry_of(*c.room, c.attrs, x, w, y);
+  s.weight = {c[1].type.dtype, w, c[1].constant ? c[1].constant->raw() : nullptr,
+              size_t(std::max(0, c[1].outer))};
+  IntegerWeights weights;
+  if (c.integer()) {
+    if (c[0].quant->scales.size() != 1) return Refuse{"the operand has several scales"};
+    // Zero padding stands for real zeros, so an offset can be taken out of the sum beforehand only
+    // where nothing is padded.
+    const bool padded = is_padded(s.geometry);
+    auto made = integer_weights(c, 1, 0, !padded);
+    if (auto* no = std::get_if<Refuse>(&made)) return *no;
+    weights = std::get<IntegerWeights>(std::move(made));
+    if (padded) s.x_zero_point = c[0].quant->zero_points[0];
+    if (weights.bias.size() > 0)
+      s.bias = kernels::Weight{DType::f32, {w[0]}, weights.bias.raw(), 2};
+  } else {
+    if (!dense_float(s.x_type)) return Refuse{"the operand is " + name_of_type(s.x_type)};
+    if (c.has(2))
+      s.bias = kernels::Weight{c[2].type.dtype,
+                               {w[0]},
+                               c[2].constant ? c[2].constant->raw() : nullptr,
+                               size_t(std::max(0, c[2].outer))};
+  }
+  auto epilogue = epilogue_of(c, s.y_type, weights.scales);
+  if (auto* no = std::get_if<Refuse>(&epilogue)) return *no;
+  s.epilogue = std::get<kernels::Epilogue>(std::move(epilogue));
+  return finish("onednn.conv", kernels::prepare_convolution(s), r, c);
+}
+
+// espalier.ConvGradInput(dy, w, shape of x) and espalier.ConvGradWeight(x, dy, shape of w).
+std::variant<kernels::ConvGradSpec, Refuse> gradient_spec(const BindRequest& r, const Shape& x,
+                                                          const Shape& w, const Shape& y,
+                                                          DType weight_type) {
+  if (numel(x) == 0 || numel(w) == 0 || numel(y) == 0) return Refuse{"a tensor is empty"};
+  if (!dense_float(r.in_dtype(0))) return Refuse{"the operand is " + name_of_type(r.in_dtype(0))};
+  if (r.in_dtype(1) != r.in_dtype(0)) return Refuse{"operands of different element types"};
+  kernels::ConvGradSpec s;
+  s.type = r.in_dtype(0);
+  s.weight_type = weight_type;
+  s.x = x;
+  s.w = w;
+  s.y = y;
+  s.geometry = geometry_of(*r.room, r.attrs, x, w, y);
+  return s;
+}
+
+Bound bind_grad_input(const BindRequest& r) {
+  auto spec = gradient_spec(r, r.out_shape(0), r.in_shape(1), r.in_shape(0), r.in_dtype(1));
+  if (auto* no = std::get_if<Refuse>(&spec)) return *no;
+  auto prepared = kernels::prepare_convolution_grad_input(std::get<kernels::ConvGradSpec>(spec));
+  if (!prepared.sequence) return Refuse{prepared.refusal};
+  auto kernel = sequence_kernel("onednn.conv_grad_input", std::move(prepared.sequence));
+  kernel->operand_layouts = {Layout::kChannelsLast, Layout::kPlain, Layout::kPlain};
+  kernel->result_layouts = {Layout::kChannelsLast};
+  kernel->absorbed = {2};
+  return kernel;
+}
+
+Bound bind_grad_weight(const BindRequest& r) {
+  auto spec = gradient_spec(r, r.in_shape(0), r.out_shape(0), r.in_shape(1), r.out_dtype(0));
+  if (auto* no = std::get_if<Refuse>(&spec)) return *no;
+  auto prepared = kernels::prepare_convolution_grad_weight(std::get<kernels::ConvGradSpec>(spec));
+  if (!prepared.sequence) return Refuse{prepared.refusal};
+  auto kernel = sequence_kernel("onednn.conv_grad_weight", std::move(prepared.sequence));
+  kernel->operand_layouts = {Layout::kChannelsLast, Layout::kChannelsLast, Layout::kPlain};
+  kernel->absorbed = {2};
+  return kernel;
+}
+
+}  // namespace
+
+Entries convolution_entries() {
+  return {{"Conv", {"onednn.conv", bind_convolution}},
+          {"espalier.Fused", {"onednn.conv", bind_convolution}},
+          {"espalier.ConvGradInput", {"onednn.conv_grad_input", bind_grad_input}},
+          {"espalier.ConvGradWeight", {"onednn.conv_grad_weight", bind_grad_weight}}};
+}
+
+}  // namespace espalier::bind

@@ -1,0 +1,142 @@
+// Matrix products by oneDNN: MatMul and Gemm, in float and in integers.
+#include <algorithm>
+
+#include "bind/attribute_reader.h"
+#include "bind/contraction.h"
+#include "bind/families.h"
+#include "bind/integer_weights.h"
+#include "bind/sequence_kernel.h"
+#include "kernels/convolution.h"
+
+namespace espalier::bind {
+namespace {
+
+/// Shapes and strides of a product with everything ONNX allows made explicit.
+struct Product {
+  Shape a, b, y;
+  std::vector<int64_t> a_strides, b_strides;
+  int64_t weight_axis = 0;  ///< of b as stored: the one that gives columns
+  float alpha = 1, beta = 1;
+};
+
+Product gemm_product(const Contraction& c) {
+  const AttributeReader attr(*c.room, c.attrs);
+  Product p;
+  const Shape a = c[0].type.shape(), b = c[1].type.shape();
+  const bool ta = attr.integer("transA", 0) != 0, tb = attr.integer("transB", 0) != 0;
+  p.a = ta ? Shape{a[1], a[0]} : a;
+  p.b = tb ? Shape{b[1], b[0]} : b;
+  p.y = {p.a[0], p.b[1]};
+  p.a_strides = ta ? std::vector<int64_t>{1, a[1]} : std::vector<int64_t>{a[1], 1};
+  p.b_strides = tb ? std::vector<int64_t>{1, b[1]} : std::vector<int64_t>{b[1], 1};
+  p.weight_axis = tb ? 0 : 1;
+  p.alpha = attr.get<float>("alpha", 1);
+  p.beta = attr.get<float>("beta", 1);
+  return p;
+}
+
+Product matmul_product(const Contraction& c) {
+  Product p;
+  p.a = c[0].type.shape();
+  p.b = c[1].type.shape();
+  const bool vector_b = p.b.size() == 1;
+  if (p.a.size() == 1) p.a.insert(p.a.begin(), 1);
+  if (vector_b) p.b.push_back(1);
+  p.weight_axis = vector_b ? -1 : int64_t(p.b.size()) - 1;
+  if (p.b.size() == 2) {
+    // All leading axes of a are rows.
+    p.a = {product(p.a, 0, p.a.size() - 1), p.a.back()};
+  } else {
+    const size_t rank = std::max(p.a.size(), p.b.size());
+    p.a.insert(p.a.begin(), rank - p.a.size(), 1);
+    p.b.insert(p.b.begin(), rank - p.b.size(), 1);
+  }
+  p.y = p.a;
+  p.y.back() = p.b.back();
+  for (size_t i = 0; i + 2 < p.y.size(); ++i) p.y[i] = std::max(p.a[i], p.b[i]);
+  p.a_strides = strides_of(p.a);
+  p.b_strides = strides_of(p.b);
+  return p;
+}
+
+/// The bias of a float product: [N] or [M, N] after broadcasting rules; alpha divided out.
+std::optional<Refuse> float_bias(const Contraction& c, const Product& p, kernels::MatmulSpec& s,
+                                 Tensor& scaled) {
+  if (!c.has(2)) return std::nullopt;
+  const ContractionOperand& b = c[2];
+  Shape shape = b.type.shape();
+  if (shape.size() > p.y.size()) return Refuse{"the bias has more axes than the result"};
+  shape.insert(shape.begin(), p.y.size() - shape.size(), 1);
+  if (shape.back() != p.y.back()) return Refuse{"the bias is not one number per column"};
+  const void* data = b.constant ? b.constant->raw() : nullptr;
+  if (p.alpha != 1 || p.beta != 1) {
+    if (!b.constant || b.type.dtype != DType::f32 || p.alpha == 0)
+      return Refuse{"alpha or beta scales a bias not known at compile time"};
+    scaled = b.constant->clone();
+    for (int64_t i = 0; i < scaled.size(); ++i) scaled.mutable_data<float>()[i] *= p.beta / p.alpha;
+    data = scaled.raw();
+  }
+  s.bias = kernels::Weight{b.type.dtype, shape, data, size_t(std::max(0, b.outer))};
+  return std::nullopt;
+}
+
+Bound bind_matmul(const BindRequest& r) {
+  auto parsed = contraction_of(r);
+  if (auto* no = std::get_if<Refuse>(&parsed)) return *no;
+  const Contraction& c = std::get<Contraction>(parsed);
+  const std::string name = c.room->full_name();
+  if (name != "MatMul" && name != "Gemm") return Refuse{"the region is around " + c.room->op.name};
+  const Product p = name == "Gemm" ? gemm_product(c) : matmul_product(c);
+  if (numel(p.a) == 0 || numel(p.b) == 0) return Refuse{"a tensor is empty"};
+  if (c[0].constant) return Refuse{"the first operand is a constant"};
+
+  kernels::MatmulSpec s;
+  s.a = p.a;
+  s.b = p.b;
+  s.y = p.y;
+  s.a_strides = p.a_strides;
+  s.b_strides = p.b_strides;
+  s.a_type = c[0].type.dtype;
+  s.b_type = c[1].type.dtype;
+  s.y_type = result_type(c);
+  s.b_constant = c[1].constant ? c[1].constant->raw() : nullptr;
+  s.a_operand = size_t(c[0].outer);
+  s.b_operand = size_t(std::max(0, c[1].outer));
+  Tensor bias;
+  std::vector<float> scales;
+  if (c.integer()) {
+    if (c[0].quant->scales.size() != 1) return Refuse{"the operand has several scales"};
+    if (p.b.size() != 2 || p.weight_axis < 0) return Refuse{"the weight is no matrix"};
+    if (p.alpha != 1 || p.beta != 1) return Refuse{"alpha or beta is not 1"};
+    auto made = integer_weights(c, 1, p.weight_axis, true);
+    if (auto* no = std::get_if<Refuse>(&made)) return *no;
+    auto& weights = std::get<IntegerWeights>(made);
+    scales = weights.scales;
+    bias = weights.bias;
+    if (bias.size() > 0) s.bias = kernels::Weight{DType::f32, {1, p.y.back()}, bias.raw(), 2};
+  } else {
+    if (s.a_type != DType::f32 && s.a_type != DType::bf16)
+      return Refuse{"the operand is " + std::string(name_of(s.a_type))};
+    if (auto no = float_bias(c, p, s, bias)) return *no;
+    if (p.alpha != 1) scales = {p.alpha};
+  }
+  auto epilogue = epilogue_of(c, s.y_type, scales);
+  if (auto* no = std::get_if<Refuse>(&epilogue)) return *no;
+  s.epilogue = std::get<kernels::Epilogue>(std::move(epilogue));
+  auto prepared = kernels::prepare_matmul(s);
+  if (!prepared.sequence) return Refuse{prepared.refusal};
+  KernelPtr kernel = sequence_kernel("onednn.matmul", std::move(prepared.sequence));
+  for (size_t i = 0; i < r.in.size(); ++i)
+    if (r.in.constant(i)) kernel->absorbed.push_back(int(i));
+  kernel->in_place = residual_places(c);
+  return kernel;
+}
+
+}  // namespace
+
+Entries matmul_entries() {
+  const Candidate matmul{"onednn.matmul", bind_matmul};
+  return {{"MatMul", matmul}, {"Gemm", matmul}, {"espalier.Fused", matmul}};
+}
+
+}  // namespace espalier::bind
