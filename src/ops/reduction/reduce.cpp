@@ -5,14 +5,14 @@
 namespace espalier::ops {
 
 std::vector<bool> reduced_mask(const Reduce& a, const TypesIn& in) {
-  if (!a.axes || a.axes->empty()) return std::vector<bool>(size_t(in[0].rank()), true);
-  return axis_mask(in, *a.axes, in[0].rank());
+  if (a.axes.empty()) return std::vector<bool>(size_t(in[0].rank()), true);
+  return axis_mask(in, a.axes, in[0].rank());
 }
 
 std::vector<bool> reduced_mask(const Reduce& a, int64_t rank) {
-  if (!a.axes || a.axes->empty()) return std::vector<bool>(size_t(rank), true);
+  if (a.axes.empty()) return std::vector<bool>(size_t(rank), true);
   std::vector<bool> mask(size_t(rank), false);
-  for (int64_t axis : *a.axes) mask[size_t(axis < 0 ? axis + rank : axis)] = true;
+  for (int64_t axis : a.axes) mask[size_t(axis < 0 ? axis + rank : axis)] = true;
   return mask;
 }
 
@@ -67,6 +67,27 @@ ValueId unreduced(Builder& b, ValueId v, const std::vector<bool>& mask, bool kee
   for (size_t i = 0; i < mask.size(); ++i)
     if (mask[i]) axes.push_back(int64_t(i));
   return axes.empty() ? v : b.one("Unsqueeze", {v, b.ints(axes)});
+}
+
+ValueId sum_over(const Reduce& a, Builder& b, ValueId v) {
+  const AttributeMap keep = {{"keepdims", int64_t{a.keepdims}}};
+  if (a.axes.empty()) return b.one("ReduceSum", {v}, keep);
+  return b.one("ReduceSum", {v, b.ints(a.axes)}, keep);
+}
+
+ValueId gradient_to_extremes(const Reduce& a, Builder& b, const Tape& t) {
+  const auto mask = reduced_mask(a, t);
+  const ValueId y = unreduced(b, t.y(0), mask, a.keepdims);
+  const ValueId dy = unreduced(b, t.dy(), mask, a.keepdims);
+  const ValueId chosen = b.cast(b.one("Equal", {t.x(0), y}), b.type(t.x(0)).dtype);
+  const ValueId sharers = sum_over({a.axes, true}, b, chosen);
+  return b.mul(chosen, b.div(dy, sharers));
+}
+
+std::vector<SampleOf<Reduce>> reduction_samples(double lo, double hi) {
+  return {{{{1}}, {OperandSpec::ranged({2, 3, 4}, lo, hi)}},
+          {{{0, -1}, false}, {OperandSpec::ranged({2, 3, 4}, lo, hi)}},
+          {{}, {OperandSpec::ranged({2, 3}, lo, hi)}}};
 }
 
 }  // namespace espalier::ops

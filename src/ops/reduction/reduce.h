@@ -8,7 +8,7 @@ namespace espalier::ops {
 /// Attributes of the reductions that name their axes in an attribute (ONNX opset 13). Without axes
 /// every axis is reduced.
 struct Reduce {
-  std::optional<std::vector<int64_t>> axes;
+  std::vector<int64_t> axes;
   bool keepdims = true;
 };
 
@@ -33,6 +33,11 @@ AxisMap reduced_ties(const TypesIn& in, const std::vector<bool>& mask, bool keep
 
 /// A gradient of the reduced shape with the reduced axes back as extents of 1.
 ValueId unreduced(Builder& b, ValueId v, const std::vector<bool>& mask, bool keepdims);
+/// ReduceSum over the attribute's axes.
+ValueId sum_over(const Reduce& a, Builder& b, ValueId v);
+/// The gradient of a maximum or minimum: dy goes to the elements equal to the result, shared among
+/// them.
+ValueId gradient_to_extremes(const Reduce& a, Builder& b, const Tape& t);
 /// The mask for a tape's operand 0.
 std::vector<bool> reduced_mask(const Reduce& a, const Tape& t);
 
@@ -50,6 +55,9 @@ void for_each_reduced(const Shape& shape, const std::vector<bool>& mask, F f) {
     f(size_t(i), size_t(o[0]));
   });
 }
+
+/// Samples over one axis, several and all, with elements in [lo, hi].
+std::vector<SampleOf<Reduce>> reduction_samples(double lo, double hi);
 
 /// The mask for concrete operands of an attribute-form reduction.
 std::vector<bool> reduced_mask(const Reduce& a, int64_t rank);

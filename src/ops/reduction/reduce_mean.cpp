@@ -52,11 +52,11 @@ const Room& reduce_mean() {
       .quantize = quantize,
       .pointwise = not_pointwise(),
       .expand = no_expand(),
-      .samples = {{{{{2, 3}}}, {OperandSpec::of({2, 3, 4, 5})}},
-                  {{{{-1}}, false}, {OperandSpec::of({2, 3})}},
+      .samples = {{{{2, 3}}, {OperandSpec::of({2, 3, 4, 5})}},
+                  {{{-1}, false}, {OperandSpec::of({2, 3})}},
                   {{}, {OperandSpec::of({2, 3})}},
-                  {{{{1}}}, {OperandSpec::of({0, 3})}},
-                  {{{{0}}}, {OperandSpec::ranged({4, 2}, -9, 9, DType::i32)}}},
+                  {{{1}}, {OperandSpec::of({0, 3})}},
+                  {{{0}}, {OperandSpec::ranged({4, 2}, -9, 9, DType::i32)}}},
   });
   return room;
 }

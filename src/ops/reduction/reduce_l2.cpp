@@ -1,0 +1,39 @@
+// ReduceL2, ONNX opset 13: the Euclidean norm over axes.
+#include "ops/reduction/reduce.h"
+
+namespace espalier::ops {
+namespace {
+
+Values expand(const Reduce& a, Builder& b, const Values& in) {
+  return {b.sqrt(sum_over(a, b, b.mul(in[0], in[0])))};
+}
+
+Cost cost(const Reduce&, const TypesIn& in, const Types& out) {
+  return {0, 2 * double(in[0].numel()), traffic(in, out)};
+}
+
+AxisMap axes(const Reduce& a, const TypesIn& in, const Types&) {
+  return reduced_ties(in, reduced_mask(a, in), a.keepdims, ReducedAxis::kContracts, true);
+}
+
+}  // namespace
+
+const Room& reduce_l2() {
+  static const Room room = make_room<Reduce>({
+      .onnx = {"ReduceL2", 13},
+      .arity = {1, 1},
+      .attributes = {{"axes", &Reduce::axes}, {"keepdims", &Reduce::keepdims}},
+      .infer = infer_reduce_float,
+      .reference = Derive{},
+      .gradient = Derive{},
+      .cost = cost,
+      .axes = axes,
+      .quantize = no_quantize(),
+      .pointwise = not_pointwise(),
+      .expand = expand,
+      .samples = reduction_samples(-1, 1),
+  });
+  return room;
+}
+
+}  // namespace espalier::ops
