@@ -1,5 +1,7 @@
 #include "ops/shape/move.h"
 
+#include "base/error.h"
+
 namespace espalier::ops {
 
 ElementCopier::ElementCopier(const Tensor& from, Tensor& to)
@@ -41,6 +43,25 @@ void copy_block(const Tensor& from, const Strided& source, Tensor& to, const Str
                      [&](int64_t, const std::array<int64_t, 2>& at) {
                        copy(target.offset + at[1], source.offset + at[0], run);
                      });
+}
+
+void require_index_type(const TypesIn& in, size_t i) {
+  if (in[i].dtype != DType::i64 && in[i].dtype != DType::i32)
+    in.fail("operand " + std::to_string(i) + " is " + to_string(in[i]) +
+            ", i64 or i32 indices are needed");
+}
+
+int64_t checked_index(int64_t index, int64_t extent, const char* where) {
+  if (index < -extent || index >= extent)
+    throw bad_input(where, "index " + std::to_string(index) + " is outside an axis of extent " +
+                               std::to_string(extent));
+  return index < 0 ? index + extent : index;
+}
+
+Dims checked_extents(const TypesIn& in, std::span<const int64_t> extents) {
+  for (int64_t d : extents)
+    if (d < 0) in.fail("the shape " + to_string(extents) + " has a negative extent");
+  return Dims(extents.begin(), extents.end());
 }
 
 AxisMap moved_axes(const TypesIn& in, std::span<const std::pair<int64_t, int64_t>> axes) {

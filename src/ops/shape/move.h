@@ -34,6 +34,13 @@ class ElementCopier {
   bool strings_;
 };
 
+/// Refuses an operand that is no i64 or i32 tensor.
+void require_index_type(const TypesIn& in, size_t i);
+/// An index in [-extent, extent) as a position. UserError naming `where` otherwise.
+int64_t checked_index(int64_t index, int64_t extent, const char* where);
+/// A list of extents as dimensions. UserError for negative ones.
+Dims checked_extents(const TypesIn& in, std::span<const int64_t> extents);
+
 /// Ties axis `first` of operand 0 to axis `second` of result 0, where extents are known.
 AxisMap moved_axes(const TypesIn& in, std::span<const std::pair<int64_t, int64_t>> axes);
 
