@@ -1,0 +1,215 @@
+#include "train/forward.h"
+
+#include <algorithm>
+#include <set>
+
+#include "base/error.h"
+#include "ir/derive.h"
+#include "ir/interpret.h"
+#include "ir/room.h"
+
+namespace espalier {
+namespace {
+
+/// Copies a network node by node into a new graph.
+class TrainingCopy {
+ public:
+  explicit TrainingCopy(const Graph& from)
+      : from_(from), builder_(forward_.graph), map_(from.value_count(), kNoValue) {
+    forward_.graph.name = from.name;
+  }
+
+  Forward run(const Shape& input, const std::string& output) {
+    add_input(input);
+    for (ValueId v : from_.constants()) add_constant(v);
+    for (NodeId id : from_.order()) add_node(id);
+    forward_.graph.add_output(map_[size_t(output_of(output))]);
+    return std::move(forward_);
+  }
+
+ private:
+  void add_input(const Shape& input) {
+    if (from_.inputs().size() != 1 || !from_.states().empty())
+      throw unsupported(from_.name, "has " + std::to_string(from_.inputs().size()) +
+                                        " inputs and " + std::to_string(from_.states().size()) +
+                                        " states, training takes one input and no state");
+    const Value& v = from_.value(from_.inputs()[0]);
+    const TensorType given(DType::f32, input);
+    const bool fits = v.type.is_tensor() && v.tensor().dtype == DType::f32 &&
+                      v.tensor().rank() == given.rank() &&
+                      std::equal(input.begin() + 1, input.end(), v.tensor().dims.begin() + 1,
+                                 [](int64_t n, const Dim& d) { return !d.known() || d.is(n); });
+    if (!fits)
+      throw bad_input(
+          "input '" + v.name + "'",
+          "the data gives " + to_string(given) + ", the network takes " + to_string(v.type),
+          "choose data, or a definition's variables, that fit each other");
+    map_[size_t(from_.inputs()[0])] = forward_.graph.add_input(v.name, given);
+  }
+
+  void add_constant(ValueId id) {
+    const Value& v = from_.value(id);
+    Graph& g = forward_.graph;
+    if (v.role == Role::kNone) {
+      map_[size_t(id)] = g.add_constant(v.name, *v.constant);
+      return;
+    }
+    map_[size_t(id)] = g.add_input(v.name, v.type);
+    g.mutable_value(map_[size_t(id)]).role = v.role;
+    if (v.role == Role::kParameter) forward_.parameters.push_back(v.name);
+  }
+
+  void add_node(NodeId id) {
+    const Node& n = from_.node(id);
+    Values operands;
+    for (ValueId v : n.inputs) operands.push_back(v == kNoValue ? kNoValue : map_[size_t(v)]);
+    std::vector<std::string> names;
+    for (ValueId v : n.outputs) names.push_back(v == kNoValue ? "" : from_.value(v).name);
+    const Attributes attrs = n.room->with_mode ? n.room->with_mode(n.attrs, true) : n.attrs;
+    const Values results = builder_.op(*n.room, attrs, operands, n.name, names);
+    for (size_t i = 0; i < n.outputs.size(); ++i)
+      if (n.outputs[i] != kNoValue) map_[size_t(n.outputs[i])] = results.at(i);
+    if (n.room->with_mode) pair_buffers(n, results);
+  }
+
+  void pair_buffers(const Node& n, const Values& results) {
+    size_t gained = n.outputs.size();
+    for (ValueId v : n.inputs) {
+      if (v == kNoValue || from_.value(v).role != Role::kBuffer) continue;
+      if (gained == results.size()) return;
+      forward_.next[from_.value(v).name] = forward_.graph.value(results[gained++]).name;
+    }
+  }
+
+  ValueId output_of(const std::string& name) const {
+    if (name.empty()) {
+      if (from_.outputs().size() == 1) return from_.outputs()[0];
+      std::string all;
+      for (ValueId v : from_.outputs()) all += (all.empty() ? "" : ", ") + from_.value(v).name;
+      throw bad_input(from_.name, "has " + std::to_string(from_.outputs().size()) + " outputs",
+                      "name the one the loss reads as 'output': " + all);
+    }
+    const ValueId v = from_.find(name);
+    if (v == kNoValue) throw bad_input(from_.name, "has no value '" + name + "'");
+    return v;
+  }
+
+  const Graph& from_;
+  Forward forward_;
+  Builder builder_;
+  std::vector<ValueId> map_;
+};
+
+}  // namespace
+
+Forward training_forward(const Graph& network, const Shape& input, const std::string& output) {
+  Forward f = TrainingCopy(network).run(input, output);
+  // Next values must survive the removal of what the output does not need.
+  Graph& g = f.graph;
+  for (const auto& [buffer, next] : f.next) g.add_state(g.find(buffer), g.find(next));
+  std::vector<Shape> shapes;
+  for (ValueId v : g.inputs()) shapes.push_back(g.value(v).tensor().shape());
+  f.graph = specialised(g, shapes);
+  return f;
+}
+
+namespace {
+
+class NarrowCopy {
+ public:
+  NarrowCopy(const Graph& from, DType precision)
+      : from_(from), precision_(precision), builder_(to_), map_(from.value_count(), kNoValue) {
+    to_.name = from.name;
+  }
+
+  Graph run(const std::vector<std::string>& keep) {
+    for (ValueId v : from_.inputs()) {
+      map_[size_t(v)] = to_.add_input(from_.value(v).name, from_.value(v).type);
+      to_.mutable_value(map_[size_t(v)]).role = from_.value(v).role;
+    }
+    for (ValueId v : from_.constants())
+      map_[size_t(v)] = to_.add_constant(from_.value(v).name, *from_.value(v).constant);
+    for (NodeId id : from_.order()) add_node(id);
+    for (const std::string& name : keep) restore(from_.find(name));
+    for (ValueId v : from_.outputs()) to_.add_output(restore(v));
+    for (const StatePair& s : from_.states())
+      to_.add_state(map_[size_t(s.input)], restore(s.output));
+    return std::move(to_);
+  }
+
+ private:
+  static bool floats(const Type& t) { return t.is_tensor() && is_float(t.tensor().dtype); }
+
+  ValueId cast(ValueId v, DType to) {
+    if (v == kNoValue || !floats(to_.value(v).type) || to_.value(v).tensor().dtype == to) return v;
+    auto [it, fresh] = casts_.try_emplace({v, to}, kNoValue);
+    if (fresh) it->second = builder_.cast(v, to);
+    return it->second;
+  }
+
+  Values all_cast(Values operands, DType to) {
+    for (ValueId& v : operands) v = cast(v, to);
+    return operands;
+  }
+
+  bool accepts(const Node& n, const Values& operands) const {
+    try {
+      infer_types(to_, *n.room, n.attrs, operands, n.name);
+      return true;
+    } catch (const UserError&) {
+      return false;
+    }
+  }
+
+  /// Operands in the types the node shall read.
+  Values typed(NodeId id, const Values& operands) {
+    const Node& n = from_.node(id);
+    if (cost_of(from_, id).macs > 0) return all_cast(operands, precision_);
+    const bool meets_narrow = std::any_of(operands.begin(), operands.end(), [&](ValueId v) {
+      return v != kNoValue && floats(to_.value(v).type) &&
+             to_.value(v).tensor().dtype == precision_;
+    });
+    if (!meets_narrow || accepts(n, operands)) return operands;
+    const Values narrow = all_cast(operands, precision_);
+    return accepts(n, narrow) ? narrow : all_cast(operands, DType::f32);
+  }
+
+  void add_node(NodeId id) {
+    const Node& n = from_.node(id);
+    Values operands;
+    for (ValueId v : n.inputs) operands.push_back(v == kNoValue ? kNoValue : map_[size_t(v)]);
+    std::vector<std::string> names;
+    for (ValueId v : n.outputs) names.push_back(v == kNoValue ? "" : from_.value(v).name);
+    const Values results = builder_.op(*n.room, n.attrs, typed(id, operands), n.name, names);
+    for (size_t i = 0; i < n.outputs.size(); ++i)
+      if (n.outputs[i] != kNoValue) map_[size_t(n.outputs[i])] = results.at(i);
+  }
+
+  /// The value in the type it had, under the name it had.
+  ValueId restore(ValueId original) {
+    const Value& v = from_.value(original);
+    const ValueId narrow = map_[size_t(original)];
+    if (!floats(v.type)) return narrow;
+    const ValueId wide = cast(narrow, v.tensor().dtype);
+    if (wide == narrow) return narrow;
+    to_.rename(narrow, to_.fresh_name(v.name + ".narrow"));
+    to_.rename(wide, v.name);
+    map_[size_t(original)] = wide;
+    return wide;
+  }
+
+  const Graph& from_;
+  DType precision_;
+  Graph to_;
+  Builder builder_;
+  std::vector<ValueId> map_;
+  std::map<std::pair<ValueId, DType>, ValueId> casts_;
+};
+
+}  // namespace
+
+Graph narrowed(const Graph& graph, DType precision, const std::vector<std::string>& keep) {
+  return NarrowCopy(graph, precision).run(keep);
+}
+
+}  // namespace espalier

@@ -1,0 +1,32 @@
+// The forward half of a training step.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "ir/builder.h"
+
+namespace espalier {
+
+/// A network ready for a loss: nodes in training form, parameters and buffers as inputs, shapes
+/// resolved for one batch.
+struct Forward {
+  Graph graph;
+  /// Names of trained inputs, in the network's order.
+  std::vector<std::string> parameters;
+  /// Buffers that the training form feeds anew: name of the buffer's input, name of its next value.
+  std::map<std::string, std::string> next;
+};
+
+/// Training form by the rooms' `with_mode`: the results a node gains there are, in order, the next
+/// values of its buffer operands. `input` is the shape of one batch; `output` names the value kept
+/// as the only output (empty: the network's own). UserError for a network without exactly one float
+/// input that takes this shape.
+Forward training_forward(const Graph& network, const Shape& input, const std::string& output);
+
+/// The graph with contractions computed in `precision`, and what lies between them as well where
+/// its room takes operands of that type. Values named in `keep` and outputs have the type they had.
+Graph narrowed(const Graph& graph, DType precision, const std::vector<std::string>& keep);
+
+}  // namespace espalier

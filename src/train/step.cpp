@@ -1,0 +1,176 @@
+#include "train/step.h"
+
+#include "base/error.h"
+#include "passes/differentiate.h"
+#include "train/forward.h"
+
+namespace espalier {
+
+ValueId StepGraph::add_state(const std::string& name, const Tensor& first) {
+  ESP_CHECK(graph.find(name) == kNoValue, "the name of state '" + name + "' is taken");
+  initial[name] = first;
+  return graph.add_input(name, TensorType(first.dtype(), first.shape()));
+}
+
+ValueId StepGraph::add_input(const std::string& name, const Tensor& first) {
+  ESP_CHECK(graph.find(name) == kNoValue, "the name of input '" + name + "' is taken");
+  extra_inputs[name] = first;
+  return graph.add_input(name, TensorType(first.dtype(), first.shape()));
+}
+
+void StepGraph::add_output(const std::string& name, ValueId value) {
+  if (graph.value(value).name != name) graph.rename(value, name);
+  graph.add_output(value);
+}
+
+StepParameter& StepGraph::parameter(const std::string& name) {
+  for (StepParameter& p : parameters)
+    if (p.name == name) return p;
+  throw InternalError("the step has no parameter '" + name + "'");
+}
+
+namespace {
+
+/// Writes one step.
+class StepBuilder {
+ public:
+  StepBuilder(const Graph& network, const StepOptions& options)
+      : network_(network), options_(options), b_(s_.graph) {}
+
+  StepGraph run(std::span<const StepExtension> extensions) {
+    add_forward();
+    add_loss();
+    add_gradients();
+    for (const StepExtension& e : extensions)
+      if (e.on_gradients) e.on_gradients(s_);
+    if (options_.clip_norm > 0) clip();
+    for (StepParameter& p : s_.parameters) update(p);
+    for (const StepExtension& e : extensions)
+      if (e.on_updates) e.on_updates(s_);
+    for (const StepParameter& p : s_.parameters) s_.graph.add_state(p.value, p.updated);
+    s_.graph.erase_dead();
+    return std::move(s_);
+  }
+
+ private:
+  void add_forward() {
+    Forward f = training_forward(network_, options_.input, options_.output);
+    if (f.parameters.empty())
+      throw bad_input(network_.name, "has no parameters to train",
+                      "weights must be constants of a float type");
+    if (options_.precision != DType::f32) f.graph = narrowed(f.graph, options_.precision, {});
+    s_.graph = std::move(f.graph);
+    Graph& g = s_.graph;
+    s_.input = g.inputs()[0];
+    s_.logits = g.outputs()[0];
+    g.set_outputs({});
+    for (ValueId v : std::vector<ValueId>(g.inputs().begin() + 1, g.inputs().end()))
+      s_.initial[g.value(v).name] = *network_.value(network_.find(g.value(v).name)).constant;
+    for (const std::string& name : f.parameters) {
+      const ValueId v = g.find(name);
+      s_.parameters.push_back({name, v, kNoValue, kNoValue, g.value(v).tensor().rank() >= 2});
+    }
+    for (ValueId v : std::vector<ValueId>(g.inputs().begin() + 1, g.inputs().end()))
+      if (g.value(v).role == Role::kBuffer && !f.next.contains(g.value(v).name)) g.add_state(v, v);
+    s_.rate = g.add_input(g.fresh_name("learning_rate"), TensorType(DType::f32, Dims{}));
+    s_.step = g.add_input(g.fresh_name("step"), TensorType(DType::i64, Dims{}));
+  }
+
+  void add_loss() {
+    Graph& g = s_.graph;
+    const TensorType logits = g.value(s_.logits).tensor();
+    const std::string where = "output '" + g.value(s_.logits).name + "'";
+    if (!is_float(logits.dtype)) throw bad_input(where, "is " + to_string(logits));
+    if (options_.loss == Loss::kMeanSquared) {
+      s_.targets = g.add_input(g.fresh_name("targets"), logits);
+      s_.loss = b_.one("espalier.MeanSquaredError", {s_.logits, s_.targets}, {}, "loss");
+    } else {
+      if (logits.rank() != 2)
+        throw bad_input(where, "is " + to_string(logits) + ", cross-entropy needs [N, classes]");
+      s_.targets = g.add_input(g.fresh_name("labels"), TensorType(DType::i64, {logits.dims[0]}));
+      s_.loss = b_.one("espalier.CrossEntropy", {s_.logits, s_.targets},
+                       {{"label_smoothing", float(options_.label_smoothing)}}, "loss");
+      const ValueId answer =
+          b_.one("ArgMax", {s_.logits}, {{"axis", int64_t{1}}, {"keepdims", int64_t{0}}});
+      const ValueId right = b_.cast(b_.one("Equal", {answer, s_.targets}), DType::f32);
+      s_.correct = b_.reduce_sum(right, {0}, false);
+    }
+    g.add_output(s_.loss);
+    if (s_.correct != kNoValue) g.add_output(s_.correct);
+  }
+
+  void add_gradients() {
+    // What differentiation expands keeps its name, not its number.
+    const std::string loss = s_.graph.value(s_.loss).name;
+    const std::string logits = s_.graph.value(s_.logits).name;
+    std::vector<ValueId> wrt;
+    for (const StepParameter& p : s_.parameters) wrt.push_back(p.value);
+    const auto gradients = differentiate(s_.graph, s_.loss, wrt);
+    s_.loss = s_.graph.find(loss);
+    s_.logits = s_.graph.find(logits);
+    for (StepParameter& p : s_.parameters) p.gradient = gradients.at(p.value);
+  }
+
+  void clip() {
+    Values operands;
+    for (const StepParameter& p : s_.parameters) operands.push_back(p.gradient);
+    const Values clipped = b_.op("espalier.ClipByGlobalNorm", operands,
+                                 {{"max_norm", float(options_.clip_norm)}}, "clip");
+    for (size_t i = 0; i < s_.parameters.size(); ++i) s_.parameters[i].gradient = clipped.at(i);
+  }
+
+  ValueId moment(const StepParameter& p, const char* suffix) {
+    return s_.add_state(p.name + suffix, Tensor(DType::f32, b_.type(p.value).shape()));
+  }
+
+  void update(StepParameter& p) {
+    const Optimizer& o = options_.optimizer;
+    const auto decay = float(p.decays ? o.weight_decay : 0);
+    if (o.kind == Optimizer::Kind::kSgd) {
+      const ValueId velocity = moment(p, ":velocity");
+      const Values next = b_.op("espalier.SgdStep", {p.value, p.gradient, velocity, s_.rate},
+                                {{"momentum", float(o.momentum)},
+                                 {"nesterov", int64_t{o.nesterov}},
+                                 {"weight_decay", decay}});
+      p.updated = next.at(0);
+      s_.set_next(velocity, next.at(1));
+      return;
+    }
+    const ValueId first = moment(p, ":first"), second = moment(p, ":second");
+    const Values next =
+        b_.op("espalier.AdamWStep", {p.value, p.gradient, first, second, s_.rate, s_.step},
+              {{"beta1", float(o.beta1)},
+               {"beta2", float(o.beta2)},
+               {"epsilon", float(o.epsilon)},
+               {"weight_decay", decay}});
+    p.updated = next.at(0);
+    s_.set_next(first, next.at(1));
+    s_.set_next(second, next.at(2));
+  }
+
+  const Graph& network_;
+  const StepOptions& options_;
+  StepGraph s_;
+  Builder b_;
+};
+
+}  // namespace
+
+StepGraph build_training_step(const Graph& network, const StepOptions& options,
+                              std::span<const StepExtension> extensions) {
+  return StepBuilder(network, options).run(extensions);
+}
+
+Graph with_values(const Graph& network, const std::map<std::string, Tensor>& values) {
+  Graph g = network;
+  for (ValueId v : g.constants()) {
+    const auto it = values.find(g.value(v).name);
+    if (it == values.end()) continue;
+    ESP_CHECK(it->second.shape() == g.value(v).constant->shape(),
+              "the new value of '" + it->first + "' has another shape");
+    g.mutable_value(v).constant = it->second;
+  }
+  return g;
+}
+
+}  // namespace espalier

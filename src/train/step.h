@@ -1,0 +1,102 @@
+// A training step as one graph: forward in training form, loss, gradients, clipping and optimiser.
+//
+// Parameters, moments and running statistics are state pairs; inputs, targets, learning rate and
+// step number are inputs; the loss and the number of right answers are outputs.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "ir/builder.h"
+
+namespace espalier {
+
+enum class Loss : uint8_t {
+  kCrossEntropy,  ///< logits [N, C], labels i64 [N]
+  kMeanSquared,   ///< any float tensor, targets of its shape
+};
+
+struct Optimizer {
+  enum class Kind : uint8_t { kSgd, kAdamW };
+  Kind kind = Kind::kSgd;
+  double momentum = 0.9;  ///< of kSgd
+  bool nesterov = true;   ///< of kSgd
+  double beta1 = 0.9;     ///< of kAdamW
+  double beta2 = 0.999;   ///< of kAdamW
+  double epsilon = 1e-8;  ///< of kAdamW
+  /// Applied to parameters of two axes and more: biases and normalisations are left alone.
+  double weight_decay = 5e-4;
+};
+
+struct StepOptions {
+  Shape input;  ///< of one batch: [batch, ...]
+  Loss loss = Loss::kCrossEntropy;
+  double label_smoothing = 0;  ///< of kCrossEntropy
+  double clip_norm = 0;        ///< largest global norm of all gradients; 0: unclipped
+  Optimizer optimizer;
+  /// bf16 runs contractions and the activations between them in bf16; parameters, statistics,
+  /// moments and the loss stay in f32.
+  DType precision = DType::f32;
+  /// The value that the loss is attached to; empty: the network's only output.
+  std::string output;
+};
+
+/// A trained parameter, from the step's point of view.
+struct StepParameter {
+  std::string name;             ///< of the network's constant, of the state and of its input
+  ValueId value = kNoValue;     ///< before the step
+  ValueId gradient = kNoValue;  ///< of the loss, already clipped when the optimiser reads it
+  ValueId updated = kNoValue;   ///< after the step; set by the optimiser
+  bool decays = false;          ///< whether weight decay applies
+};
+
+/// A step under construction, as hooks see it.
+struct StepGraph {
+  Graph graph;
+  ValueId input = kNoValue;    ///< the network's input [batch, ...]
+  ValueId targets = kNoValue;  ///< labels or numbers
+  ValueId rate = kNoValue;     ///< f32 [], the learning rate
+  ValueId step = kNoValue;     ///< i64 [], counts from 0
+  ValueId logits = kNoValue;   ///< f32, what the loss reads
+  ValueId loss = kNoValue;     ///< f32 []
+  ValueId correct = kNoValue;  ///< f32 [], right answers; kNoValue for kMeanSquared
+  std::vector<StepParameter> parameters;
+  /// First values of all states, by the name of their input.
+  std::map<std::string, Tensor> initial;
+  /// First values of inputs that hooks added, by name; Trainer::set_input changes them.
+  std::map<std::string, Tensor> extra_inputs;
+
+  /// A state of the hook's own: returns the value before the step; feed it with set_next. Its name
+  /// must not be taken. Saved and restored with all others.
+  ValueId add_state(const std::string& name, const Tensor& first);
+  void set_next(ValueId state, ValueId next) { graph.add_state(state, next); }
+  /// An input that keeps its value until it is set anew.
+  ValueId add_input(const std::string& name, const Tensor& first);
+  /// A further result, read through Trainer::output(name) after each step.
+  void add_output(const std::string& name, ValueId value);
+  StepParameter& parameter(const std::string& name);
+};
+
+/// What a hook may change while the step is built.
+struct StepExtension {
+  /// After differentiation: gradients may be replaced, saliencies computed.
+  std::function<void(StepGraph&)> on_gradients;
+  /// After the optimiser: updated parameters may be replaced (masked, projected).
+  std::function<void(StepGraph&)> on_updates;
+};
+
+/// Attaches loss, gradients and optimiser to a network with one float input. Its Role::kParameter
+/// constants are trained, its Role::kBuffer constants follow the training forms of the nodes that
+/// read them. UserError when the network has no parameters, or its output does not fit the loss, or
+/// some node cannot be differentiated.
+StepGraph build_training_step(const Graph& network, const StepOptions& options,
+                              std::span<const StepExtension> extensions = {});
+
+/// The network with constants replaced by the tensors of equal name.
+Graph with_values(const Graph& network, const std::map<std::string, Tensor>& values);
+
+}  // namespace espalier

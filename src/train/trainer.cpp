@@ -1,0 +1,441 @@
+#include "train/trainer.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdarg>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+#include <set>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "base/progress.h"
+#include "base/threads.h"
+#include "ir/text.h"
+#include "runtime/session.h"
+#include "train/log.h"
+#include "train/stop.h"
+
+namespace espalier {
+namespace {
+
+using nlohmann::json;
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+/// printf into a string.
+[[gnu::format(printf, 1, 2)]] std::string formatted(const char* format, ...) {
+  char buffer[256];
+  va_list arguments;
+  va_start(arguments, format);
+  std::vsnprintf(buffer, sizeof buffer, format, arguments);
+  va_end(arguments);
+  return buffer;
+}
+
+bool all_finite(const Tensor& t) {
+  if (t.dtype() != DType::f32) return true;
+  const auto values = t.span<float>();
+  return std::all_of(values.begin(), values.end(), [](float v) { return std::isfinite(v); });
+}
+
+LoaderOptions loader_options(const TrainOptions& o) {
+  LoaderOptions l;
+  l.batch = o.batch;
+  l.shuffle = true;
+  l.drop_last = true;
+  l.seed = o.seed;
+  l.augment = o.augment;
+  return l;
+}
+
+/// The first `key=value` of two fingerprints that differs, or empty.
+std::string first_difference(const std::string& before, const std::string& now) {
+  size_t a = 0, b = 0;
+  while (a < before.size() || b < now.size()) {
+    const size_t end_a = std::min(before.find(';', a), before.size());
+    const size_t end_b = std::min(now.find(';', b), now.size());
+    const std::string x = before.substr(a, end_a - a), y = now.substr(b, end_b - b);
+    if (x != y) return x + ", not " + y;
+    a = std::min(end_a + 1, before.size());
+    b = std::min(end_b + 1, now.size());
+  }
+  return "";
+}
+
+}  // namespace
+
+struct Trainer::Impl {
+  Trainer& self;
+  Graph network;
+  std::shared_ptr<const Dataset> train_data, val_data;
+  TrainOptions options;
+  TrainFiles files;
+  std::vector<TrainHook*> hooks;
+  Loader loader;
+  StepGraph step_graph;
+  std::unique_ptr<Session> session;
+  std::vector<std::string> states;
+
+  std::vector<Tensor> inputs, outputs;
+  int input_slot = -1, target_slot = -1, rate_slot = -1, step_slot = -1;
+  std::map<std::string, int> extra_slots, output_slots;
+
+  Checkpoint at;  ///< where the run stands; `states` and `hooks` are filled when it is saved
+  bool stopping = false;
+  std::vector<float> step_ms;
+
+  Impl(Trainer& t, Graph net, std::shared_ptr<const Dataset> train,
+       std::shared_ptr<const Dataset> val, TrainOptions o, TrainFiles f, std::vector<TrainHook*> h)
+      : self(t),
+        network(std::move(net)),
+        train_data(std::move(train)),
+        val_data(std::move(val)),
+        options(fitted(std::move(o), *train_data)),
+        files(std::move(f)),
+        hooks(std::move(h)),
+        loader(train_data, loader_options(options)) {
+    build();
+    at.seed = options.seed;
+    at.threads = num_threads();
+    at.options = options.fingerprint() + ";data=" + train_data->description() +
+                 (val_data ? " | " + val_data->description() : "") + ";network=" +
+                 std::to_string(stream_of(print(network, {.max_literal = 0, .elide_large = true})));
+  }
+
+  static TrainOptions fitted(TrainOptions o, const Dataset& data) {
+    o.check("training options");
+    o.batch = std::min(o.batch, data.size());
+    return o;
+  }
+
+  void build() {
+    check_targets();
+    StepOptions s;
+    s.input = {options.batch};
+    for (int64_t n : train_data->sample_shape()) s.input.push_back(n);
+    s.loss = options.loss;
+    s.label_smoothing = options.label_smoothing;
+    s.clip_norm = options.clip_norm;
+    s.optimizer = options.optimizer;
+    s.precision = options.precision;
+    s.output = options.output;
+    std::vector<StepExtension> extensions;
+    for (TrainHook* hook : hooks)
+      extensions.push_back({[hook](StepGraph& g) { hook->on_gradients(g); },
+                            [hook](StepGraph& g) { hook->on_updates(g); }});
+    step_graph = build_training_step(network, s, extensions);
+    check_classes();
+    session = std::make_unique<Session>(compile(step_graph.graph));
+    for (const auto& [name, first] : step_graph.initial) {
+      session->set_state(name, first);
+      states.push_back(name);
+    }
+    connect();
+  }
+
+  void check_targets() const {
+    const bool labels = train_data->targets().dtype() == DType::i64;
+    if (options.loss == Loss::kCrossEntropy && !labels)
+      throw bad_input(train_data->description(), "has numeric targets, cross-entropy needs labels",
+                      "train with the loss mean_squared");
+    if (options.loss == Loss::kMeanSquared && labels)
+      throw bad_input(train_data->description(), "has class labels, mean_squared needs numbers",
+                      "train with the loss cross_entropy");
+  }
+
+  void check_classes() const {
+    if (options.loss != Loss::kCrossEntropy) return;
+    const int64_t answers = step_graph.graph.value(step_graph.logits).tensor().shape()[1];
+    if (train_data->classes() > answers)
+      throw bad_input(network.name,
+                      "answers with " + std::to_string(answers) + " classes, the data has " +
+                          std::to_string(train_data->classes()),
+                      "set the definition's variable 'classes'");
+  }
+
+  void connect() {
+    const Graph& g = step_graph.graph;
+    const Program& p = session->program();
+    const auto name = [&](ValueId v) { return g.value(v).name; };
+    for (size_t i = 0; i < p.input_names().size(); ++i) {
+      const std::string& n = p.input_names()[i];
+      const TensorType& t = p.input_types()[i];
+      inputs.emplace_back(t.dtype, t.shape());
+      if (n == name(step_graph.input)) input_slot = int(i);
+      if (n == name(step_graph.targets)) target_slot = int(i);
+      if (n == name(step_graph.rate)) rate_slot = int(i);
+      if (n == name(step_graph.step)) step_slot = int(i);
+      if (step_graph.extra_inputs.contains(n)) {
+        extra_slots[n] = int(i);
+        inputs.back() = step_graph.extra_inputs.at(n);
+      }
+    }
+    for (size_t i = 0; i < p.output_types().size(); ++i) {
+      outputs.emplace_back(p.output_types()[i].dtype, p.output_types()[i].shape());
+      output_slots[name(g.outputs()[i])] = int(i);
+    }
+    ESP_CHECK(input_slot >= 0 && target_slot >= 0 && rate_slot >= 0,
+              "the step lost an input while it was compiled");
+  }
+
+  double scalar_output(ValueId v) const {
+    return outputs[size_t(output_slots.at(step_graph.graph.value(v).name))].at(0);
+  }
+
+  int64_t total_steps() const { return options.epochs * loader.batches(); }
+
+  StepReport coming() const {
+    StepReport r;
+    r.step = at.step;
+    r.epoch = at.epoch;
+    r.steps_per_epoch = loader.batches();
+    r.total_steps = total_steps();
+    r.learning_rate = learning_rate(options.schedule, at.step, loader.batches(), options.epochs);
+    return r;
+  }
+
+  StepReport run_step(Batch batch) {
+    StepReport r = coming();
+    inputs[size_t(input_slot)] = std::move(batch.inputs);
+    inputs[size_t(target_slot)] = std::move(batch.targets);
+    inputs[size_t(rate_slot)] = Tensor::scalar(float(r.learning_rate));
+    if (step_slot >= 0) inputs[size_t(step_slot)] = Tensor::scalar(at.step);
+    for (TrainHook* hook : hooks) hook->before_step(self, r);
+    session->run_into(inputs, outputs);
+    r.loss = scalar_output(step_graph.loss);
+    r.correct = step_graph.correct == kNoValue ? 0 : scalar_output(step_graph.correct);
+    if (!std::isfinite(r.loss)) diverged("the loss became " + formatted("%g", r.loss));
+    ++at.step;
+    ++at.position;
+    at.loss_sum += r.loss * double(options.batch);
+    at.correct += r.correct;
+    for (TrainHook* hook : hooks) hook->after_step(self, r);
+    return r;
+  }
+
+  [[noreturn]] void diverged(const std::string& what) const {
+    std::string hint = "lower the learning rate, warm up longer, or clip gradients";
+    if (!files.checkpoints.empty() && !CheckpointFolder(files.checkpoints).files().empty())
+      hint +=
+          "; the last good state is " + CheckpointFolder(files.checkpoints).files().back().string();
+    throw bad_input("training",
+                    what + " at step " + std::to_string(at.step) + " (epoch " +
+                        std::to_string(at.epoch + 1) + ")",
+                    hint);
+  }
+
+  void save(RunLog& log) {
+    at.states.clear();
+    for (const std::string& name : states) {
+      Tensor t = session->state(name);
+      if (!all_finite(t)) diverged("'" + name + "' is no longer finite");
+      at.states[name] = std::move(t);
+    }
+    if (files.checkpoints.empty()) return;
+    at.hooks.clear();
+    for (size_t i = 0; i < hooks.size(); ++i)
+      for (const auto& [name, t] : hooks[i]->save()) at.hooks[std::to_string(i) + "/" + name] = t;
+    log.sync();
+    at.log_bytes = log.bytes();
+    CheckpointFolder(files.checkpoints).save(at);
+    at.states.clear();
+  }
+
+  void restore(Checkpoint c) {
+    for (const std::string& name : states)
+      if (!c.states.contains(name)) throw bad_input("checkpoint", "lacks the state '" + name + "'");
+    for (const auto& [name, t] : c.states) session->set_state(name, t);
+    for (size_t i = 0; i < hooks.size(); ++i) {
+      std::map<std::string, Tensor> own;
+      const std::string prefix = std::to_string(i) + "/";
+      for (const auto& [name, t] : c.hooks)
+        if (name.starts_with(prefix)) own[name.substr(prefix.size())] = t;
+      hooks[i]->restore(own);
+    }
+    at = std::move(c);
+    at.states.clear();
+    at.hooks.clear();
+  }
+
+  void log_step(RunLog& log, const StepReport& r) const {
+    if (options.log_every <= 0 || at.step % options.log_every != 0) return;
+    log.line(json{{"kind", "step"},
+                  {"step", at.step},
+                  {"epoch", r.epoch + 1},
+                  {"loss", r.loss},
+                  {"accuracy", r.correct / double(options.batch)},
+                  {"learning_rate", r.learning_rate}}
+                 .dump());
+  }
+
+  EpochReport close_epoch(double last_rate) {
+    EpochReport e;
+    e.epoch = at.epoch + 1;
+    e.steps = at.step;
+    e.learning_rate = last_rate;
+    const double samples = double(loader.batches() * options.batch);
+    e.train_loss = at.loss_sum / samples;
+    e.train_accuracy = at.correct / samples;
+    e.seconds = at.seconds;
+    if (val_data) {
+      const auto start = Clock::now();
+      const Evaluation v = self.evaluate(*val_data);
+      e.val_loss = v.loss;
+      e.val_accuracy = v.accuracy;
+      e.val_seconds = seconds_since(start);
+    }
+    ++at.epoch;
+    at.position = 0;
+    at.loss_sum = at.correct = at.seconds = 0;
+    at.history.push_back(e);
+    return e;
+  }
+
+  void log_epoch(RunLog& log, const EpochReport& e) const {
+    log.line(json{{"kind", "epoch"},
+                  {"epoch", e.epoch},
+                  {"step", e.steps},
+                  {"learning_rate", e.learning_rate},
+                  {"train_loss", e.train_loss},
+                  {"train_accuracy", e.train_accuracy},
+                  {"val_loss", e.val_loss},
+                  {"val_accuracy", e.val_accuracy},
+                  {"seconds", e.seconds},
+                  {"val_seconds", e.val_seconds}}
+                 .dump());
+    const bool classes = options.loss == Loss::kCrossEntropy;
+    std::string line = formatted("epoch %lld/%lld  loss %.4f", (long long)e.epoch,
+                                 (long long)options.epochs, e.train_loss);
+    if (classes) line += formatted("  train %.2f %%", 100 * e.train_accuracy);
+    if (val_data)
+      line += classes ? formatted("  val %.2f %%", 100 * e.val_accuracy)
+                      : formatted("  val %.4f", e.val_loss);
+    log_info(line + "  " + format_duration(e.seconds + e.val_seconds));
+  }
+
+  bool should_stop() const { return stopping || stop_requested(); }
+
+  /// Steps of the running epoch; false when stopped before its end.
+  bool run_epoch(RunLog& log, Progress& progress, double& last_rate) {
+    loader.start(at.epoch, at.position);
+    Batch batch;
+    auto before = Clock::now();
+    while (loader.next(batch)) {
+      const StepReport r = run_step(std::move(batch));
+      last_rate = r.learning_rate;
+      const double spent = seconds_since(before);
+      before = Clock::now();
+      at.seconds += spent;
+      note_time(float(1e3 * spent));
+      log_step(log, r);
+      progress.note(formatted("epoch %lld/%lld  loss %.3f", (long long)(r.epoch + 1),
+                              (long long)options.epochs,
+                              at.loss_sum / double(at.position * options.batch)));
+      progress.advance();
+      const bool last = at.position == loader.batches();
+      if (should_stop() && !last) return false;
+      if (options.save_every > 0 && at.step % options.save_every == 0 && !last) save(log);
+    }
+    return true;
+  }
+
+  void note_time(float ms) {
+    constexpr size_t kKept = 1024;
+    if (step_ms.size() >= kKept) step_ms.erase(step_ms.begin());
+    step_ms.push_back(ms);
+  }
+
+  TrainResult run() {
+    RunLog log;
+    if (!files.log.empty()) log = RunLog(files.log, at.log_bytes);
+    for (TrainHook* hook : hooks) hook->on_start(self);
+    stopping = false;
+    {
+      Progress progress(options.name, total_steps() - at.step, "steps");
+      double last_rate = 0;
+      while (at.epoch < options.epochs && !should_stop()) {
+        if (!run_epoch(log, progress, last_rate)) break;
+        const EpochReport e = close_epoch(last_rate);
+        for (TrainHook* hook : hooks) hook->after_epoch(self, e);
+        log_epoch(log, e);
+        save(log);
+      }
+    }
+    const bool finished = at.epoch == options.epochs;
+    if (!finished && at.position > 0) save(log);
+    return {at.history, finished};
+  }
+};
+
+Trainer::Trainer(Graph network, std::shared_ptr<const Dataset> train,
+                 std::shared_ptr<const Dataset> val, TrainOptions options, TrainFiles files,
+                 std::vector<TrainHook*> hooks)
+    : impl_(std::make_unique<Impl>(*this, std::move(network), std::move(train), std::move(val),
+                                   std::move(options), std::move(files), std::move(hooks))) {}
+Trainer::~Trainer() = default;
+
+bool Trainer::resume(bool any_threads) {
+  auto found = CheckpointFolder(impl_->files.checkpoints).newest();
+  if (!found) return false;
+  const std::string where = CheckpointFolder(impl_->files.checkpoints).files().back().string();
+  if (const std::string d = first_difference(found->options, impl_->at.options); !d.empty())
+    throw bad_input(where, "was made with " + d,
+                    "go on with the same recipe, or start again with --overwrite");
+  if (found->threads != num_threads() && !any_threads)
+    throw usage_error(where,
+                      "was made with " + std::to_string(found->threads) + " threads, not " +
+                          std::to_string(num_threads()) +
+                          "; the result would differ in its last digits",
+                      "use --threads " + std::to_string(found->threads) + ", or --any-threads");
+  found->threads = num_threads();
+  impl_->restore(std::move(*found));
+  return true;
+}
+
+TrainResult Trainer::train() { return impl_->run(); }
+void Trainer::stop() { impl_->stopping = true; }
+
+Graph Trainer::network() const {
+  std::map<std::string, Tensor> values;
+  for (ValueId v : impl_->network.constants()) {
+    const std::string& name = impl_->network.value(v).name;
+    if (impl_->step_graph.initial.contains(name)) values[name] = impl_->session->state(name);
+  }
+  return with_values(impl_->network, values);
+}
+
+Evaluation Trainer::evaluate(const Dataset& data) const {
+  return espalier::evaluate(network(), data, impl_->options.loss, impl_->options.eval_batch,
+                            impl_->options.output);
+}
+
+const TrainOptions& Trainer::options() const { return impl_->options; }
+const StepGraph& Trainer::step_graph() const { return impl_->step_graph; }
+Tensor Trainer::state(const std::string& name) const { return impl_->session->state(name); }
+void Trainer::set_state(const std::string& name, const Tensor& value) {
+  impl_->session->set_state(name, value);
+}
+std::vector<std::string> Trainer::state_names() const { return impl_->states; }
+
+void Trainer::set_input(const std::string& name, const Tensor& value) {
+  const auto it = impl_->extra_slots.find(name);
+  ESP_CHECK(it != impl_->extra_slots.end(), "the step has no further input '" + name + "'");
+  impl_->inputs[size_t(it->second)] = value;
+}
+
+Tensor Trainer::output(const std::string& name) const {
+  const auto it = impl_->output_slots.find(name);
+  ESP_CHECK(it != impl_->output_slots.end(), "the step has no output '" + name + "'");
+  return impl_->outputs[size_t(it->second)].clone();
+}
+
+int64_t Trainer::steps_done() const { return impl_->at.step; }
+int64_t Trainer::steps_per_epoch() const { return impl_->loader.batches(); }
+const std::vector<float>& Trainer::step_ms() const { return impl_->step_ms; }
+
+}  // namespace espalier
