@@ -26,8 +26,15 @@ TypesIn types_in(const Graph& graph, NodeId id) {
 }
 
 Types types_out(const Graph& graph, NodeId id) {
+  const Node& n = graph.node(id);
   Types types;
-  for (ValueId v : graph.node(id).outputs) types.push_back(graph.value(v).type);
+  for (ValueId v : n.outputs) {
+    if (v == kNoValue)
+      types.push_back(
+          infer_types(graph, *n.room, n.attrs, n.inputs, describe(graph, id)).at(types.size()));
+    else
+      types.push_back(graph.value(v).type);
+  }
   return types;
 }
 

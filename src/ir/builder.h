@@ -66,6 +66,7 @@ Types infer_types(const Graph& graph, const Room& room, const Attributes& attrs,
 TypesIn types_in(const Graph& graph, const Room& room, const Values& inputs,
                  const std::string& where);
 TypesIn types_in(const Graph& graph, NodeId node);
+/// Types of its results; those nobody asked for as inference gives them.
 Types types_out(const Graph& graph, NodeId node);
 
 /// Writes a node's expansion into `builder`'s graph in place of the node's operator.

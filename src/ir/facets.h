@@ -210,6 +210,7 @@ struct OperandSpec {
 struct Sample {
   Attributes attrs;
   std::vector<OperandSpec> inputs;
+  int results = 0;  ///< how many results are asked for; 0: all
 };
 
 /// Forward values and incoming gradients of one node, as its gradient facet sees them.

@@ -117,6 +117,16 @@ void Graph::erase_node(NodeId id) {
   order_.erase(std::find(order_.begin(), order_.end(), id));
 }
 
+void Graph::drop_results(NodeId id, size_t keep) {
+  auto& outputs = mutable_node(id).outputs;
+  for (; outputs.size() > keep; outputs.pop_back()) {
+    if (outputs.back() == kNoValue) continue;
+    Value& v = mutable_value(outputs.back());
+    by_name_.erase(v.name);
+    v.alive = false;
+  }
+}
+
 void Graph::erase_value(ValueId id) {
   Value& v = mutable_value(id);
   ESP_CHECK(v.producer == kNoNode, "a produced value is erased with its node");

@@ -103,7 +103,9 @@ class Graph {
   // ---- rewriting ------------------------------------------------------------------------------
   /// Every reader of `from` (nodes, graph outputs, states) reads `to` instead.
   void replace_uses(ValueId from, ValueId to);
-  void erase_node(NodeId id);    ///< its outputs must be unused
+  void erase_node(NodeId id);  ///< its outputs must be unused
+  /// Keeps a node's first `keep` results; the others (optional ones) must be unused.
+  void drop_results(NodeId id, size_t keep);
   void erase_value(ValueId id);  ///< a constant or input nobody uses
   void erase_input(ValueId id);  ///< a graph input nobody uses
   void rename(ValueId id, std::string name);

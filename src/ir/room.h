@@ -104,6 +104,7 @@ template <class A>
 struct SampleOf {
   A attrs = {};
   std::vector<OperandSpec> inputs;
+  int results = 0;  ///< how many results are asked for; 0: all
 };
 
 /// A reference facet from a function template instantiated for both precisions.

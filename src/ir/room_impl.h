@@ -126,7 +126,8 @@ Room make_room(RoomOf<A> t) {
       .resized = {},
       .known = {},
   };
-  for (const auto& s : t.samples) room.samples.push_back({Attributes::of<A>(s.attrs), s.inputs});
+  for (const auto& s : t.samples)
+    room.samples.push_back({Attributes::of<A>(s.attrs), s.inputs, s.results});
   for (const auto& f : t.attributes) room.attribute_names.push_back(f.name);
   if (t.with_mode)
     room.with_mode = [f = t.with_mode](const Attributes& a, bool training) {

@@ -95,7 +95,9 @@ TEST_P(Rooms, GradientMatchesCentralDifferences) {
     }
   }
   Builder b(g);
-  const Values y = b.op(*c.room, c.sample().attrs, x);
+  b.op(*c.room, c.sample().attrs, x);
+  if (c.sample().results > 0) g.drop_results(g.order().back(), size_t(c.sample().results));
+  const Values y = g.node(g.order().back()).outputs;
   const Node node = g.node(g.order().back());
   const std::vector<Tensor> y0 = [&] {
     g.set_outputs(y);
@@ -249,7 +251,9 @@ TEST_P(Rooms, CutEqualsMasked) {
       std::vector<const Tensor*> p;
       for (size_t i = 0; i < operands_now.size(); ++i)
         p.push_back(c.sample().inputs[i].absent ? nullptr : &operands_now[i]);
-      return run_reference(*c.room, a, p);
+      auto outputs = run_reference(*c.room, a, p);
+      outputs.resize(node.outputs.size());
+      return outputs;
     };
     const auto got = run(attrs, cut);
     if (tie.reads_whole) continue;  // the graph-level test restricts the statistics
