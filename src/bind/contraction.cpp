@@ -141,7 +141,10 @@ class Reader {
   ContractionStep step(NodeId id, ValueId v) {
     const Node& n = g_.node(id);
     if (!n.room->pointwise.answered()) throw Refusal{"the operator after it is not pointwise"};
-    ContractionStep s{(*n.room->pointwise)(n.attrs, types_in(g_, id)), {}};
+    const auto op = (*n.room->pointwise)(n.attrs, types_in(g_, id));
+    if (!op) throw Refusal{"the operator after it is not pointwise here"};
+    ContractionStep s;
+    s.op = *op;
     if (operands_of(s.op.code) == 1) return s;
     if (s.op.code != ScalarCode::kAdd) throw Refusal{"the operator after it is not an addition"};
     s.residual = operand(n.inputs[0] == v ? n.inputs[1] : n.inputs[0]);
