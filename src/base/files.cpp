@@ -28,7 +28,7 @@ UserError os_error(const std::filesystem::path& path, const std::string& doing) 
 
 }  // namespace
 
-void write_file_atomic(const std::filesystem::path& path, std::string_view bytes) {
+void write_file_atomic(const std::filesystem::path& path, std::string_view bytes, Sync sync) {
   const std::string temporary = path.string() + ".tmp" + std::to_string(::getpid());
   {
     Descriptor file{::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644)};
@@ -44,7 +44,7 @@ void write_file_atomic(const std::filesystem::path& path, std::string_view bytes
       }
       done += size_t(n);
     }
-    if (::fsync(file.fd) != 0) {
+    if (sync == Sync::yes && ::fsync(file.fd) != 0) {
       const UserError error = os_error(path, "cannot be synced");
       ::unlink(temporary.c_str());
       throw error;
@@ -55,6 +55,7 @@ void write_file_atomic(const std::filesystem::path& path, std::string_view bytes
     ::unlink(temporary.c_str());
     throw error;
   }
+  if (sync == Sync::no) return;
   std::filesystem::path folder = path.parent_path();
   Descriptor directory{::open(folder.empty() ? "." : folder.c_str(), O_RDONLY | O_CLOEXEC)};
   if (directory.fd >= 0) ::fsync(directory.fd);

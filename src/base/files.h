@@ -10,10 +10,16 @@
 
 namespace espalier {
 
+enum class Sync {
+  yes,  ///< survives a power cut
+  no,   ///< for what can be made again: a cache, one of many pictures
+};
+
 /// Writes to a temporary name beside `path`, syncs, renames: a reader or a crash sees the old
 /// file or the new one, never part of one. Throws UserError(bad input) naming the path when it
 /// cannot be written (missing folder, no permission, full disk); the old file then still stands.
-void write_file_atomic(const std::filesystem::path& path, std::string_view bytes);
+void write_file_atomic(const std::filesystem::path& path, std::string_view bytes,
+                       Sync sync = Sync::yes);
 
 /// The whole file. Throws UserError naming the path.
 std::string read_file(const std::filesystem::path& path);

@@ -131,7 +131,7 @@ RawData cached_data(const std::string& kind, const std::string& key,
   try {
     fs::create_directories(folder, error);
     if (error) throw bad_input(folder.string(), "cannot be made: " + error.message());
-    write_file_atomic(file, write_cached_data(data, key));
+    write_file_atomic(file, write_cached_data(data, key), Sync::no);
   } catch (const UserError& e) {
     log_warning("data is not cached: " + std::string(e.what()));
   }

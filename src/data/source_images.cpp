@@ -99,13 +99,21 @@ std::string stamp(const fs::path& path) {
 
 Listing list_zip(const std::string& path) {
   Listing listing;
-  auto archive = std::make_shared<ZipArchive>(fs::path(path));
-  for (size_t i = 0; i < archive->names().size(); ++i)
-    if (auto picture = classify(archive->names()[i], path)) {
+  // Mapped: reading entry by entry through a file costs several system calls each.
+  struct Mapped {
+    MappedFile file;
+    ZipArchive zip;
+    explicit Mapped(const std::string& path)
+        : file(path),
+          zip({reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()}, path) {}
+  };
+  auto archive = std::make_shared<const Mapped>(path);
+  for (size_t i = 0; i < archive->zip.names().size(); ++i)
+    if (auto picture = classify(archive->zip.names()[i], path)) {
       picture->entry = i;
       listing.pictures.push_back(std::move(*picture));
     }
-  listing.read = [archive](const Picture& p) { return archive->read(p.entry); };
+  listing.read = [archive](const Picture& p) { return archive->zip.read(p.entry); };
   listing.fingerprint = stamp(path);
   return listing;
 }

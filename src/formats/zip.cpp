@@ -2,14 +2,14 @@
 
 #include <zip.h>
 
-#include <cstring>
+#include <algorithm>
 
 #include "base/error.h"
 
 namespace espalier {
 namespace {
 
-constexpr size_t kStep = size_t{1} << 16;
+constexpr size_t kMinStep = 512, kMaxStep = size_t{1} << 20;
 constexpr zip_uint16_t kFirstDosDate = (1 << 5) | 1;  // 1980-01-01
 
 std::string message_of(zip_error_t* error) {
@@ -91,12 +91,19 @@ std::string ZipArchive::read(size_t entry, size_t limit) const {
   EntryFile open{zip_fopen_index(state_->archive, entry, 0)};
   if (!open.file)
     throw bad_input(where, std::string("cannot be unpacked: ") + zip_strerror(state_->archive));
+  // The size an archive claims may be a lie: it is where reading starts to look for the end, and
+  // the buffer grows with what really arrives.
+  zip_stat_t stat;
+  zip_stat_init(&stat);
+  zip_stat_index(state_->archive, entry, 0, &stat);
+  size_t step = std::max(size_t(std::min<zip_uint64_t>(stat.size, kMaxStep)), kMinStep);
   std::string bytes;
-  // The size an archive claims may be a lie; the buffer grows with what really arrives.
-  for (;;) {
+  bytes.reserve(step + kMinStep);
+  // To the very end, where the checksum is compared.
+  for (;; step = std::clamp(bytes.size(), kMinStep, kMaxStep)) {
     const size_t done = bytes.size();
-    bytes.resize(done + kStep);
-    const zip_int64_t n = zip_fread(open.file, bytes.data() + done, kStep);
+    bytes.resize(done + step);
+    const zip_int64_t n = zip_fread(open.file, bytes.data() + done, step);
     if (n < 0)
       throw bad_input(
           where, std::string("is damaged: ") + zip_error_strerror(zip_file_get_error(open.file)),
