@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "ir/builder.h"
 #include "ops/common.h"
 
 namespace espalier::ops {
@@ -137,10 +136,6 @@ Dims window_extents(const TypesIn& in, const Window& w, const Dims& spatial, con
   for (size_t i = 0; i < spatial.size(); ++i)
     out.push_back(window_extent(in, w, i, spatial[i], kernel[i], ceil_mode));
   return out;
-}
-
-ValueId shape_operand(Builder& b, ValueId v) {
-  return b.type(v).is_static() ? b.ints(b.type(v).shape()) : b.one("Shape", {v});
 }
 
 }  // namespace espalier::ops

@@ -109,7 +109,4 @@ void for_each_overlap(const Geometry& g, Body body) {
       }
 }
 
-/// The shape of v as an operand: a constant where it is known, a Shape node otherwise.
-ValueId shape_operand(Builder& b, ValueId v);
-
 }  // namespace espalier::ops

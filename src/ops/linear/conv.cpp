@@ -121,10 +121,8 @@ void reference(const Conv& a, Ref<Real>& r) {
 Values gradient(const Conv& a, Builder& b, const Tape& t) {
   const Attributes attrs = Attributes::of(resolved(a, t.type_x(0), t.type_x(1)));
   Values d(t.inputs(), kNoValue);
-  if (t.wants(0))
-    d[0] = b.op(conv_grad_input(), attrs, {t.dy(), t.x(1), shape_operand(b, t.x(0))})[0];
-  if (t.wants(1))
-    d[1] = b.op(conv_grad_weight(), attrs, {t.x(0), t.dy(), shape_operand(b, t.x(1))})[0];
+  if (t.wants(0)) d[0] = b.op(conv_grad_input(), attrs, {t.dy(), t.x(1), shape_of(b, t.x(0))})[0];
+  if (t.wants(1)) d[1] = b.op(conv_grad_weight(), attrs, {t.x(0), t.dy(), shape_of(b, t.x(1))})[0];
   if (t.wants(2)) {
     std::vector<int64_t> summed = {0};
     for (int64_t axis = 2; axis < t.type_y(0).rank(); ++axis) summed.push_back(axis);

@@ -38,8 +38,7 @@ Values gradient(const Conv& a, Builder& b, const Tape& t) {
   const Attributes attrs = Attributes::of(a);
   Values d(3, kNoValue);
   if (t.wants(0)) d[0] = b.op(conv(), attrs, {t.dy(), t.x(1)})[0];
-  if (t.wants(1))
-    d[1] = b.op(conv_grad_weight(), attrs, {t.dy(), t.x(0), shape_operand(b, t.x(1))})[0];
+  if (t.wants(1)) d[1] = b.op(conv_grad_weight(), attrs, {t.dy(), t.x(0), shape_of(b, t.x(1))})[0];
   return d;
 }
 

@@ -39,8 +39,7 @@ void reference(const Conv& a, Ref<Real>& r) {
 Values gradient(const Conv& a, Builder& b, const Tape& t) {
   const Attributes attrs = Attributes::of(a);
   Values d(3, kNoValue);
-  if (t.wants(0))
-    d[0] = b.op(conv_grad_input(), attrs, {t.x(1), t.dy(), shape_operand(b, t.x(0))})[0];
+  if (t.wants(0)) d[0] = b.op(conv_grad_input(), attrs, {t.x(1), t.dy(), shape_of(b, t.x(0))})[0];
   if (t.wants(1)) d[1] = b.op(conv(), attrs, {t.x(0), t.dy()})[0];
   return d;
 }

@@ -89,7 +89,7 @@ struct Backward {
   Values inference() const {
     Values d(5, kNoValue);
     const ValueId dy = t.dy(0), scale = t.x(1), mean = t.x(3), var = t.x(4);
-    const ValueId inv_std = b.one("Reciprocal", {b.sqrt(b.add(var, double(a.epsilon)))});
+    const ValueId inv_std = b.div(b.scalar(1, var), b.sqrt(b.add(var, double(a.epsilon))));
     const ValueId gain = b.mul(b.cast(scale, b.type(var).dtype), inv_std);
     if (t.wants(0)) d[0] = b.mul(dy, along(gain));
     if (t.wants(2)) d[2] = per_channel(dy, 2);
@@ -143,12 +143,12 @@ struct Backward {
     ValueId total = to_mean == kNoValue ? kNoValue : along(to_mean);
     if (to_var != kNoValue) {
       const ValueId centred = b.sub(t.x(0), along(saved()[0]));
-      total = sum(total, b.mul(b.mul(along(to_var), centred), 2));
+      total = sum(total, b.mul(b.mul(along(to_var), centred), 2.0));
     }
     if (total == kNoValue) return total;
     const double count = double(elements_per_channel(t.type_x(0).shape()));
     ValueId mean = b.mul(total, 1 / std::max(1.0, count));
-    if (to_var == kNoValue) mean = b.one("Expand", {mean, shape_operand(b, t.x(0))});
+    if (to_var == kNoValue) mean = b.one("Expand", {mean, shape_of(b, t.x(0))});
     return mean;
   }
 };

@@ -33,7 +33,7 @@ void reference(const AveragePool& a, Ref<Real>& r) {
 
 Values gradient(const AveragePool& a, Builder& b, const Tape& t) {
   return b.op(average_pool_grad(), Attributes::of(resolved_pool(a, t.type_x(0))),
-              {t.dy(), shape_operand(b, t.x(0))});
+              {t.dy(), shape_of(b, t.x(0))});
 }
 
 Cost cost(const AveragePool& a, const TypesIn& in, const Types& out) {

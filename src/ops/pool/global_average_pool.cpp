@@ -25,7 +25,7 @@ void reference(const NoAttributes&, Ref<Real>& r) {
 
 Values gradient(const NoAttributes&, Builder& b, const Tape& t) {
   const AveragePool a{whole_window(t.type_x(0), "GlobalAveragePool")};
-  return b.op(average_pool_grad(), Attributes::of(a), {t.dy(), shape_operand(b, t.x(0))});
+  return b.op(average_pool_grad(), Attributes::of(a), {t.dy(), shape_of(b, t.x(0))});
 }
 
 Cost cost(const NoAttributes&, const TypesIn& in, const Types& out) {
