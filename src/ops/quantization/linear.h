@@ -1,0 +1,36 @@
+// What QuantizeLinear and DequantizeLinear share: operands x, scale and an optional zero point, the
+// latter two scalars or lists along one axis.
+#pragma once
+
+#include "ops/common.h"
+
+namespace espalier::ops {
+
+struct LinearQuant {
+  int64_t axis = 1;
+};
+
+/// Checks scale (operand 1) and zero point (operand 2) against each other and operand 0.
+void check_scales(const LinearQuant& a, const TypesIn& in);
+
+/// Axes of operand 0 tie to the result's, the one with scales of its own also to these. A zero
+/// passes if the zero point is known to be zero.
+AxisMap quantized_axes(const LinearQuant& a, const TypesIn& in, const Types&);
+
+/// Calls f(i, index into the scales) for every element i of a tensor of that shape.
+template <class F>
+void for_each_scaled(const LinearQuant& a, const Shape& shape, int64_t scales, bool per_axis, F f) {
+  const auto axis = per_axis ? size_t(a.axis < 0 ? a.axis + int64_t(shape.size()) : a.axis) : 0;
+  const int64_t inner = per_axis ? product(shape, axis + 1, shape.size()) : 1;
+  for (int64_t i = 0; i < numel(shape); ++i)
+    f(size_t(i), per_axis ? size_t(i / inner % scales) : size_t{0});
+}
+
+/// The integer types a quantised value may have.
+inline bool is_quantized(DType t) {
+  return t == DType::u8 || t == DType::i8 || t == DType::u16 || t == DType::i16;
+}
+/// Rounded half to even, shifted and saturated; NaN becomes the zero point.
+int64_t quantized(double scaled, int64_t zero_point, DType to);
+
+}  // namespace espalier::ops
