@@ -74,10 +74,13 @@ void reference(const CrossEntropy& a, Ref<Real>& r) {
 // d - softmax * sum(d).
 Values gradient(const CrossEntropy& a, Builder& b, const Tape& t) {
   ValueId dx = kNoValue;
-  if (t.dy(0) != kNoValue)
-    dx = b.one("espalier.CrossEntropyGrad", {t.y(1), t.x(1), t.dy(0)},
+  const bool kept = t.outputs() > 1 && t.y(1) != kNoValue;
+  if (t.dy(0) != kNoValue) {
+    const ValueId log_p = kept ? t.y(1) : b.one("LogSoftmax", {t.x(0)}, {{"axis", int64_t{1}}});
+    dx = b.one("espalier.CrossEntropyGrad", {log_p, t.x(1), t.dy(0)},
                {{"label_smoothing", a.label_smoothing}});
-  if (t.outputs() > 1 && t.dy(1) != kNoValue) {
+  }
+  if (kept && t.dy(1) != kNoValue) {
     const ValueId d = b.sub(t.dy(1), b.mul(b.exp(t.y(1)), b.reduce_sum(t.dy(1), {1})));
     dx = dx == kNoValue ? d : b.add(dx, d);
   }
