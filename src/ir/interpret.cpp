@@ -71,36 +71,61 @@ Graph retyped_floats(const Graph& original, DType dtype) {
   return g;
 }
 
+namespace {
+
+/// Larger results of a folded chain (a constant filled to a computed shape) stay computations.
+constexpr int64_t kLargestFold = 1 << 16;
+
+/// Results of a node that belongs to a shape computation and can be evaluated now, or nothing. Such
+/// chains begin at shapes; they work on integers or on what was `folded` before. Weights and what
+/// is computed from them are left to the passes.
+std::vector<Tensor> shape_results(const Graph& g, NodeId id, const std::vector<bool>& folded) {
+  const Node& n = g.node(id);
+  if (n.room->known)
+    if (auto t = n.room->known(n.attrs, types_in(g, id))) return {std::move(*t)};
+  if (!n.room->deterministic || n.inputs.empty() || n.room->reference.refused()) return {};
+  std::vector<const Tensor*> operands;
+  bool from_shapes = false;
+  for (ValueId v : n.inputs) {
+    if (v != kNoValue && !g.is_constant(v)) return {};
+    from_shapes = from_shapes || (v != kNoValue && size_t(v) < folded.size() && folded[size_t(v)]);
+    operands.push_back(v == kNoValue ? nullptr : &*g.value(v).constant);
+  }
+  bool integers = true;
+  for (ValueId v : n.outputs) {
+    if (v == kNoValue) continue;
+    const Type& t = g.value(v).type;
+    if (!t.is_tensor()) return {};
+    if (t.tensor().is_static() && t.tensor().numel() > kLargestFold) return {};
+    const DType d = t.tensor().dtype;
+    integers = integers && (d == DType::i64 || d == DType::i32 || d == DType::boolean);
+  }
+  if (!integers && !from_shapes) return {};
+  return run_reference(*n.room, n.attrs, operands, describe(g, id));
+}
+
+}  // namespace
+
 void reinfer(Graph& g, bool fold) {
   const std::vector<NodeId> order = g.order();
+  std::vector<bool> folded;
   for (NodeId id : order) {
     const Node& n = g.node(id);
-    const std::string label = describe(g, id);
-    const Types types = infer_types(g, *n.room, n.attrs, n.inputs, label);
-    bool known = fold && n.room->deterministic && !n.inputs.empty();
-    for (ValueId v : n.inputs) known = known && (v == kNoValue || g.is_constant(v));
+    const Types types = infer_types(g, *n.room, n.attrs, n.inputs, describe(g, id));
     for (size_t i = 0; i < n.outputs.size(); ++i)
       if (n.outputs[i] != kNoValue) g.mutable_value(n.outputs[i]).type = types.at(i);
-    std::vector<Tensor> results;
-    if (fold && n.room->known) {
-      // A shape is known from its operand's type; the elements need not be.
-      auto result = n.room->known(n.attrs, types_in(g, id));
-      if (!result && !known) continue;
-      if (result) results.push_back(std::move(*result));
-    }
-    if (results.empty()) {
-      if (!known || n.room->reference.refused()) continue;
-      std::vector<const Tensor*> operands;
-      for (ValueId v : n.inputs)
-        operands.push_back(v == kNoValue ? nullptr : &*g.value(v).constant);
-      results = run_reference(*n.room, n.attrs, operands, label);
-    }
+    if (!fold) continue;
+    std::vector<Tensor> results = shape_results(g, id, folded);
+    if (results.empty()) continue;
     const std::vector<ValueId> outputs = n.outputs;
     for (size_t i = 0; i < outputs.size(); ++i) {
       if (outputs[i] == kNoValue) continue;
       const std::string name = g.value(outputs[i]).name;
       g.rename(outputs[i], g.fresh_name(name + "_folded"));
-      g.replace_uses(outputs[i], g.add_constant(name, std::move(results[i])));
+      const ValueId constant = g.add_constant(name, std::move(results.at(i)));
+      g.replace_uses(outputs[i], constant);
+      folded.resize(g.value_count(), false);
+      folded[size_t(constant)] = true;
     }
     g.erase_node(id);
   }

@@ -20,9 +20,9 @@ std::vector<Tensor> interpret_all(const Graph& graph, std::span<const Tensor> in
 /// again: the double-precision twin the gradient tests run.
 Graph retyped_floats(const Graph& graph, DType dtype);
 
-/// Types of all values inferred anew after input types or constants changed. With `fold`, nodes
-/// whose operands are all known are evaluated (shape computations vanish). Throws UserError where
-/// types no longer fit.
+/// Types of all values inferred anew after input types or constants changed. With `fold`,
+/// shape computations are evaluated; what is computed from weights stays (see the passes). Throws
+/// UserError where types no longer fit.
 void reinfer(Graph& graph, bool fold = false);
 
 /// The graph for concrete input shapes: symbolic dimensions resolved, shape computations folded.

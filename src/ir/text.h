@@ -1,6 +1,6 @@
 // The `.esp` text form: what people read and tests compare; it round-trips exactly.
 //
-//   graph @mlp(%x: f32[N,784]) -> (%y) {
+//   graph "mlp"(%x: f32[N,784]) -> (%y) {
 //     %w = parameter f32[10,784] b64"…"
 //     %b = constant f32[10] [0, 0.5, …]
 //     %y: f32[N,10] = Gemm(%x, %w, %b) {transB = 1}  @"fc"
