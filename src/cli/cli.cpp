@@ -1,0 +1,104 @@
+#include "cli/cli.h"
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <iostream>
+#include <new>
+#include <set>
+
+#include "base/log.h"
+#include "base/threads.h"
+#include "cli/verb.h"
+#include "ops/catalogue.h"
+
+namespace espalier::cli {
+namespace {
+
+int fail(ExitCode code, const std::string& what, const std::string& hint = "") {
+  std::string line = what;
+  for (char& c : line)
+    if (c == '\n') c = ' ';
+  std::fprintf(stderr, "espalier: %s\n", line.c_str());
+  if (!hint.empty()) std::fprintf(stderr, "  hint: %s\n", hint.c_str());
+  return int(code);
+}
+
+void add_common(CLI::App& app, Common& common) {
+  app.add_flag("--json", common.json, "One JSON object on standard output")->group("Common");
+  app.add_option("--threads", common.threads, "Threads to use (default: one per CPU)")
+      ->check(CLI::Range(1, 4096))
+      ->group("Common");
+  app.add_option("--seed", common.seed, "Seed of everything random (default 0)")->group("Common");
+  app.add_flag("-q,--quiet", common.quiet, "No progress and no news")->group("Common");
+  app.add_flag("--overwrite", common.overwrite, "Replace files that exist")->group("Common");
+}
+
+ExitCode perform(const Action& action, const Common& common) {
+  if (common.threads > 0) set_num_threads(common.threads);
+  set_quiet(common.quiet || common.json);
+  return action(common);
+}
+
+int perform_caught(const Action& action, const Common& common) {
+  try {
+    const ExitCode code = perform(action, common);
+    std::cout.flush();
+    if (std::fflush(stdout) != 0 || !std::cout)
+      return fail(ExitCode::kBadInput, "standard output cannot be written");
+    return int(code);
+  } catch (const UserError& e) {
+    return fail(e.code(), e.what(), e.hint());
+  } catch (const std::bad_alloc&) {
+    return fail(ExitCode::kBadInput, "there is not enough memory for this");
+  } catch (const std::exception& e) {
+    return fail(ExitCode::kInternal, std::string("internal error: ") + e.what(),
+                "this is a defect of espalier; please report it with the command");
+  }
+}
+
+}  // namespace
+
+int run(int argc, char** argv) {
+  ops::register_rooms();
+  CLI::App app{"Espalier makes neural networks fit: smaller, faster, and proved on your machine.",
+               "espalier"};
+  app.set_version_flag("--version", "espalier " ESPALIER_VERSION);
+  app.require_subcommand(1);
+  app.footer(
+      "Begin with\n"
+      "  espalier inspect net.onnx             what is in it\n"
+      "  espalier bench net.onnx               how fast it is here\n"
+      "  espalier VERB --help                  options and examples of a verb\n"
+      "Exit codes: 0 ok, 1 the asked check does not hold, 2 usage, 3 bad input, 4 unsupported,\n"
+      "5 the budget cannot be met, 70 internal error.");
+  Common common;
+  Action chosen;
+  std::set<std::string> verbs;
+#define ESP_VERB(name, summary)                             \
+  {                                                         \
+    CLI::App* verb = app.add_subcommand(#name, summary);    \
+    const Action action = name##_verb(*verb);               \
+    verbs.insert(#name);                                    \
+    add_common(*verb, common);                              \
+    verb->callback([&chosen, action] { chosen = action; }); \
+  }
+#include "cli/verbs.inc"
+#undef ESP_VERB
+  if (argc > 1 && argv[1][0] != '-' && !verbs.contains(argv[1]))
+    return fail(ExitCode::kUsage, std::string("there is no verb '") + argv[1] + "'",
+                "espalier --help lists the verbs");
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::Success& e) {
+    return app.exit(e);  // --help, --version
+  } catch (const CLI::ParseError& e) {
+    const auto parsed = app.get_subcommands();
+    const std::string verb = parsed.empty() ? "" : " " + parsed.front()->get_name();
+    return fail(ExitCode::kUsage, e.what(), "espalier" + verb + " --help");
+  } catch (const UserError& e) {
+    return fail(e.code(), e.what(), e.hint());
+  }
+  return perform_caught(chosen, common);
+}
+
+}  // namespace espalier::cli

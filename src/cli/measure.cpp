@@ -1,0 +1,58 @@
+#include "cli/measure.h"
+
+#include "ir/derive.h"
+#include "ir/room.h"
+
+namespace espalier::cli {
+namespace {
+
+/// Elements that were learned: parameters, and the integers that quantisation made of them (i64
+/// are shapes and indices). Running statistics follow from data and are not counted.
+int64_t params_in(const Value& v) {
+  if (!v.constant) return 0;
+  const DType t = v.constant->dtype();
+  const bool integers = is_int(t) && t != DType::i64 && v.constant->rank() > 0;
+  return v.role == Role::kParameter || integers ? v.constant->size() : 0;
+}
+
+}  // namespace
+
+ModelFacts facts_of(const Graph& g) {
+  ModelFacts facts;
+  std::vector<bool> counted(g.value_count(), false);
+  for (NodeId id : g.order()) {
+    const Node& n = g.node(id);
+    NodeFacts node;
+    node.name = n.name;
+    if (node.name.empty() && n.outputs[0] != kNoValue) node.name = g.value(n.outputs[0]).name;
+    node.op = n.room->full_name();
+    if (n.outputs[0] != kNoValue) node.output = to_string(g.value(n.outputs[0]).type);
+    const Cost cost = cost_of(g, id);
+    node.macs = cost.macs;
+    node.bytes = cost.bytes;
+    for (ValueId v : n.inputs) {
+      if (v == kNoValue || counted[size_t(v)]) continue;
+      counted[size_t(v)] = true;
+      node.params += params_in(g.value(v));
+    }
+    facts.macs += node.macs;
+    facts.params += node.params;
+    facts.nodes.push_back(std::move(node));
+  }
+  for (ValueId v : g.constants()) facts.weight_bytes += int64_t(g.value(v).constant->bytes());
+  return facts;
+}
+
+std::string precision_of(const Graph& g) {
+  int64_t elements[size_t(DType::string) + 1] = {};
+  for (ValueId v : g.constants()) {
+    const Tensor& t = *g.value(v).constant;
+    if (t.rank() > 1) elements[size_t(t.dtype())] += t.size();
+  }
+  DType most = DType::f32;
+  for (DType t : {DType::f64, DType::bf16, DType::f16, DType::i8, DType::u8})
+    if (elements[size_t(t)] > elements[size_t(most)]) most = t;
+  return is_int(most) ? "int8" : std::string(name_of(most));
+}
+
+}  // namespace espalier::cli

@@ -1,0 +1,131 @@
+#include "cli/model_file.h"
+
+#include <CLI/CLI.hpp>
+#include <filesystem>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "cli/verb.h"
+#include "ir/interpret.h"
+#include "ir/text.h"
+#include "onnx/export.h"
+#include "onnx/import.h"
+#include "passes/passes.h"
+#include "recipe/blueprint.h"
+#include "runtime/plan.h"
+
+namespace espalier::cli {
+namespace fs = std::filesystem;
+namespace {
+
+constexpr const char* kFormats = "networks are read from .onnx, .esp, .plan and .yaml";
+
+int64_t extent(const std::string& text, const std::string& option) {
+  size_t used = 0;
+  int64_t v = -1;
+  try {
+    v = std::stoll(text, &used);
+  } catch (const std::exception&) {
+    used = 0;
+  }
+  if (used == 0 || used != text.size() || v < 0)
+    throw usage_error(option, "'" + text + "' is no extent", "for instance --shape x=1,3,224,224");
+  return v;
+}
+
+}  // namespace
+
+Graph load_model(const std::string& path, const std::map<std::string, Shape>& shapes) {
+  const std::string suffix = fs::path(path).extension().string();
+  if (suffix == ".onnx") return import_onnx(path, {.pinned = {}, .shapes = shapes});
+  if (suffix == ".esp") return parse_graph(read_file(path), path);
+  if (suffix == ".plan") return load_plan(path);
+  if (suffix == ".yaml" || suffix == ".yml") return load_blueprint(path);
+  throw usage_error(path, "has a suffix that names no network format", kFormats);
+}
+
+void save_model(const Graph& graph, const std::string& path) {
+  const std::string suffix = fs::path(path).extension().string();
+  if (suffix == ".onnx") return export_onnx(graph, path);
+  if (suffix == ".esp") return write_file_atomic(path, print(graph));
+  if (suffix == ".plan") {
+    Graph optimised = graph.compacted();
+    run_passes(optimised);
+    return save_plan(optimised.compacted(), path);
+  }
+  throw usage_error(path, "has a suffix that names no network format",
+                    "networks are written to .onnx, .esp and .plan");
+}
+
+void refuse_overwriting(const std::string& path, const Common& common) {
+  std::error_code ignored;
+  if (!common.overwrite && fs::exists(path, ignored))
+    throw usage_error(path, "exists already", "--overwrite replaces it");
+}
+
+std::map<std::string, Shape> parse_shapes(const std::vector<std::string>& texts) {
+  std::map<std::string, Shape> shapes;
+  for (const auto& text : texts) {
+    const size_t equals = text.rfind('=');
+    const std::string option = "--shape " + text;
+    if (equals == std::string::npos || equals == 0)
+      throw usage_error(option, "names no input", "for instance --shape x=1,3,224,224");
+    Shape shape;
+    std::stringstream extents(text.substr(equals + 1));
+    for (std::string part; std::getline(extents, part, ',');) shape.push_back(extent(part, option));
+    shapes[text.substr(0, equals)] = shape;
+  }
+  return shapes;
+}
+
+void ModelOptions::add_to(CLI::App& app) {
+  app.add_option("model", path, "A network: .onnx, .esp, .plan, or .yaml (a definition)")
+      ->required()
+      ->option_text("M");
+  app.add_option("--shape", shape_texts, "Shape of an input, as x=1,3,224,224 (repeatable)")
+      ->allow_extra_args(false);
+  app.add_option("--batch", batch, "Extent of open first dimensions (default 1)")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 30));
+}
+
+Graph ModelOptions::load() const { return load_model(path, parse_shapes(shape_texts)); }
+
+std::vector<Shape> ModelOptions::shapes_of(const Graph& graph) const {
+  const auto given = parse_shapes(shape_texts);
+  for (const auto& [name, shape] : given) {
+    const ValueId v = graph.find(name);
+    if (v == kNoValue || graph.value(v).producer != kNoNode || graph.is_constant(v))
+      throw usage_error(path, "has no input named '" + name + "'");
+  }
+  std::vector<Shape> shapes;
+  for (ValueId v : graph.inputs()) {
+    const Value& input = graph.value(v);
+    if (const auto it = given.find(input.name); it != given.end()) {
+      shapes.push_back(it->second);
+      continue;
+    }
+    Shape shape;
+    for (const Dim& d : input.tensor().dims) {
+      if (shape.empty() && !d.known())
+        shape.push_back(batch > 0 ? batch : 1);
+      else if (d.known())
+        shape.push_back(d.value());
+      else
+        throw usage_error(path + ": input '" + input.name + "'",
+                          "has the open dimension " + to_string(d) + " in " + to_string(input.type),
+                          "--shape " + input.name + "=… says which shape to use");
+    }
+    if (batch > 0 && (shape.empty() || shape[0] != batch))
+      throw usage_error(path + ": input '" + input.name + "'",
+                        "is " + to_string(input.type) + ", not of batch " + std::to_string(batch));
+    shapes.push_back(shape);
+  }
+  return shapes;
+}
+
+Graph ModelOptions::load_static() const {
+  const Graph graph = load();
+  return specialised(graph, shapes_of(graph));
+}
+
+}  // namespace espalier::cli

@@ -1,0 +1,144 @@
+// espalier bench: how fast a network is on this machine, and where its time goes.
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "base/rng.h"
+#include "base/threads.h"
+#include "cli/compile_options.h"
+#include "cli/measure.h"
+#include "cli/model_file.h"
+#include "cli/output.h"
+#include "cli/verb.h"
+#include "runtime/session.h"
+#include "runtime/timing.h"
+
+namespace espalier::cli {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+struct Args {
+  ModelOptions model;
+  CompileFlags compile;
+  double seconds = 1;
+  bool profile = false;
+};
+
+/// Normal numbers for floats, zeros for the rest (which may be indices).
+Tensor random_input(const TensorType& type, const Rng& rng) {
+  if (!is_float(type.dtype)) return Tensor(type.dtype, type.shape());
+  Tensor t(DType::f32, type.shape());
+  for (int64_t i = 0; i < t.size(); ++i)
+    t.mutable_data<float>()[i] = float(rng.uniform(uint64_t(i), -1, 1));
+  return t.cast(type.dtype);
+}
+
+Timing time(Session& session, const std::vector<Tensor>& inputs, double seconds) {
+  constexpr int kRounds = 10;
+  std::vector<Tensor> outputs;
+  for (const TensorType& t : session.program().output_types())
+    outputs.emplace_back(t.dtype, t.shape());
+  const std::function<void()> contender = [&] { session.run_into(inputs, outputs); };
+  return time_alternating({&contender, 1},
+                          {.rounds = kRounds, .seconds_per_turn = seconds / kRounds})[0];
+}
+
+Json profile_json(const Profile& profile) {
+  Json list = Json::array();
+  const double total = profile.total_us();
+  for (const ProfileEntry& e : profile.entries)
+    list.push_back({{"node", e.node},
+                    {"kernel", e.kernel},
+                    {"median_us", e.median_us()},
+                    {"share", total > 0 ? e.median_us() / total : 0},
+                    {"macs", e.macs}});
+  return list;
+}
+
+void print_profile(const Profile& profile) {
+  std::vector<const ProfileEntry*> entries;
+  for (const ProfileEntry& e : profile.entries) entries.push_back(&e);
+  std::stable_sort(entries.begin(), entries.end(),
+                   [](const auto* a, const auto* b) { return a->median_us() > b->median_us(); });
+  const double total = std::max(profile.total_us(), 1e-9);
+  Table table({">us", ">share", ">GMAC/s", "node", "kernel"});
+  for (const ProfileEntry* e : entries) {
+    const double us = e->median_us();
+    char share[16];
+    std::snprintf(share, sizeof share, "%.1f %%", 100 * us / total);
+    table.row({short_number(us), share,
+               e->macs > 0 && us > 0 ? short_number(e->macs / us / 1e3, 3) : "", e->node,
+               e->kernel});
+  }
+  std::printf("\n");
+  table.print();
+}
+
+ExitCode bench(const Args& args, const Common& common) {
+  const Graph g = args.model.load_static();
+  CompileOptions options = args.compile.options();
+  Session session(compile(g, options));
+  std::vector<Tensor> inputs;
+  for (const TensorType& t : session.program().input_types())
+    inputs.push_back(random_input(t, Rng(common.seed, 1).fork(inputs.size())));
+  const Timing timing = time(session, inputs, args.seconds);
+  const auto& types = session.program().input_types();
+  const int64_t batch = types.empty() || types[0].rank() == 0 ? 1 : types[0].dims[0].value();
+  Profile profile;
+  if (args.profile) {
+    // Apart from the timing above, which it would slow.
+    options.profile = true;
+    Session profiled(compile(g, options));
+    time(profiled, inputs, args.seconds / 2);
+    profile = profiled.profile();
+  }
+  if (common.json) {
+    Json o = {{"model", args.model.path},
+              {"median_ms", timing.median_ms},
+              {"p10_ms", timing.p10_ms},
+              {"p90_ms", timing.p90_ms},
+              {"precision", precision_of(g)},
+              {"threads", session.program().threads()},
+              {"batch", batch},
+              {"runs", timing.runs},
+              {"arena_bytes", session.program().arena_bytes()},
+              {"weight_bytes", session.program().weight_bytes()},
+              {"reference_nodes", session.program().reference_count()}};
+    if (args.profile) o["profile"] = profile_json(profile);
+    print_json(o);
+    return ExitCode::kOk;
+  }
+  std::printf("%s: median %s ms (p10 %s, p90 %s) over %lld runs, %s, batch %lld, %d thread%s\n",
+              args.model.path.c_str(), short_number(timing.median_ms).c_str(),
+              short_number(timing.p10_ms).c_str(), short_number(timing.p90_ms).c_str(),
+              static_cast<long long>(timing.runs), precision_of(g).c_str(),
+              static_cast<long long>(batch), session.program().threads(),
+              session.program().threads() == 1 ? "" : "s");
+  if (const int n = session.program().reference_count(); n > 0)
+    std::printf("%d node%s run on reference loops; --explain says why\n", n, n == 1 ? "" : "s");
+  if (args.profile) print_profile(profile);
+  return ExitCode::kOk;
+}
+
+}  // namespace
+
+Action bench_verb(CLI::App& app) {
+  auto args = std::make_shared<Args>();
+  args->model.add_to(app);
+  app.add_option("--seconds", args->seconds, "How long to measure (default 1)")
+      ->check(CLI::Range(0.01, 3600.0));
+  app.add_flag("--profile", args->profile, "Show the time of each operator");
+  args->compile.add_to(app);
+  app.footer(
+      "Examples:\n"
+      "  espalier bench net.onnx --threads 1\n"
+      "  espalier bench net.onnx --batch 8 --profile\n"
+      "  espalier bench net.onnx --json | jq .median_ms\n"
+      "Inputs are random numbers (--seed); the median is over rounds, p10 and p90 over all runs.");
+  return [args](const Common& common) { return bench(*args, common); };
+}
+
+}  // namespace espalier::cli

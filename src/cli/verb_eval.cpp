@@ -1,0 +1,64 @@
+// espalier eval: a network's metric on a data set.
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "cli/model_file.h"
+#include "cli/output.h"
+#include "cli/verb.h"
+#include "data/source.h"
+#include "train/trainer.h"
+
+namespace espalier::cli {
+namespace {
+
+struct Args {
+  ModelOptions model;
+  std::string data, output;
+};
+
+ExitCode evaluate_on(const Args& args, const Common& common) {
+  const DataSpec spec = DataSpec::parse(args.data);
+  const Graph g = args.model.load();
+  const auto data = load_dataset(spec, Split::test);
+  const bool classes = data->classes() > 0;
+  const int64_t batch = args.model.batch > 0 ? args.model.batch : 250;
+  const Evaluation e =
+      evaluate(g, *data, classes ? Loss::kCrossEntropy : Loss::kMeanSquared, batch, args.output);
+  const std::string metric = classes ? "top1" : "mse";
+  const double value = classes ? e.accuracy : e.loss;
+  if (common.json) {
+    print_json({{"model", args.model.path},
+                {"metric", metric},
+                {"value", value},
+                {"loss", e.loss},
+                {"samples", e.samples},
+                {"data", data->description()}});
+  } else if (classes) {
+    std::printf("top-1 %.2f %% (cross-entropy %s) on %s\n", 100 * value,
+                short_number(e.loss).c_str(), data->description().c_str());
+  } else {
+    std::printf("mean squared error %s on %s\n", short_number(value).c_str(),
+                data->description().c_str());
+  }
+  return ExitCode::kOk;
+}
+
+}  // namespace
+
+Action eval_verb(CLI::App& app) {
+  auto args = std::make_shared<Args>();
+  args->model.add_to(app);
+  app.add_option("--data", args->data, "The data, as kind:path?key=value&…")
+      ->required()
+      ->option_text("SPEC");
+  app.add_option("--output", args->output, "The result that answers, where there are several");
+  app.footer(
+      "Examples:\n"
+      "  espalier eval net.onnx --data 'idx:data/mnist?normalize=raw'\n"
+      "  espalier eval net.onnx --data 'images:cifar10.zip?split=test&limit=1000'\n"
+      "The test split is used unless the spec names another. Kinds and keys: espalier data list.");
+  return [args](const Common& common) { return evaluate_on(*args, common); };
+}
+
+}  // namespace espalier::cli

@@ -1,0 +1,128 @@
+// espalier inspect: what a network is made of.
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "cli/measure.h"
+#include "cli/model_file.h"
+#include "cli/output.h"
+#include "cli/verb.h"
+#include "ir/room.h"
+#include "runtime/program.h"
+
+namespace espalier::cli {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+struct Args {
+  ModelOptions model;
+  bool dot = false;
+};
+
+Json values_json(const Graph& g, std::span<const ValueId> values) {
+  Json list = Json::array();
+  for (ValueId v : values)
+    list.push_back({{"name", g.value(v).name}, {"type", to_string(g.value(v).type)}});
+  return list;
+}
+
+Json to_json(const Args& args, const Graph& g, const ModelFacts& facts, size_t peak) {
+  Json nodes = Json::array();
+  for (const NodeFacts& n : facts.nodes)
+    nodes.push_back({{"name", n.name},
+                     {"op", n.op},
+                     {"output", n.output},
+                     {"macs", n.macs},
+                     {"params", n.params},
+                     {"bytes", n.bytes}});
+  return {{"model", args.model.path},
+          {"name", g.name},
+          {"inputs", values_json(g, g.inputs())},
+          {"outputs", values_json(g, g.outputs())},
+          {"params", facts.params},
+          {"macs", facts.macs},
+          {"weight_bytes", facts.weight_bytes},
+          {"peak_activation_bytes", peak},
+          {"precision", precision_of(g)},
+          {"nodes", std::move(nodes)}};
+}
+
+void print_values(const char* what, const Graph& g, std::span<const ValueId> values) {
+  for (ValueId v : values)
+    std::printf("%s %s: %s\n", what, g.value(v).name.c_str(), to_string(g.value(v).type).c_str());
+}
+
+void print_people(const Args& args, const Graph& g, const ModelFacts& facts, size_t peak) {
+  std::printf("%s (%s)\n", args.model.path.c_str(), g.name.c_str());
+  print_values("  input ", g, g.inputs());
+  print_values("  output", g, g.outputs());
+  std::printf("\n");
+  Table table({"node", "operator", "result", ">params", ">MACs"});
+  for (const NodeFacts& n : facts.nodes)
+    table.row({n.name, n.op, n.output, n.params > 0 ? grouped(double(n.params)) : "",
+               n.macs > 0 ? short_count(n.macs) : ""});
+  table.print();
+  std::printf("\n%s parameters, %s MACs, weights %s, activations at most %s at once, %s\n",
+              grouped(double(facts.params)).c_str(), short_count(facts.macs).c_str(),
+              short_bytes(double(facts.weight_bytes)).c_str(), short_bytes(double(peak)).c_str(),
+              precision_of(g).c_str());
+}
+
+std::string dot_quoted(const std::string& s) {
+  std::string out = "\"";
+  for (char c : s) out += c == '"' || c == '\\' ? std::string("\\") + c : std::string(1, c);
+  return out + "\"";
+}
+
+void print_dot(const Graph& g) {
+  std::printf("digraph %s {\n  node [shape=box, fontname=\"sans-serif\"];\n",
+              dot_quoted(g.name).c_str());
+  const auto source = [&](ValueId v) {
+    const NodeId p = g.value(v).producer;
+    return p == kNoNode ? dot_quoted(g.value(v).name) : "n" + std::to_string(p);
+  };
+  for (ValueId v : g.inputs()) std::printf("  %s [shape=ellipse];\n", source(v).c_str());
+  for (NodeId id : g.order()) {
+    const Node& n = g.node(id);
+    std::printf("  n%d [label=%s];\n", id, dot_quoted(describe(g, id)).c_str());
+    for (ValueId v : n.inputs)
+      if (v != kNoValue && !g.is_constant(v))
+        std::printf("  %s -> n%d [label=%s];\n", source(v).c_str(), id,
+                    dot_quoted(to_string(g.value(v).type)).c_str());
+  }
+  std::printf("}\n");
+}
+
+ExitCode inspect(const Args& args, const Common& common) {
+  const Graph g = args.model.load_static();
+  if (args.dot) {
+    print_dot(g);
+    return ExitCode::kOk;
+  }
+  const ModelFacts facts = facts_of(g);
+  const size_t peak = compile(g)->arena_bytes();
+  if (common.json)
+    print_json(to_json(args, g, facts, peak));
+  else
+    print_people(args, g, facts, peak);
+  return ExitCode::kOk;
+}
+
+}  // namespace
+
+Action inspect_verb(CLI::App& app) {
+  auto args = std::make_shared<Args>();
+  args->model.add_to(app);
+  app.add_flag("--dot", args->dot, "Print a Graphviz diagram instead");
+  app.footer(
+      "Examples:\n"
+      "  espalier inspect net.onnx\n"
+      "  espalier inspect net.onnx --batch 8 --json | jq .macs\n"
+      "  espalier inspect net.onnx --dot | dot -Tsvg > net.svg\n"
+      "MACs are multiply-accumulates of contractions. Memory is what the compiled network\n"
+      "allocates for activations and scratch space.");
+  return [args](const Common& common) { return inspect(*args, common); };
+}
+
+}  // namespace espalier::cli

@@ -1,0 +1,249 @@
+// The program end to end: what verbs print, which files they write, how they end.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "formats/npy.h"
+#include "ir/text.h"
+#include "onnx/export.h"
+#include "onnx/tensor_proto.h"
+#include "tests/cli/program.h"
+#include "tests/support/data.h"
+
+namespace espalier {
+namespace {
+
+using nlohmann::json;
+using ::testing::HasSubstr;
+using testing::Ran;
+using testing::run_program;
+using testing::Scratch;
+using ::testing::StartsWith;
+
+constexpr const char* kNetwork = R"(graph "small"(%x: f32[N,2]) -> (%y) {
+  %w = parameter f32[2,2] [1, 2, 3, 4]
+  %h: f32[N,2] = MatMul(%x, %w)  @"fc"
+  %y: f32[N,2] = LeakyRelu(%h) {alpha = 0.5}
+}
+)";
+
+class Cli : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    scratch.write("net.esp", kNetwork);
+    net = scratch.path("net.esp");
+    save_npy(scratch.path("x.npy"), Tensor::from<float>({1, 2}, {1, -1}));
+  }
+  /// The one object a verb prints with --json.
+  static json object_of(const Ran& r) {
+    EXPECT_EQ(r.code, 0) << r.err;
+    return json::parse(r.out);
+  }
+  static void expect_failure(const Ran& r, int code, const std::string& message) {
+    EXPECT_EQ(r.code, code) << r.err;
+    EXPECT_EQ(r.out, "");
+    EXPECT_THAT(r.err, StartsWith("espalier: "));
+    EXPECT_THAT(r.err, HasSubstr(message));
+    // One line, and perhaps a hint.
+    const auto lines = std::count(r.err.begin(), r.err.end(), '\n');
+    EXPECT_TRUE(lines == 1 || (lines == 2 && r.err.find("\n  hint: ") != std::string::npos))
+        << r.err;
+  }
+  std::string onnx_bytes() const { return export_onnx_bytes(parse_graph(kNetwork)); }
+
+  Scratch scratch;
+  std::string net;
+};
+
+TEST_F(Cli, HelpNamesEveryVerbAndTeachesByExample) {
+  const Ran r = run_program({"--help"});
+  EXPECT_EQ(r.code, 0);
+  for (const char* verb : {"inspect", "run", "check", "bench", "eval", "export", "opt", "data"}) {
+    EXPECT_THAT(r.out, HasSubstr(verb));
+    const Ran help = run_program({verb, "--help"});
+    EXPECT_EQ(help.code, 0);
+    EXPECT_THAT(help.out, HasSubstr("Examples:"));
+    EXPECT_THAT(help.out, HasSubstr("--json"));
+  }
+  EXPECT_THAT(run_program({"--version"}).out, StartsWith("espalier "));
+}
+
+TEST_F(Cli, WrongUsageEndsWithTwo) {
+  expect_failure(run_program({}), 2, "subcommand");
+  expect_failure(run_program({"conquer"}), 2, "conquer");
+  expect_failure(run_program({"inspect"}), 2, "model is required");
+  expect_failure(run_program({"inspect", net, "--frobnicate"}), 2, "frobnicate");
+  expect_failure(run_program({"inspect", net, "--threads", "0"}), 2, "threads");
+  expect_failure(run_program({"inspect", scratch.path("x.npy")}), 2, "names no network format");
+  expect_failure(run_program({"inspect", net, "--shape", "x=1,-2"}), 2, "'-2' is no extent");
+  expect_failure(run_program({"inspect", net, "--shape", "z=1,2"}), 2, "no input named 'z'");
+}
+
+TEST_F(Cli, InspectCounts) {
+  const json o = object_of(run_program({"inspect", net, "--batch", "4", "--json"}));
+  EXPECT_EQ(o["params"], 4);
+  EXPECT_EQ(o["macs"], 16);
+  EXPECT_EQ(o["weight_bytes"], 16);
+  EXPECT_GT(o["peak_activation_bytes"], 0);
+  ASSERT_EQ(o["nodes"].size(), 2u);
+  EXPECT_EQ(o["nodes"][0]["op"], "MatMul");
+  EXPECT_EQ(o["inputs"][0]["type"], "f32[4,2]");
+  const Ran people = run_program({"inspect", net});
+  EXPECT_THAT(people.out, HasSubstr("4 parameters, 4 MACs"));
+  EXPECT_THAT(run_program({"inspect", net, "--dot"}).out, StartsWith("digraph"));
+}
+
+TEST_F(Cli, RunPrintsAndWritesResults) {
+  const json o = object_of(run_program({"run", net, "--input", scratch.path("x.npy"), "--json"}));
+  EXPECT_EQ(o["outputs"][0]["values"], json({-1.0, -1.0}));
+  const std::string out = scratch.path("results");
+  const std::vector<std::string> command = {"run", net, "-i",         "x=" + scratch.path("x.npy"),
+                                            "-o",  out, "--reference"};
+  EXPECT_EQ(run_program(command).code, 0);
+  EXPECT_EQ(load_npy(out + "/y.npy").at(1), -1);
+  expect_failure(run_program(command), 2, "exists already");
+  auto again = command;
+  again.push_back("--overwrite");
+  EXPECT_EQ(run_program(again).code, 0);
+}
+
+TEST_F(Cli, RunNamesInputsThatDoNotFit) {
+  expect_failure(run_program({"run", net}), 2, "input 'x' is not given");
+  expect_failure(run_program({"run", net, "-i", "z=" + scratch.path("x.npy")}), 2,
+                 "input 'x' is not given");
+  expect_failure(run_program({"run", net, "-i", scratch.path("gone.npy")}), 3, "gone.npy");
+  save_npy(scratch.path("i.npy"), Tensor::from<int64_t>({1, 2}, {1, 2}));
+  expect_failure(run_program({"run", net, "-i", scratch.path("i.npy")}), 3, "i64[1,2]");
+  save_npy(scratch.path("wide.npy"), Tensor(DType::f32, {1, 3}));
+  expect_failure(run_program({"run", net, "-i", scratch.path("wide.npy")}), 3, "f32[1,3]");
+}
+
+TEST_F(Cli, CheckCountsAndEndsWithOneOnFailure) {
+  const auto set = [&](const std::string& name, float result) {
+    std::filesystem::create_directories(scratch.path("v/" + name));
+    scratch.write("v/" + name + "/input_0.pb",
+                  tensor_proto_bytes(Tensor::from<float>({1, 2}, {1, -1}), "x"));
+    scratch.write("v/" + name + "/output_0.pb",
+                  tensor_proto_bytes(Tensor::from<float>({1, 2}, {-1, result}), "y"));
+  };
+  set("test_data_set_0", -1);
+  json o = object_of(run_program({"check", net, "--data", scratch.path("v"), "--json"}));
+  EXPECT_EQ(o["passed"], 1);
+  EXPECT_EQ(o["failed"], 0);
+  set("test_data_set_1", -1.01f);
+  const Ran r = run_program({"check", net, "--data", scratch.path("v"), "--json"});
+  EXPECT_EQ(r.code, 1);
+  o = json::parse(r.out);
+  EXPECT_EQ(o["failed"], 1);
+  EXPECT_EQ(o["sets"][1]["why"], "'y' differs");
+  EXPECT_EQ(run_program({"check", net, "--data", scratch.path("v"), "--tolerance", "0.1"}).code, 0);
+  expect_failure(run_program({"check", net, "--data", scratch.path("none")}), 3, "is no folder");
+  scratch.write("v/test_data_set_0/input_0.pb", "\xff\xff");
+  expect_failure(run_program({"check", net, "--data", scratch.path("v")}), 3,
+                 "is not a serialised ONNX tensor");
+}
+
+TEST_F(Cli, BenchReportsWhatScriptsRelyOn) {
+  const json o = object_of(run_program({"bench", net, "--json", "--seconds", "0.02", "--threads",
+                                        "1", "--batch", "3", "--profile"}));
+  for (const char* key : {"median_ms", "p10_ms", "p90_ms"}) EXPECT_GT(o[key], 0) << key;
+  EXPECT_EQ(o["precision"], "f32");
+  EXPECT_EQ(o["threads"], 1);
+  EXPECT_EQ(o["batch"], 3);
+  EXPECT_FALSE(o["profile"].empty());
+}
+
+TEST_F(Cli, ExportGoesRoundThroughEveryFormat) {
+  const std::string onnx = scratch.path("a.onnx"), plan = scratch.path("a.plan"),
+                    esp = scratch.path("b.esp");
+  EXPECT_EQ(run_program({"export", net, "-o", onnx}).code, 0);
+  EXPECT_EQ(run_program({"export", onnx, "-o", plan}).code, 0);
+  EXPECT_EQ(run_program({"export", onnx, "-o", esp}).code, 0);
+  for (const auto& m : {onnx, plan, esp}) {
+    const json o = object_of(run_program({"run", m, "-i", scratch.path("x.npy"), "--json"}));
+    EXPECT_EQ(o["outputs"][0]["values"], json({-1.0, -1.0})) << m;
+  }
+  expect_failure(run_program({"export", net, "-o", onnx}), 2, "exists already");
+  expect_failure(run_program({"export", net, "-o", scratch.path("a.docx")}), 2,
+                 "names no network format");
+  expect_failure(run_program({"export", net, "-o", scratch.path("no/such/a.onnx")}), 3,
+                 "cannot be written");
+}
+
+TEST_F(Cli, OptRunsPassesAndPrintsText) {
+  const Ran r = run_program({"opt", "--pass=remove_dead", net, "-q"});
+  EXPECT_EQ(r.code, 0);
+  EXPECT_EQ(print(parse_graph(r.out)), print(parse_graph(kNetwork)));
+  EXPECT_EQ(r.err, "");
+  EXPECT_THAT(run_program({"opt", "--list"}).out, HasSubstr("fold_constants"));
+  expect_failure(run_program({"opt", "--pass=paint", net}), 2, "paint");
+}
+
+TEST_F(Cli, DataListsKindsAndReadsSpecs) {
+  const json kinds = object_of(run_program({"data", "list", "--json"}));
+  EXPECT_GT(kinds["kinds"].size(), 3u);
+  scratch.write("d.csv", "a,b,label\n1,2,0\n3,4,1\n5,6,0\n");
+  expect_failure(run_program({"data", "make", "idx:" + scratch.path("none")}), 3, "none");
+  expect_failure(run_program({"data", "make", "telepathy:x"}), 2, "telepathy");
+}
+
+// ---- bad input ----------------------------------------------------------------------------------
+
+TEST_F(Cli, TruncatedOnnxIsBadInput) {
+  const std::string whole = onnx_bytes();
+  scratch.write("cut.onnx", whole.substr(0, whole.size() / 2));
+  expect_failure(run_program({"inspect", scratch.path("cut.onnx")}), 3, "cut short");
+  expect_failure(run_program({"inspect", scratch.path("gone.onnx")}), 3, "gone.onnx");
+}
+
+TEST_F(Cli, WrongElementTypeIsBadInput) {
+  scratch.write("mixed.esp", R"(graph "m"(%x: i64[1,2]) -> (%y) {
+  %w = constant f32[2,2] [1, 2, 3, 4]
+  %y: f32[1,2] = MatMul(%x, %w)  @"fc"
+}
+)");
+  expect_failure(run_program({"inspect", scratch.path("mixed.esp")}), 3,
+                 "operands are i64 and f32");
+}
+
+TEST_F(Cli, UnsupportedOperatorsEndWithFour) {
+  std::string bytes = onnx_bytes();
+  const size_t at = bytes.find("LeakyRelu");
+  bytes.replace(at, 9, "LeakyRule");
+  scratch.write("odd.onnx", bytes);
+  expect_failure(run_program({"bench", scratch.path("odd.onnx")}), 4, "LeakyRule ('");
+}
+
+TEST_F(Cli, UnknownKeysOfDefinitionsAreNamedWithTheirLine) {
+  scratch.write(
+      "d.yaml",
+      "espalier: 1\nname: d\ninput: {name: x, shape: [N, 4]}\ncolour: 3\nbody:\n  - relu\n");
+  expect_failure(run_program({"inspect", scratch.path("d.yaml")}), 3, "d.yaml:4");
+}
+
+TEST_F(Cli, MissingDataIsBadInput) {
+  expect_failure(run_program({"eval", net, "--data", "idx:" + scratch.path("nowhere")}), 3,
+                 "nowhere");
+  expect_failure(run_program({"eval", net, "--data", "idx"}), 2, "idx");
+}
+
+TEST_F(Cli, EvalMeasuresAccuracy) {
+  // A network that answers with its input: right where the larger feature names the class.
+  scratch.write("same.esp", R"(graph "same"(%x: f32[N,2]) -> (%y) {
+  %y: f32[N,2] = LeakyRelu(%x) {alpha = 1.0}
+}
+)");
+  save_npz(scratch.path("d.npz"), {{"x", Tensor::from<float>({4, 2}, {1, 0, 0, 1, 5, 4, 2, 3})},
+                                   {"y", Tensor::from<int64_t>({4}, {0, 1, 1, 1})}});
+  const json o = object_of(run_program({"eval", scratch.path("same.esp"), "--data",
+                                        "npz:" + scratch.path("d.npz") + "?split=all", "--json"}));
+  EXPECT_EQ(o["metric"], "top1");
+  EXPECT_EQ(o["samples"], 4);
+  EXPECT_DOUBLE_EQ(o["value"], 0.75);
+}
+
+}  // namespace
+}  // namespace espalier
