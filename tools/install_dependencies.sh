@@ -30,6 +30,7 @@ libpng-dev         PNG images
 libjpeg-dev        JPEG images
 zlib1g-dev         compressed data sets
 libzip-dev         zipped image folders
+curl               fetches public data sets
 libgtest-dev       tests
 libgmock-dev       tests
 libbenchmark-dev   benchmarks

@@ -14,6 +14,7 @@ namespace espalier {
 namespace {
 
 constexpr int kSize = int(kGlyphSize);
+constexpr float kHalfSize = kGlyphSize / 2.0f;
 constexpr float kPi = std::numbers::pi_v<float>;
 
 // How hard it is. Lengths are in glyph units: a sign spans about [-0.8, 0.8].
@@ -140,7 +141,7 @@ class Wave {
     const float fx = draw.symmetric(3.5f), fy = draw.symmetric(3.5f);
     const float phase = draw.uniform(0, 2 * kPi);
     for (int i = 0; i < kSize; ++i) {
-      const float at = (float(i) + 0.5f) / (kSize / 2) - 1;
+      const float at = (float(i) + 0.5f) / kHalfSize - 1;
       sin_x_[size_t(i)] = std::sin(fx * at);
       cos_x_[size_t(i)] = std::cos(fx * at);
       sin_y_[size_t(i)] = std::sin(fy * at + phase);
@@ -172,15 +173,15 @@ class Distortion {
 
   Point operator()(int x, int y) const {
     const size_t ix = size_t(x), iy = size_t(y);
-    const float px = (float(x) + 0.5f) / (kSize / 2) - 1 - shift_.x;
-    const float py = (float(y) + 0.5f) / (kSize / 2) - 1 - shift_.y;
+    const float px = (float(x) + 0.5f) / kHalfSize - 1 - shift_.x;
+    const float py = (float(y) + 0.5f) / kHalfSize - 1 - shift_.y;
     return {matrix_[0] * px + matrix_[1] * py + amplitude_[0] * waves_[0].at(ix, iy) +
                 amplitude_[1] * waves_[1].at(ix, iy),
             matrix_[2] * px + matrix_[3] * py + amplitude_[2] * waves_[2].at(ix, iy) +
                 amplitude_[3] * waves_[3].at(ix, iy)};
   }
   /// Pixels per glyph unit.
-  float pixels() const { return scale_ * (kSize / 2); }
+  float pixels() const { return scale_ * kHalfSize; }
 
  private:
   float scale_;
@@ -279,11 +280,11 @@ void draw_glyph(uint64_t seed, Split split, int64_t index, uint8_t* pixels) {
 
   for (int y = 0; y < kSize; ++y)
     for (int x = 0; x < kSize; ++x) {
-      const Point at{(float(x) + 0.5f) / (kSize / 2) - 1, (float(y) + 0.5f) / (kSize / 2) - 1};
+      const Point at{(float(x) + 0.5f) / kHalfSize - 1, (float(y) + 0.5f) / kHalfSize - 1};
       Color pixel = background;
       for (float& c : pixel) c += slope.x * at.x + slope.y * at.y;
       for (const Mark& mark : marks)
-        blend(pixel, mark.color, coverage(distance(mark.stroke, at) * (kSize / 2), 1.0f));
+        blend(pixel, mark.color, coverage(distance(mark.stroke, at) * kHalfSize, 1.0f));
       const Point in_glyph = distort(x, y);
       float nearest = 1e9f;
       for (const Stroke& s : strokes) nearest = std::min(nearest, distance(s, in_glyph));
