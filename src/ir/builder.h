@@ -38,6 +38,7 @@ class Builder {
   ValueId sub(ValueId a, ValueId b) { return one("Sub", {a, b}); }
   ValueId mul(ValueId a, ValueId b) { return one("Mul", {a, b}); }
   ValueId div(ValueId a, ValueId b) { return one("Div", {a, b}); }
+  // With a number on the right; it must be written as a double (1.0), for an int is a ValueId.
   ValueId add(ValueId a, double b) { return add(a, scalar(b, a)); }
   ValueId mul(ValueId a, double b) { return mul(a, scalar(b, a)); }
   ValueId neg(ValueId a) { return one("Neg", {a}); }

@@ -64,6 +64,10 @@ struct Room {
   bool deterministic = true;
   /// The attributes for training (true) or inference (false); empty where there is no difference.
   std::function<Attributes(const Attributes&, bool training)> with_mode;
+  /// The operand slot of the key that random draws in training form are a function of (i64[2]:
+  /// seed and stream); -1 where nothing is drawn. Whoever makes a training graph attaches a key
+  /// there, one of its own for each node and step.
+  int random_key = -1;
   /// What changes besides types when operands are cut or widened; empty where nothing does.
   /// Arguments: attributes, operand types before and after, result types wanted.
   std::function<Resized(const Attributes&, const TypesIn& before, const TypesIn& after,
@@ -133,6 +137,7 @@ struct RoomOf {
   std::vector<double> kinks = {};
   bool deterministic = true;
   std::function<A(const A&, bool)> with_mode = {};
+  int random_key = -1;
   std::function<Resized(const A&, const TypesIn&, const TypesIn&, const Types&)> resized = {};
   std::function<std::optional<Tensor>(const A&, const TypesIn&)> known = {};
 };

@@ -123,6 +123,7 @@ Room make_room(RoomOf<A> t) {
       .kinks = t.kinks,
       .deterministic = t.deterministic,
       .with_mode = {},
+      .random_key = t.random_key,
       .resized = {},
       .known = {},
   };

@@ -1,5 +1,5 @@
 // Nodes that return their operand unchanged: Identity, a Cast to the same type, a Reshape or
-// Transpose that moves nothing, a Dropout in inference.
+// Transpose that moves nothing, a Dropout in inference, a sum of one operand.
 #include <set>
 #include <string>
 
@@ -11,8 +11,8 @@ namespace {
 
 /// Operators of one data operand that keep every element in place whenever the type stays the same.
 const std::set<std::string>& shape_only() {
-  static const std::set<std::string> names = {"Identity", "Cast",      "Reshape", "Flatten",
-                                              "Squeeze",  "Unsqueeze", "Expand"};
+  static const std::set<std::string> names = {"Reshape", "Flatten", "Squeeze", "Unsqueeze",
+                                              "Expand"};
   return names;
 }
 
@@ -25,18 +25,22 @@ bool transposes_nothing(const AttributeMap& attributes) {
   return true;
 }
 
-bool is_identity(const Graph& g, const Node& n) {
+/// A pointwise operator whose function is the identity with these operands.
+bool computes_identity(const Graph& g, NodeId id) {
+  const Room& room = *g.node(id).room;
+  if (!room.pointwise.answered()) return false;
+  const auto function = (*room.pointwise)(g.node(id).attrs, types_in(g, id));
+  return function && function->code == ScalarCode::kIdentity;
+}
+
+bool is_identity(const Graph& g, NodeId id) {
+  const Node& n = g.node(id);
   const Type &x = g.value(n.inputs.at(0)).type, &y = g.value(n.outputs.at(0)).type;
   if (!n.room->op.domain.empty() || !x.is_tensor()) return false;
   if (x != y) return false;
   if (shape_only().contains(n.room->op.name)) return true;
-  const AttributeMap attributes = n.room->print(n.attrs, true);
-  if (n.room->op.name == "Transpose") return transposes_nothing(attributes);
-  if (n.room->op.name == "Dropout") {
-    const bool training = n.inputs.size() > 2 && n.inputs[2] != kNoValue;
-    return !training || (g.is_constant(n.inputs[2]) && g.value(n.inputs[2]).constant->at(0) == 0);
-  }
-  return false;
+  if (n.room->op.name == "Transpose") return transposes_nothing(n.room->print(n.attrs, true));
+  return computes_identity(g, id);
 }
 
 }  // namespace
@@ -47,7 +51,7 @@ int fold_identity(Graph& graph) {
   const std::vector<NodeId> order = graph.order();
   for (NodeId id : order) {
     const Node& n = graph.node(id);
-    if (n.inputs.empty() || n.inputs[0] == kNoValue || n.outputs.empty() || !is_identity(graph, n))
+    if (n.inputs.empty() || n.inputs[0] == kNoValue || n.outputs.empty() || !is_identity(graph, id))
       continue;
     bool others_used = false;
     for (size_t i = 1; i < n.outputs.size(); ++i)

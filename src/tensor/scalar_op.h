@@ -60,6 +60,9 @@ struct ScalarOp {
   bool operator==(const ScalarOp&) const = default;
 };
 
+/// The function in double: what kernels that evaluate it are tested against.
+double evaluate(const ScalarOp& op, double x0, double x1 = 0, double x2 = 0);
+
 constexpr int operands_of(ScalarCode c) {
   return c == ScalarCode::kWhere ? 3 : c >= ScalarCode::kAdd ? 2 : 1;
 }

@@ -8,6 +8,7 @@
 #include "ir/text.h"
 #include "ir/verify.h"
 #include "ops/catalogue.h"
+#include "ops/common.h"
 #include "tests/support/samples.h"
 
 namespace espalier {
@@ -275,14 +276,36 @@ TEST_P(Rooms, CutEqualsMasked) {
   }
 }
 
-TEST_P(Rooms, PointwiseFunctionIsNamedWithItsOperands) {
+// The scalar function a pointwise room names computes its reference.
+TEST_P(Rooms, PointwiseFunctionComputesTheReference) {
   const SampleCase& c = GetParam();
   if (!c.room->pointwise.answered()) GTEST_SKIP() << "not pointwise";
-  const Graph g = testing::sample_graph(c, testing::sample_operands(c), nullptr);
-  const NodeId id = g.order().at(0);
-  const auto op = (*c.room->pointwise)(g.node(id).attrs, types_in(g, id));
+  const auto operands = testing::sample_operands(c, DType::f64);
+  const Graph g = testing::sample_graph(c, operands, nullptr);
+  const Node& node = g.node(g.order().at(0));
+  const auto op = (*c.room->pointwise)(node.attrs, types_in(g, g.order().at(0)));
   if (!op) GTEST_SKIP() << "not with these operands";
-  EXPECT_LE(operands_of(op->code), int(g.node(id).inputs.size()));
+  const auto count = size_t(operands_of(op->code));
+  ASSERT_LE(count, operands.size());
+  std::vector<const Tensor*> given;
+  bool floats = true;
+  for (size_t i = 0; i < operands.size(); ++i) {
+    given.push_back(c.sample().inputs[i].absent ? nullptr : &operands[i]);
+    const DType dtype = operands[i].dtype();
+    floats = floats && (!given[i] || i >= count || is_float(dtype) || dtype == DType::boolean);
+  }
+  if (!floats) GTEST_SKIP() << "lanes are floats or booleans";
+  const Tensor y = run_reference(*c.room, node.attrs, given).at(0);
+  std::array<std::vector<int64_t>, 3> strides;
+  for (size_t n = 0; n < 3; ++n)
+    strides[n] = n < count ? broadcast_strides(operands[n].shape(), y.shape())
+                           : std::vector<int64_t>(y.shape().size(), 0);
+  ops::for_each_offset<3>(y.shape(), strides, [&](int64_t i, const std::array<int64_t, 3>& at) {
+    std::array<double, 3> x{};
+    for (size_t n = 0; n < count; ++n) x[n] = operands[n].at(at[n]);
+    const double want = y.at(i);
+    EXPECT_NEAR(evaluate(*op, x[0], x[1], x[2]), want, 1e-12 * (1 + std::abs(want)));
+  });
 }
 
 }  // namespace
