@@ -3,6 +3,7 @@
 
 #include <cmath>
 
+#include "ir/derive.h"
 #include "ir/interpret.h"
 #include "ir/registry.h"
 #include "ir/text.h"
@@ -67,6 +68,20 @@ TEST_P(Rooms, ReferenceAgreesWithItsDoubleForm) {
   }
 }
 
+TEST_P(Rooms, ExpansionAgreesWithReference) {
+  const SampleCase& c = GetParam();
+  if (!c.room->expand.answered()) GTEST_SKIP() << c.room->expand.why();
+  if (!c.room->reference.answered()) GTEST_SKIP() << "the reference is the expansion";
+  std::vector<Tensor> feed;
+  const Graph g = testing::sample_graph(c, testing::sample_operands(c, DType::f64), &feed);
+  Graph expanded = g;
+  expand_in_place(expanded, expanded.order().at(0));
+  const auto want = interpret(g, feed), got = interpret(expanded, feed);
+  ASSERT_EQ(got.size(), want.size());
+  for (size_t i = 0; i < got.size(); ++i)
+    EXPECT_LE(testing::mismatch(got[i], want[i], 1e-10, 1e-10), 1) << "result " << i;
+}
+
 // d sum(r * y) / dx against central differences, in double.
 TEST_P(Rooms, GradientMatchesCentralDifferences) {
   const SampleCase& c = GetParam();
@@ -74,10 +89,14 @@ TEST_P(Rooms, GradientMatchesCentralDifferences) {
   if (c.room->gradient.derived()) GTEST_SKIP() << "derived: checked through differentiate";
   if (c.room->reference.refused()) GTEST_SKIP() << c.room->reference.why();
   const auto operands = testing::sample_operands(c, DType::f64);
-  bool any_float = false;
-  for (size_t i = 0; i < operands.size(); ++i)
-    any_float = any_float || (!c.sample().inputs[i].absent && is_float(operands[i].dtype()));
-  if (!any_float) GTEST_SKIP() << "no float operand";
+  // Constant operands are settings: they stay what they are.
+  const auto varies = [&](size_t i) {
+    const OperandSpec& spec = c.sample().inputs[i];
+    return !spec.absent && !spec.constant && is_float(operands[i].dtype());
+  };
+  bool any = false;
+  for (size_t i = 0; i < operands.size(); ++i) any = any || varies(i);
+  if (!any) GTEST_SKIP() << "no float operand";
 
   // One graph computes the outputs and, by the room's gradient, dx for weights r on each output.
   Graph g;
@@ -87,7 +106,7 @@ TEST_P(Rooms, GradientMatchesCentralDifferences) {
     const OperandSpec& spec = c.sample().inputs[i];
     if (spec.absent) {
       x.push_back(kNoValue);
-    } else if (is_float(operands[i].dtype())) {
+    } else if (varies(i)) {
       x.push_back(
           g.add_input("x" + std::to_string(i), TensorType(DType::f64, operands[i].shape())));
       feed.push_back(operands[i]);
@@ -119,8 +138,7 @@ TEST_P(Rooms, GradientMatchesCentralDifferences) {
     dy.push_back(b.constant(r));
   }
   std::vector<bool> wanted;
-  for (size_t i = 0; i < x.size(); ++i)
-    wanted.push_back(x[i] != kNoValue && is_float(operands[i].dtype()));
+  for (size_t i = 0; i < x.size(); ++i) wanted.push_back(varies(i));
   const Values dx = (*c.room->gradient)(c.sample().attrs, b, Tape(g, node, dy, wanted));
   const auto objective = [&](const std::vector<Tensor>& at) {
     Graph forward = g.compacted();
@@ -147,7 +165,7 @@ TEST_P(Rooms, GradientMatchesCentralDifferences) {
   g = only_forward;
   size_t feed_index = 0;
   for (size_t i = 0; i < x.size(); ++i) {
-    if (x[i] == kNoValue || !is_float(operands[i].dtype())) continue;
+    if (!varies(i)) continue;
     const size_t f = feed_index++;
     const auto found = std::find(operand_of.begin(), operand_of.end(), i);
     Tensor zero(DType::f64, operands[i].shape());

@@ -49,28 +49,6 @@ TensorType conv_result(const TypesIn& in, const Conv& a, const TensorType& x, co
   return TensorType(x.dtype, std::move(dims));
 }
 
-void require_like_result(const TypesIn& in, size_t operand, const TensorType& result) {
-  const TensorType& given = in[operand];
-  bool fits = given.rank() == result.rank();
-  for (size_t i = 0; fits && i < given.dims.size(); ++i)
-    fits = !given.dims[i].known() || !result.dims[i].known() ||
-           given.dims[i].is(result.dims[i].value());
-  if (!fits)
-    in.fail("operand " + std::to_string(operand) + " is " + to_string(given) +
-            ", the forward result is " + to_string(result));
-}
-
-Dims dims_operand(const TypesIn& in, size_t i) {
-  if (const auto shape = in.ints(i)) {
-    for (int64_t d : *shape)
-      if (d < 0) in.fail("the shape " + to_string(*shape) + " has a negative extent");
-    return Dims(shape->begin(), shape->end());
-  }
-  if (in[i].rank() != 1 || !in[i].dims[0].known())
-    in.fail("operand " + std::to_string(i) + " must be a shape: a list of known length");
-  return Dims(size_t(in[i].dims[0].value()), Dim::unknown());
-}
-
 Conv resolved(const Conv& a, const TensorType& x, const TensorType& w) {
   return {resolved(a, spatial_dims(x), spatial_dims(w)), a.group};
 }

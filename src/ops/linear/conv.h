@@ -13,11 +13,6 @@ std::vector<Field<Conv>> conv_fields();
 
 /// The type of Conv(x, w). UserError where they do not fit together.
 TensorType conv_result(const TypesIn& in, const Conv& a, const TensorType& x, const TensorType& w);
-/// Refuses a gradient whose dimensions are known not to be those of `result`.
-void require_like_result(const TypesIn& in, size_t operand, const TensorType& result);
-/// The shape that operand i gives, or as many unknown extents as its length says.
-Dims dims_operand(const TypesIn& in, size_t i);
-
 /// The attributes with every list written out, where the operands' spatial extents are numbers.
 Conv resolved(const Conv& a, const TensorType& x, const TensorType& w);
 /// For static shapes of the convolution's operand and weight.

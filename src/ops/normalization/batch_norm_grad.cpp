@@ -3,9 +3,9 @@
 // elements of a channel and h = (x - saved_mean) saved_inv_std:
 //   dbias = sum dy,  dscale = sum dy h,  dx = scale saved_inv_std (dy - dbias / n - h dscale / n).
 #include "ops/common.h"
-#include "ops/linear/conv.h"
 #include "ops/normalization/batch_normalization.h"
 #include "ops/normalization/channels.h"
+#include "ops/window.h"
 
 namespace espalier::ops {
 namespace {

@@ -2,7 +2,6 @@
 // it averaged. Attributes are AveragePool's.
 #include "ops/catalogue.h"
 #include "ops/common.h"
-#include "ops/linear/conv.h"
 #include "ops/pool/pool.h"
 
 namespace espalier::ops {

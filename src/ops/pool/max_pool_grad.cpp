@@ -1,7 +1,6 @@
 // espalier.MaxPoolGrad(x, dy): each window hands its gradient to its largest element, of equal ones
 // to the first in row-major order. Attributes are MaxPool's.
 #include "ops/common.h"
-#include "ops/linear/conv.h"
 #include "ops/pool/pool.h"
 
 namespace espalier::ops {

@@ -1,0 +1,185 @@
+// Resize, ONNX opset 13: resampling by nearest neighbour, linear or cubic interpolation along each
+// axis in turn. Operands: X, roi, scales, sizes; of the last two one is given and must be known
+// when the graph is specialised.
+#include "ops/resample/resize.h"
+
+#include "ops/catalogue.h"
+
+namespace espalier::ops {
+namespace {
+
+/// Omitted, or present as an empty list.
+bool missing(const TypesIn& in, size_t i) {
+  return !in.has(i) || (in[i].rank() == 1 && in[i].dims[0].is(0));
+}
+
+Types infer(const Resize& a, const TypesIn& in) {
+  check_resize(in, a);
+  const TensorType& x = in[0];
+  const bool by_scales = !missing(in, 2), by_sizes = !missing(in, 3);
+  if (by_scales == by_sizes)
+    in.fail(by_scales ? "scales and sizes are both given" : "neither scales nor sizes are given",
+            "give one of them");
+  if (!missing(in, 1)) require_float(in, 1);
+  if (a.coordinate_transformation_mode == "tf_crop_and_resize") {
+    if (missing(in, 1)) in.fail("tf_crop_and_resize needs a region", "give roi");
+    if (in.constant(1) && in.constant(1)->size() != 2 * x.rank())
+      in.fail("roi has " + std::to_string(in.constant(1)->size()) + " entries, " +
+              std::to_string(2 * x.rank()) + " are needed");
+  }
+  if (by_scales) {
+    require_float(in, 2);
+    if (!in.constant(2)) return {TensorType(x.dtype, Dims(x.dims.size(), Dim::unknown()))};
+    return {TensorType(x.dtype, scaled_dims(in, x.dims, float_list(in.constant(2))))};
+  }
+  const auto sizes = list_of(in, 3);
+  if (!sizes) return {TensorType(x.dtype, Dims(x.dims.size(), Dim::unknown()))};
+  if (int64_t(sizes->size()) != x.rank())
+    in.fail("sizes " + to_string(*sizes) + " are not for " + std::to_string(x.rank()) + " axes");
+  for (size_t i = 0; i < sizes->size(); ++i)
+    if ((*sizes)[i] < 0 || ((*sizes)[i] > 0 && x.dims[i].is(0)))
+      in.fail("cannot resize " + to_string(x) + " to " + to_string(*sizes));
+  return {TensorType(x.dtype, Dims(sizes->begin(), sizes->end()))};
+}
+
+/// Interpolates along one axis: x of `shape` becomes the returned values.
+template <class T>
+std::vector<T> resampled(std::span<const T> x, const Shape& shape, size_t axis, const Taps& taps,
+                         T outside) {
+  const int64_t outer = product(shape, 0, axis), inner = product(shape, axis + 1, shape.size());
+  const auto results = int64_t(taps.size());
+  std::vector<T> y(size_t(outer * results * inner), T(0));
+  for (int64_t o = 0; o < outer; ++o)
+    for (int64_t k = 0; k < results; ++k) {
+      T* py = y.data() + (o * results + k) * inner;
+      if (taps[size_t(k)].empty()) std::fill(py, py + inner, outside);
+      for (const Tap& tap : taps[size_t(k)]) {
+        const T* px = x.data() + (o * shape[axis] + tap.at) * inner;
+        const T weight = T(tap.weight);
+        for (int64_t i = 0; i < inner; ++i) py[i] += weight * px[i];
+      }
+    }
+  return y;
+}
+
+template <class Real>
+void reference(const Resize& a, Ref<Real>& r) {
+  const auto list = [&](size_t i) {
+    return r.has(i) ? float_list(&r.tensor(i)) : std::vector<float>();
+  };
+  const std::vector<Taps> taps = resize_taps(a, r.shape(0), r.out_shape(0), list(2), list(1));
+  const auto run = [&](auto x, auto y) {
+    using T = typename decltype(y)::value_type;
+    std::vector<T> now(x.begin(), x.end());
+    Shape shape = r.shape(0);
+    for (size_t axis = 0; axis < shape.size(); ++axis) {
+      if (is_identity(taps[axis], shape[axis])) continue;
+      now = resampled<T>(now, shape, axis, taps[axis], T(a.extrapolation_value));
+      shape[axis] = int64_t(taps[axis].size());
+    }
+    std::copy(now.begin(), now.end(), y.begin());
+  };
+  r.visit1(run);
+}
+
+Values gradient(const Resize& a, Builder& b, const Tape& t) {
+  const auto list = [&](size_t i) {
+    return t.has(i) ? float_list(t.constant(i)) : std::vector<float>();
+  };
+  const ResizeGrad attrs{a, list(2), list(1)};
+  Values d(t.inputs(), kNoValue);
+  if (t.wants(0))
+    d[0] = b.op(resize_grad(), Attributes::of(attrs), {t.dy(), shape_of(b, t.x(0))})[0];
+  return d;
+}
+
+Cost cost(const Resize& a, const TypesIn& in, const Types& out) {
+  return map_cost(a.mode == "nearest" ? 0 : a.mode == "linear" ? 8 : 32, in, out);
+}
+
+// Axes that keep every element; the others mix neighbours.
+AxisMap axes(const Resize& a, const TypesIn& in, const Types& out) {
+  const Shape from = in[0].shape(), to = out[0].tensor().shape();
+  const auto taps =
+      resize_taps(a, from, to, float_list(in.constant(2)), float_list(in.constant(1)));
+  AxisMap map;
+  for (size_t axis = 0; axis < from.size(); ++axis)
+    if (is_identity(taps[axis], from[axis]))
+      map.ties.push_back({from[axis],
+                          {AxisPlace::in(0, int64_t(axis)), AxisPlace::out(0, int64_t(axis))},
+                          a.extrapolation_value == 0});
+  return map;
+}
+
+Resized resized(const Resize& a, const TypesIn& before, const TypesIn&, const Types& wanted) {
+  Resized r{Attributes::of(a), {}};
+  if (!missing(before, 3))
+    r.constants.emplace_back(3, Tensor::vector_i64(wanted[0].tensor().shape()));
+  return r;
+}
+
+// Nearest and linear stay between their operand's extremes.
+QuantForm quantize(const Resize& a, const TypesIn&) {
+  if (a.mode == "cubic") return {.activations = {0}};
+  return {.activations = {0}, .result = QuantForm::Result::kSameAsInput};
+}
+
+OperandSpec floats(std::vector<float> values) {
+  return OperandSpec::fixed(
+      Tensor::from<float>({int64_t(values.size())}, std::span<const float>(values)));
+}
+
+}  // namespace
+
+const Room& resize() {
+  const auto x = [](Shape shape) { return OperandSpec::of(std::move(shape)); };
+  const auto none = [] { return OperandSpec::omitted(); };
+  static const Room
+      room =
+          make_room<Resize>(
+              {
+                  .onnx = {"Resize", 13},
+                  .arity = {1, 4},
+                  .attributes = resize_fields<Resize>(),
+                  .infer = infer,
+                  .reference = ESP_REFERENCE(Resize, reference),
+                  .gradient = gradient,
+                  .cost = cost,
+                  .axes = axes,
+                  .quantize = quantize,
+                  .pointwise = not_pointwise(),
+                  .expand = no_expand(),
+                  .samples =
+                      {
+                          {{.coordinate_transformation_mode = "asymmetric",
+                            .nearest_mode = "floor"},
+                           {x({2, 3, 2, 3}), none(), floats({1, 1, 2, 2})}},
+                          {{}, {x({1, 2, 4, 5}), none(), floats({1, 1, 0.6f, 1.5f})}},
+                          {{.nearest_mode = "round_prefer_ceil"},
+                           {x({1, 2, 4, 3}), none(), none(), OperandSpec::list({1, 2, 3, 7})}},
+                          {{.mode = "linear"}, {x({1, 2, 3, 4}), none(), floats({1, 1, 2, 1.7f})}},
+                          {{.coordinate_transformation_mode = "align_corners", .mode = "linear"},
+                           {x({1, 2, 3, 4}), none(), none(), OperandSpec::list({1, 2, 5, 2})}},
+                          {{.coordinate_transformation_mode = "pytorch_half_pixel",
+                            .mode = "linear"},
+                           {x({1, 1, 4}), none(), none(), OperandSpec::list({1, 1, 1})}},
+                          {{.mode = "cubic"},
+                           {x({1, 2, 4, 4}), none(), floats({1, 1, 1.5f, 0.8f})}},
+                          {{.cubic_coeff_a = -0.5f, .exclude_outside = true, .mode = "cubic"},
+                           {x({1, 1, 4, 4}), none(), floats({1, 1, 2, 2})}},
+                          {{.coordinate_transformation_mode = "tf_crop_and_resize",
+                            .extrapolation_value = 2,
+                            .mode = "linear"},
+                           {x({1, 1, 4, 4}), floats({0, 0, 0.4f, 0.6f, 1, 1, 1.2f, 1.7f}),
+                            none(), OperandSpec::list({1, 1, 3, 3})}},
+                          {{}, {x({0, 2, 2, 2}), none(), floats({1, 1, 2, 2})}},
+                          {{.nearest_mode = "ceil"},
+                           {OperandSpec::ranged({1, 2, 3}, -9, 9, DType::i8),
+                            none(), floats({1, 1, 2})}},
+                      },
+                  .resized = resized,
+              });
+  return room;
+}
+
+}  // namespace espalier::ops

@@ -1,0 +1,66 @@
+// What Resize and its gradient share: every mode is, along each axis by itself, a weighted sum of
+// few operand positions.
+#pragma once
+
+#include <vector>
+
+#include "ops/common.h"
+
+namespace espalier::ops {
+
+struct Resize {
+  std::string coordinate_transformation_mode = "half_pixel";
+  float cubic_coeff_a = -0.75f;
+  bool exclude_outside = false;
+  float extrapolation_value = 0;
+  std::string mode = "nearest";
+  std::string nearest_mode = "round_prefer_floor";
+};
+/// Attributes of ResizeGrad: Resize's, and its scales and region as far as they were given.
+struct ResizeGrad : Resize {
+  std::vector<float> scales = {};
+  std::vector<float> roi = {};
+};
+
+template <class A>
+std::vector<Field<A>> resize_fields(std::vector<Field<A>> more = {}) {
+  const auto own = [](auto Resize::*member) {
+    using T = std::remove_cvref_t<decltype(std::declval<Resize>().*member)>;
+    return static_cast<T A::*>(member);
+  };
+  std::vector<Field<A>> fields = {
+      {"coordinate_transformation_mode", own(&Resize::coordinate_transformation_mode)},
+      {"cubic_coeff_a", own(&Resize::cubic_coeff_a)},
+      {"exclude_outside", own(&Resize::exclude_outside)},
+      {"extrapolation_value", own(&Resize::extrapolation_value)},
+      {"mode", own(&Resize::mode)},
+      {"nearest_mode", own(&Resize::nearest_mode)}};
+  for (Field<A>& f : more) fields.push_back(std::move(f));
+  return fields;
+}
+
+/// Refuses unknown modes.
+void check_resize(const TypesIn& in, const Resize& a);
+/// The result's extents: floor(extent * scale).
+Dims scaled_dims(const TypesIn& in, const Dims& dims, const std::vector<float>& scales);
+
+/// One operand position and its share of a result.
+struct Tap {
+  int64_t at;
+  double weight;
+};
+/// For each result position along one axis its taps; none where the result lies outside the region
+/// (tf_crop_and_resize) and is extrapolated.
+using Taps = std::vector<std::vector<Tap>>;
+
+/// The taps of each axis. `scales` are the factors where they were given, else the ratios of
+/// extents count; `roi` are all begins, then all ends, empty for the whole.
+std::vector<Taps> resize_taps(const Resize& a, const Shape& in, const Shape& out,
+                              const std::vector<float>& scales, const std::vector<float>& roi);
+/// Every result is the operand's element of the same index.
+bool is_identity(const Taps& taps, int64_t extent);
+
+/// The values of an optional list of floats; empty where it is omitted or unknown.
+std::vector<float> float_list(const Tensor* t);
+
+}  // namespace espalier::ops

@@ -1,0 +1,148 @@
+#include <cmath>
+
+#include "ops/resample/resize.h"
+
+namespace espalier::ops {
+namespace {
+
+bool one_of(const std::string& s, std::initializer_list<const char*> words) {
+  return std::any_of(words.begin(), words.end(), [&](const char* w) { return s == w; });
+}
+
+/// One axis on its way from result positions to operand positions.
+struct Map {
+  int64_t in, out;
+  double scale;
+  double begin = 0, end = 1;  ///< the region, as shares of the extent
+
+  double source(const std::string& mode, int64_t position) const {
+    const double p = double(position);
+    if (mode == "asymmetric") return p / scale;
+    if (mode == "align_corners") return out > 1 ? p * double(in - 1) / double(out - 1) : 0;
+    if (mode == "pytorch_half_pixel" && out <= 1) return 0;
+    if (mode == "tf_crop_and_resize") {
+      if (out <= 1) return 0.5 * (begin + end) * double(in - 1);
+      return (begin + p * (end - begin) / double(out - 1)) * double(in - 1);
+    }
+    return (p + 0.5) / scale - 0.5;
+  }
+};
+
+int64_t nearest(const std::string& mode, double x) {
+  if (mode == "floor") return int64_t(std::floor(x));
+  if (mode == "ceil") return int64_t(std::ceil(x));
+  if (mode == "round_prefer_ceil") return int64_t(std::floor(x + 0.5));
+  return int64_t(std::ceil(x - 0.5));
+}
+
+/// Keys' cubic convolution (IEEE TASSP 29, 1981) at distance d.
+double cubic(double a, double d) {
+  d = std::abs(d);
+  if (d <= 1) return ((a + 2) * d - (a + 3)) * d * d + 1;
+  if (d < 2) return ((a * d - 5 * a) * d + 8 * a) * d - 4 * a;
+  return 0;
+}
+
+std::vector<Tap> taps_at(const Resize& r, int64_t extent, double x) {
+  const auto clamped = [&](double at) { return int64_t(std::clamp(at, 0.0, double(extent - 1))); };
+  if (r.mode == "nearest") return {{clamped(double(nearest(r.nearest_mode, x))), 1}};
+  const double base = std::floor(x), part = x - base;
+  if (r.mode == "linear") {
+    const int64_t left = clamped(base), right = clamped(base + 1);
+    if (left == right) return {{left, 1}};
+    return {{left, 1 - part}, {right, part}};
+  }
+  std::vector<Tap> taps;
+  double sum = 0;
+  for (int offset = -1; offset <= 2; ++offset) {
+    const double at = base + offset;
+    const bool outside = at < 0 || at > double(extent - 1);
+    if (outside && r.exclude_outside) continue;
+    taps.push_back({clamped(at), cubic(double(r.cubic_coeff_a), part - offset)});
+    sum += taps.back().weight;
+  }
+  if (r.exclude_outside && sum != 0)
+    for (Tap& t : taps) t.weight /= sum;
+  return taps;
+}
+
+}  // namespace
+
+void check_resize(const TypesIn& in, const Resize& a) {
+  if (!one_of(a.mode, {"nearest", "linear", "cubic"}))
+    in.fail("mode '" + a.mode + "' is not known", "known: nearest, linear, cubic");
+  if (!one_of(a.coordinate_transformation_mode,
+              {"half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric",
+               "tf_crop_and_resize"}))
+    in.fail(
+        "coordinate_transformation_mode '" + a.coordinate_transformation_mode + "' is not known",
+        "known: half_pixel, pytorch_half_pixel, align_corners, asymmetric, "
+        "tf_crop_and_resize");
+  if (!one_of(a.nearest_mode, {"round_prefer_floor", "round_prefer_ceil", "floor", "ceil"}))
+    in.fail("nearest_mode '" + a.nearest_mode + "' is not known",
+            "known: round_prefer_floor, round_prefer_ceil, floor, ceil");
+  if (!is_float(in[0].dtype) && a.mode != "nearest")
+    in.fail("operand 0 is " + std::string(name_of(in[0].dtype)) + " and cannot be interpolated",
+            "insert a Cast, or use mode nearest");
+}
+
+Dims scaled_dims(const TypesIn& in, const Dims& dims, const std::vector<float>& scales) {
+  if (scales.size() != dims.size())
+    in.fail(std::to_string(scales.size()) + " scales are given for " + std::to_string(dims.size()) +
+            " axes");
+  Dims out;
+  for (size_t i = 0; i < dims.size(); ++i) {
+    if (!(scales[i] > 0) || !std::isfinite(scales[i]))
+      in.fail("the scale " + std::to_string(scales[i]) + " is not positive");
+    if (scales[i] == 1) {
+      out.push_back(dims[i]);
+    } else if (!dims[i].known()) {
+      out.push_back(Dim::unknown());
+    } else {
+      const float extent = std::floor(float(dims[i].value()) * scales[i]);
+      if (!(extent < 1e12f)) in.fail("the scale " + std::to_string(scales[i]) + " is too large");
+      out.emplace_back(int64_t(extent));
+    }
+  }
+  return out;
+}
+
+std::vector<Taps> resize_taps(const Resize& a, const Shape& in, const Shape& out,
+                              const std::vector<float>& scales, const std::vector<float>& roi) {
+  const std::string& mode = a.coordinate_transformation_mode;
+  const bool crop = mode == "tf_crop_and_resize";
+  std::vector<Taps> axes;
+  for (size_t axis = 0; axis < in.size(); ++axis) {
+    Map map{in[axis], out[axis],
+            scales.empty() ? double(out[axis]) / double(std::max<int64_t>(1, in[axis]))
+                           : double(scales[axis])};
+    if (crop && roi.size() == 2 * in.size()) {
+      map.begin = double(roi[axis]);
+      map.end = double(roi[in.size() + axis]);
+    }
+    Taps taps;
+    for (int64_t i = 0; i < out[axis]; ++i) {
+      const double x = map.source(mode, i);
+      const bool outside = crop && (x < 0 || x > double(in[axis] - 1));
+      taps.push_back(in[axis] == 0 || outside ? std::vector<Tap>{} : taps_at(a, in[axis], x));
+    }
+    axes.push_back(std::move(taps));
+  }
+  return axes;
+}
+
+bool is_identity(const Taps& taps, int64_t extent) {
+  if (int64_t(taps.size()) != extent) return false;
+  for (int64_t i = 0; i < extent; ++i)
+    for (const Tap& t : taps[size_t(i)])
+      if (t.at == i ? t.weight != 1 : t.weight != 0) return false;
+  return true;
+}
+
+std::vector<float> float_list(const Tensor* t) {
+  std::vector<float> values;
+  for (int64_t i = 0; t && i < t->size(); ++i) values.push_back(float(t->at(i)));
+  return values;
+}
+
+}  // namespace espalier::ops
