@@ -48,7 +48,7 @@ Values gradient(const ReduceSum& a, Builder& b, const Tape& t) {
   if (!mask && !a.keepdims)
     throw unsupported(node.name, "the axes of this sum are not known when it is differentiated");
   const ValueId dy = mask ? unreduced(b, t.dy(), *mask, a.keepdims) : t.dy();
-  return {b.one("Expand", {dy, shape_of(b, t.x(0))}), kNoValue};
+  return {b.one("Expand", {dy, shape_of(b, t.x(0))})};
 }
 
 Cost cost(const ReduceSum&, const TypesIn& in, const Types& out) {
