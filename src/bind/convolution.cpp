@@ -127,6 +127,7 @@ Bound bind_grad_weight(const BindRequest& r) {
   auto kernel = sequence_kernel("onednn.conv_grad_weight", std::move(prepared.sequence));
   kernel->operand_layouts = {Layout::kChannelsLast, Layout::kChannelsLast, Layout::kPlain};
   kernel->absorbed = {2};
+  kernel->thread_exact = false;  // partial sums of images, one per thread
   return kernel;
 }
 

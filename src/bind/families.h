@@ -15,10 +15,11 @@ using Entries = std::vector<std::pair<std::string, Candidate>>;
 Entries view_entries();
 Entries convolution_entries();
 Entries matmul_entries();
+Entries pointwise_entries();
 
 /// All families in order of preference.
 inline std::vector<Entries (*)()> families() {
-  return {view_entries, convolution_entries, matmul_entries};
+  return {view_entries, convolution_entries, matmul_entries, pointwise_entries};
 }
 
 /// What serves every operator whose room answers the pointwise facet.

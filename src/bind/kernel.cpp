@@ -27,19 +27,21 @@ std::vector<int64_t> layout_strides(const Shape& shape, Layout layout) {
 
 namespace {
 
+using Function = std::function<void(const KernelArgs&)>;
+
 class FunctionLaunch : public Launch {
  public:
-  explicit FunctionLaunch(const std::function<void(const KernelArgs&)>& run) : run_(run) {}
+  explicit FunctionLaunch(std::shared_ptr<const Function> run) : run_(std::move(run)) {}
   void place(std::span<const void* const> operands, std::span<void* const> results,
              void* scratch) override {
     operands_.assign(operands.begin(), operands.end());
     results_.assign(results.begin(), results.end());
     scratch_ = scratch;
   }
-  void run() override { run_({operands_.data(), results_.data(), scratch_}); }
+  void run() override { (*run_)({operands_.data(), results_.data(), scratch_}); }
 
  private:
-  const std::function<void(const KernelArgs&)>& run_;
+  std::shared_ptr<const Function> run_;
   std::vector<const void*> operands_;
   std::vector<void*> results_;
   void* scratch_ = nullptr;
@@ -47,11 +49,11 @@ class FunctionLaunch : public Launch {
 
 class FunctionKernel : public Kernel {
  public:
-  explicit FunctionKernel(std::function<void(const KernelArgs&)> run) : run_(std::move(run)) {}
+  explicit FunctionKernel(Function run) : run_(std::make_shared<const Function>(std::move(run))) {}
   std::unique_ptr<Launch> launch() const override { return std::make_unique<FunctionLaunch>(run_); }
 
  private:
-  std::function<void(const KernelArgs&)> run_;
+  std::shared_ptr<const Function> run_;
 };
 
 class ViewKernel : public Kernel {

@@ -54,6 +54,8 @@ class Kernel {
   /// If not negative, result 0 is this operand's bytes under another type: nothing runs.
   int view_of = -1;
   size_t scratch_bytes = 0;
+  /// The result's bits are the same on any number of threads.
+  bool thread_exact = true;
   /// Bytes of constants the kernel keeps for itself.
   size_t packed_bytes = 0;
 

@@ -29,6 +29,4 @@ Entries view_entries() {
   return e;
 }
 
-std::vector<Candidate> pointwise_candidates() { return {}; }
-
 }  // namespace espalier::bind

@@ -28,8 +28,9 @@ Prepared guarded(Make make) {
 /// oneDNN's plain loops are no better than ours.
 void refuse_reference(const char* implementation);
 
-/// Adds scales (one per index of `channel_axis`) and post-ops to `attr`, the operands they read to `args`, and to the builder the
-/// copy of a residual into the result where the sum post-op wants it.
+/// Adds scales (one per index of `channel_axis`) and post-ops to `attr`, the operands they read to
+/// `args`, and to the builder the copy of a residual into the result where the sum post-op wants
+/// it.
 void apply_epilogue(const Epilogue& e, int channel_axis, const dnnl::memory::desc& result,
                     dnnl::primitive_attr& attr, SequenceBuilder& b,
                     std::vector<SequenceBuilder::Arg>& args);

@@ -1,6 +1,7 @@
 #include "runtime/program.h"
 
 #include "base/threads.h"
+#include "kernels/simd.h"
 #include "passes/passes.h"
 #include "runtime/lower.h"
 
@@ -21,6 +22,7 @@ const std::vector<TensorType>& Program::output_types() const { return impl_->out
 const std::vector<std::string>& Program::state_names() const { return impl_->state_names; }
 
 std::shared_ptr<const Program> compile(const Graph& graph, const CompileOptions& options) {
+  kernels::limit_instruction_set();
   const int threads = options.threads > 0 ? options.threads : num_threads();
   const ThreadScope scope(threads);  // kernels are prepared for the threads they will run on
   Graph g = graph.compacted();

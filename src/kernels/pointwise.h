@@ -1,0 +1,54 @@
+// Chains of pointwise functions over tensors of different types and broadcasts, evaluated tile by
+// tile on f32 lanes: intermediate results never leave the first-level cache.
+#pragma once
+
+#include <memory>
+#include <utility>
+#include <vector>
+
+#include "tensor/dtype.h"
+#include "tensor/scalar_op.h"
+#include "tensor/shape.h"
+
+namespace espalier::kernels {
+
+struct PointwiseOperand {
+  DType type = DType::f32;
+  /// Element strides in the dimensions of the chain's shape; 0 where it is broadcast.
+  std::vector<int64_t> strides;
+};
+
+struct PointwiseStep {
+  ScalarOp op;
+  /// Values: operand i is i, the result of step k is (number of operands) + k.
+  int args[3] = {-1, -1, -1};
+};
+
+struct PointwiseChain {
+  Shape shape;  ///< of every result, in memory order; results are contiguous
+  std::vector<PointwiseOperand> operands;
+  std::vector<PointwiseStep> steps;
+  std::vector<std::pair<int, DType>> results;  ///< value, type as stored
+};
+
+/// Element types that chains read and write: f32, bf16, bool, and reading u8 and i8.
+bool pointwise_reads(DType type);
+bool pointwise_writes(DType type);
+
+/// A chain prepared for running; immutable.
+class PointwiseKernel {
+ public:
+  explicit PointwiseKernel(PointwiseChain chain);
+  ~PointwiseKernel();
+  /// A result may lie where an operand of its shape and element width lies.
+  void run(const void* const* operands, void* const* results) const;
+  /// Operand i covers the whole shape contiguously.
+  bool covers(size_t operand) const;
+
+  struct Plan;
+
+ private:
+  std::unique_ptr<const Plan> plan_;
+};
+
+}  // namespace espalier::kernels

@@ -1,0 +1,34 @@
+#include "kernels/simd.h"
+
+#include <hwy/highway.h>
+
+#include <cstdlib>
+#include <string_view>
+
+#include "base/error.h"
+
+namespace espalier::kernels {
+
+void limit_instruction_set() {
+  static const bool done = [] {
+    const char* limit = std::getenv("ESPALIER_MAX_ISA");
+    if (!limit || !*limit) return true;
+    const std::string_view isa = limit;
+    if (isa == "AVX2")
+      hwy::DisableTargets(HWY_AVX3 | HWY_AVX3_DL);
+    else if (isa == "BASELINE")
+      hwy::DisableTargets(HWY_AVX3 | HWY_AVX3_DL | HWY_AVX2);
+    else
+      throw usage_error("ESPALIER_MAX_ISA", "'" + std::string(isa) + "' is not known",
+                        "AVX2 and BASELINE are");
+    return true;
+  }();
+  static_cast<void>(done);
+}
+
+const char* instruction_set() {
+  const int64_t best = hwy::SupportedTargets() & -hwy::SupportedTargets();
+  return hwy::TargetName(best);
+}
+
+}  // namespace espalier::kernels

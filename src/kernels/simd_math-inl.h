@@ -1,0 +1,108 @@
+// Elementary functions on vectors of f32 that keep NaN and infinities, and conversions between f32
+// lanes and narrower elements. Included once per instruction set.
+#if defined(ESPALIER_SIMD_MATH_INL) == defined(HWY_TARGET_TOGGLE)
+#ifdef ESPALIER_SIMD_MATH_INL
+#undef ESPALIER_SIMD_MATH_INL
+#else
+#define ESPALIER_SIMD_MATH_INL
+#endif
+
+#include <hwy/contrib/math/math-inl.h>
+#include <hwy/highway.h>
+
+#include "tensor/dtype.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace espalier::kernels {
+namespace HWY_NAMESPACE {
+
+namespace hn = hwy::HWY_NAMESPACE;
+using DF = hn::ScalableTag<float>;
+using VF = hn::Vec<DF>;
+
+HWY_INLINE VF keep_nan(VF x, VF y) { return hn::IfThenElse(hn::Ne(x, x), x, y); }
+
+HWY_INLINE VF exp_v(DF d, VF x) {
+  const VF top = hn::Set(d, 88.72284f);
+  const VF y = hn::Exp(d, hn::Min(x, top));
+  const VF inf = hn::Set(d, std::numeric_limits<float>::infinity());
+  return keep_nan(x, hn::IfThenElse(hn::Gt(x, top), inf, y));
+}
+
+HWY_INLINE VF log_v(DF d, VF x) {
+  const VF zero = hn::Zero(d), inf = hn::Set(d, std::numeric_limits<float>::infinity());
+  VF y = hn::Log(d, x);
+  y = hn::IfThenElse(hn::Eq(x, zero), hn::Neg(inf), y);
+  y = hn::IfThenElse(hn::Eq(x, inf), inf, y);
+  return hn::IfThenElse(hn::Lt(x, zero), hn::Set(d, std::numeric_limits<float>::quiet_NaN()),
+                        keep_nan(x, y));
+}
+
+HWY_INLINE VF log1p_v(DF d, VF x) { return keep_nan(x, hn::Log1p(d, x)); }
+
+HWY_INLINE VF sigmoid_v(DF d, VF x) {
+  const VF one = hn::Set(d, 1.0f);
+  return hn::Div(one, hn::Add(one, exp_v(d, hn::Neg(x))));
+}
+
+HWY_INLINE VF tanh_v(DF d, VF x) {
+  const VF limit = hn::Set(d, 15.0f);
+  return keep_nan(x, hn::Tanh(d, hn::Min(hn::Max(x, hn::Neg(limit)), limit)));
+}
+
+// erf: x P(x^2) below 1, 1 - exp(-x^2) Q(1 / (1 + x / 2)) above; Chebyshev fits, error below 1e-7.
+HWY_INLINE VF erf_v(DF d, VF x) {
+  const VF a = hn::Min(hn::Abs(x), hn::Set(d, 4.2f)), s = hn::Mul(a, a), one = hn::Set(d, 1.0f);
+  VF p = hn::Set(d, 7.882497448008507e-05f);
+  for (float c : {-0.0008018855005502701f, 0.005189312156289816f, -0.02685432881116867f,
+                  0.11283597350120544f, -0.3761262595653534f, 1.1283791065216064f})
+    p = hn::MulAdd(p, s, hn::Set(d, c));
+  const VF t = hn::Div(one, hn::MulAdd(a, hn::Set(d, 0.5f), one));
+  VF q = hn::Set(d, 0.11925904452800751f);
+  for (float c :
+       {-0.47088178992271423f, 0.5627731084823608f, -0.10317263007164001f, 0.34756502509117126f,
+        0.2597658038139343f, 0.28489822149276733f, -0.00015306480054277927f})
+    q = hn::MulAdd(q, t, hn::Set(d, c));
+  const VF large = hn::NegMulAdd(hn::Exp(d, hn::Neg(s)), q, one);
+  const VF y = hn::IfThenElse(hn::Lt(a, one), hn::Mul(a, p), large);
+  return keep_nan(x, hn::CopySign(y, x));
+}
+
+// ---- conversions --------------------------------------------------------------------------------
+
+HWY_INLINE VF load_bf16(DF d, const uint16_t* p) {
+  const hn::RebindToUnsigned<DF> du;
+  const hn::Rebind<uint16_t, DF> dh;
+  return hn::BitCast(d, hn::ShiftLeft<16>(hn::PromoteTo(du, hn::LoadU(dh, p))));
+}
+
+// Rounds to nearest even; NaN stays a quiet NaN.
+HWY_INLINE void store_bf16(DF d, VF v, uint16_t* p) {
+  const hn::RebindToUnsigned<DF> du;
+  const hn::Rebind<uint16_t, DF> dh;
+  const auto u = hn::BitCast(du, v);
+  const auto odd = hn::And(hn::ShiftRight<16>(u), hn::Set(du, 1u));
+  const auto rounded = hn::Add(u, hn::Add(odd, hn::Set(du, 0x7FFFu)));
+  const auto quiet = hn::Or(u, hn::Set(du, 0x400000u));
+  const auto nan = hn::RebindMask(du, hn::Ne(v, v));
+  const auto bits = hn::ShiftRight<16>(hn::IfThenElse(nan, quiet, rounded));
+  hn::StoreU(hn::DemoteTo(dh, hn::BitCast(hn::RebindToSigned<DF>(), bits)), dh, p);
+}
+
+HWY_INLINE VF load_u8(DF d, const uint8_t* p) {
+  const hn::Rebind<uint8_t, DF> db;
+  const hn::RebindToSigned<DF> di;
+  return hn::ConvertTo(d, hn::PromoteTo(di, hn::LoadU(db, p)));
+}
+HWY_INLINE VF load_i8(DF d, const int8_t* p) {
+  const hn::Rebind<int8_t, DF> db;
+  const hn::RebindToSigned<DF> di;
+  return hn::ConvertTo(d, hn::PromoteTo(di, hn::LoadU(db, p)));
+}
+
+// NOLINTNEXTLINE(google-readability-namespace-comments)
+}  // namespace HWY_NAMESPACE
+}  // namespace espalier::kernels
+HWY_AFTER_NAMESPACE();
+
+#endif
