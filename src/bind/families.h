@@ -16,10 +16,14 @@ Entries view_entries();
 Entries convolution_entries();
 Entries matmul_entries();
 Entries pointwise_entries();
+Entries pooling_entries();
+Entries normalization_entries();
+Entries optimiser_entries();
 
 /// All families in order of preference.
 inline std::vector<Entries (*)()> families() {
-  return {view_entries, convolution_entries, matmul_entries, pointwise_entries};
+  return {view_entries,    convolution_entries,   matmul_entries,   pointwise_entries,
+          pooling_entries, normalization_entries, optimiser_entries};
 }
 
 /// What serves every operator whose room answers the pointwise facet.

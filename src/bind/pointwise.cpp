@@ -77,8 +77,10 @@ class ChainBuilder {
 };
 
 Bound finish(const BindRequest& r, ChainBuilder& b, std::string name) {
+  const size_t results = b.chain().results.size();
   for (size_t i = 0; i < r.out.size(); ++i) {
-    if (!r.wanted[i]) return Refuse{"a result nobody reads"};
+    if (r.wanted[i] != (i < results)) return Refuse{"another result than the first is asked for"};
+    if (i >= results) continue;
     if (r.out_shape(i) != r.out_shape(0)) return Refuse{"results of different shapes"};
     if (!kernels::pointwise_writes(r.out_dtype(i)))
       return Refuse{"the result is " + std::string(name_of(r.out_dtype(i)))};
@@ -96,7 +98,7 @@ Bound finish(const BindRequest& r, ChainBuilder& b, std::string name) {
                                 });
   kernel->operand_layouts = b.operand_layouts();
   kernel->result_layouts.assign(r.out.size(), b.layout());
-  for (size_t o = 0; o < r.out.size(); ++o)
+  for (size_t o = 0; o < results; ++o)
     for (size_t i = 0; i < r.in.size(); ++i)
       if (r.in.has(i) && chain->covers(i) && size_of(r.in_dtype(i)) == size_of(r.out_dtype(o)))
         kernel->in_place.emplace_back(int(o), int(i));

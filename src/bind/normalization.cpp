@@ -1,0 +1,192 @@
+// Batch normalisation, layer normalisation, softmax and cross-entropy by our own loops.
+#include <algorithm>
+#include <cmath>
+
+#include "base/error.h"
+#include "bind/attribute_reader.h"
+#include "bind/families.h"
+#include "kernels/batch_norm.h"
+#include "kernels/rows.h"
+
+namespace espalier::bind {
+namespace {
+
+bool lanes(DType t) { return t == DType::f32 || t == DType::bf16; }
+
+Refuse wrong_type(DType t) { return Refuse{"an operand is " + std::string(name_of(t))}; }
+
+kernels::BatchNormShape channel_rows(const Shape& shape, DType type) {
+  const int64_t channels = shape[1];
+  return {type, channels ? numel(shape) / channels : 0, channels};
+}
+
+KernelPtr with_layouts(KernelPtr kernel, std::vector<Layout> operands,
+                       std::vector<Layout> results) {
+  kernel->operand_layouts = std::move(operands);
+  kernel->result_layouts = std::move(results);
+  return kernel;
+}
+
+constexpr Layout kLast = Layout::kChannelsLast, kPlain = Layout::kPlain;
+
+Bound bind_batch_norm(const BindRequest& r) {
+  if (!lanes(r.in_dtype(0))) return wrong_type(r.in_dtype(0));
+  for (size_t i = 1; i < 5; ++i)
+    if (r.in_dtype(i) != DType::f32) return wrong_type(r.in_dtype(i));
+  if (!r.wanted[0]) return Refuse{"the normalised result is not asked for"};
+  const AttributeReader a(*r.room, r.attrs);
+  const auto shape = channel_rows(r.in_shape(0), r.in_dtype(0));
+  const float epsilon = a.get<float>("epsilon", 1e-5f), momentum = a.get<float>("momentum", 0.9f);
+  const bool training = a.integer("training_mode", 0) != 0;
+  if (shape.rows == 0) return Refuse{"the operand is empty"};
+  KernelPtr kernel;
+  if (training) {
+    kernel = function_kernel(
+        "batch_norm", [shape, epsilon, momentum, results = r.out.size()](const KernelArgs& k) {
+          const auto out = [&](size_t i) { return i < results ? k.write<float>(i) : nullptr; };
+          kernels::batch_norm_forward(
+              shape,
+              {k.in[0], k.read<float>(1), k.read<float>(2), k.read<float>(3), k.read<float>(4),
+               epsilon, momentum, k.out[0], out(1), out(2), out(3), out(4)},
+              k.scratch);
+        });
+    kernel->scratch_bytes = kernels::batch_norm_scratch(shape);
+    kernel->in_place = {{1, 3}, {2, 4}, {0, 0}};
+  } else {
+    kernel = function_kernel("batch_norm inference", [shape, epsilon](const KernelArgs& k) {
+      auto* gain = static_cast<float*>(k.scratch);
+      float* offset = gain + shape.channels;
+      for (int64_t c = 0; c < shape.channels; ++c) {
+        const double inv = 1 / std::sqrt(double(k.read<float>(4)[c]) + double(epsilon));
+        gain[c] = float(double(k.read<float>(1)[c]) * inv);
+        offset[c] = float(double(k.read<float>(2)[c]) -
+                          double(k.read<float>(3)[c]) * double(k.read<float>(1)[c]) * inv);
+      }
+      kernels::scale_channels(shape, k.in[0], gain, offset, k.out[0]);
+    });
+    kernel->scratch_bytes = size_t(2 * shape.channels) * sizeof(float);
+    kernel->in_place = {{0, 0}};
+  }
+  return with_layouts(kernel, {kLast}, {kLast});
+}
+
+Bound bind_batch_norm_grad(const BindRequest& r) {
+  if (!lanes(r.in_dtype(0))) return wrong_type(r.in_dtype(0));
+  for (size_t i = 2; i < 5; ++i)
+    if (r.in_dtype(i) != DType::f32) return wrong_type(r.in_dtype(i));
+  const auto shape = channel_rows(r.in_shape(0), r.in_dtype(0));
+  if (shape.rows == 0) return Refuse{"the operand is empty"};
+  const size_t results = r.out.size();
+  auto kernel = function_kernel("batch_norm_grad", [shape, results](const KernelArgs& k) {
+    kernels::batch_norm_backward(
+        shape,
+        {k.in[0], k.in[1], k.read<float>(2), k.read<float>(3), k.read<float>(4), k.out[0],
+         results > 1 ? k.write<float>(1) : nullptr, results > 2 ? k.write<float>(2) : nullptr},
+        k.scratch);
+  });
+  kernel->scratch_bytes = kernels::batch_norm_scratch(shape);
+  kernel->in_place = {{0, 1}};
+  return with_layouts(kernel, {kLast, kLast}, {kLast});
+}
+
+std::variant<kernels::RowsShape, Refuse> last_axis_rows(const BindRequest& r, int64_t axis,
+                                                        bool from_axis_on) {
+  if (!lanes(r.in_dtype(0))) return wrong_type(r.in_dtype(0));
+  const Shape shape = r.in_shape(0);
+  const int64_t rank = int64_t(shape.size());
+  const int64_t at = axis < 0 ? axis + rank : axis;
+  const int64_t inner = product(shape, size_t(at) + 1, shape.size());
+  if (!from_axis_on && inner != 1) return Refuse{"the axis is not the innermost"};
+  const int64_t columns = shape[size_t(at)] * inner;
+  if (columns == 0) return Refuse{"the axis is empty"};
+  return kernels::RowsShape{r.in_dtype(0), product(shape, 0, size_t(at)), columns};
+}
+
+template <void (*run)(const kernels::RowsShape&, const void*, void*)>
+Bound bind_softmax(const BindRequest& r) {
+  const AttributeReader a(*r.room, r.attrs);
+  const auto shape = last_axis_rows(r, a.integer("axis", -1), false);
+  if (auto* no = std::get_if<Refuse>(&shape)) return *no;
+  auto kernel = function_kernel("softmax", [s = std::get<kernels::RowsShape>(shape)](
+                                               const KernelArgs& k) { run(s, k.in[0], k.out[0]); });
+  kernel->in_place = {{0, 0}};
+  return kernel;
+}
+
+Bound bind_layer_norm(const BindRequest& r) {
+  const AttributeReader a(*r.room, r.attrs);
+  const auto shape = last_axis_rows(r, a.integer("axis", -1), true);
+  if (auto* no = std::get_if<Refuse>(&shape)) return *no;
+  const auto s = std::get<kernels::RowsShape>(shape);
+  for (size_t i = 1; i < r.in.size(); ++i)
+    if (r.in.has(i) && (r.in_dtype(i) != DType::f32 || r.in[i].numel() != s.columns))
+      return Refuse{"scale or bias is not f32 of the normalised axes"};
+  for (size_t i = 1; i < r.out.size(); ++i)
+    if (r.wanted[i] && r.out_dtype(i) != DType::f32) return wrong_type(r.out_dtype(i));
+  if (!r.wanted[0]) return Refuse{"the normalised result is not asked for"};
+  const float epsilon = a.get<float>("epsilon", 1e-5f);
+  const bool bias = r.in.has(2);
+  return function_kernel(
+      "layer_norm", [s, epsilon, bias, results = r.out.size()](const KernelArgs& k) {
+        kernels::layer_norm_rows(s, k.in[0], k.read<float>(1), bias ? k.read<float>(2) : nullptr,
+                                 epsilon, k.out[0], results > 1 ? k.write<float>(1) : nullptr,
+                                 results > 2 ? k.write<float>(2) : nullptr);
+      });
+}
+
+[[noreturn]] void bad_label(const std::string& where, int64_t row, int64_t label, int64_t classes) {
+  throw bad_input(where,
+                  "label " + std::to_string(label) + " of row " + std::to_string(row) +
+                      " is outside the " + std::to_string(classes) + " classes",
+                  "check that the data set and the network's last layer agree");
+}
+
+Bound bind_cross_entropy(const BindRequest& r) {
+  if (r.in_dtype(0) != DType::f32) return wrong_type(r.in_dtype(0));
+  if (r.in_dtype(1) != DType::i64) return wrong_type(r.in_dtype(1));
+  const Shape x = r.in_shape(0);
+  const kernels::RowsShape s{DType::f32, x[0], x[1]};
+  const float smoothing = AttributeReader(*r.room, r.attrs).get<float>("label_smoothing", 0);
+  auto kernel = function_kernel("cross_entropy", [s, smoothing, where = r.in.where(),
+                                                  results = r.out.size()](const KernelArgs& k) {
+    float unused;
+    auto* loss = k.write<float>(0) ? k.write<float>(0) : &unused;
+    const auto* labels = k.read<int64_t>(1);
+    const int64_t bad = kernels::cross_entropy(s, k.read<float>(0), labels, smoothing, loss,
+                                               results > 1 ? k.write<float>(1) : nullptr,
+                                               static_cast<float*>(k.scratch));
+    if (bad >= 0) bad_label(where, bad, labels[bad], s.columns);
+  });
+  kernel->scratch_bytes = size_t(s.rows * s.columns) * sizeof(float);
+  return kernel;
+}
+
+Bound bind_cross_entropy_grad(const BindRequest& r) {
+  if (r.in_dtype(0) != DType::f32) return wrong_type(r.in_dtype(0));
+  if (r.in_dtype(1) != DType::i64) return wrong_type(r.in_dtype(1));
+  if (r.in_dtype(2) != DType::f32) return wrong_type(r.in_dtype(2));
+  const Shape x = r.in_shape(0);
+  const kernels::RowsShape s{DType::f32, x[0], x[1]};
+  const float smoothing = AttributeReader(*r.room, r.attrs).get<float>("label_smoothing", 0);
+  return function_kernel(
+      "cross_entropy_grad", [s, smoothing, where = r.in.where()](const KernelArgs& k) {
+        const auto* labels = k.read<int64_t>(1);
+        const int64_t bad = kernels::cross_entropy_grad(s, k.read<float>(0), labels, smoothing,
+                                                        k.read<float>(2)[0], k.write<float>(0));
+        if (bad >= 0) bad_label(where, bad, labels[bad], s.columns);
+      });
+}
+
+}  // namespace
+
+Entries normalization_entries() {
+  return {{"BatchNormalization", {"batch_norm", bind_batch_norm}},
+          {"espalier.BatchNormGrad", {"batch_norm_grad", bind_batch_norm_grad}},
+          {"Softmax", {"softmax", bind_softmax<kernels::softmax_rows>}},
+          {"LogSoftmax", {"softmax", bind_softmax<kernels::log_softmax_rows>}},
+          {"LayerNormalization", {"layer_norm", bind_layer_norm}},
+          {"espalier.CrossEntropy", {"cross_entropy", bind_cross_entropy}},
+          {"espalier.CrossEntropyGrad", {"cross_entropy_grad", bind_cross_entropy_grad}}};
+}
+
+}  // namespace espalier::bind

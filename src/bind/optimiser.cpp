@@ -1,0 +1,74 @@
+// Optimiser steps, in place on the state they update.
+#include "kernels/optimiser.h"
+
+#include <cmath>
+
+#include "base/error.h"
+#include "bind/attribute_reader.h"
+#include "bind/families.h"
+
+namespace espalier::bind {
+namespace {
+
+/// Parameter and moments in f32, the gradient in f32 or bf16, scalars in f32.
+std::optional<Refuse> unfit(const BindRequest& r, size_t tensors, size_t rate) {
+  for (size_t i = 0; i < tensors; ++i) {
+    const DType t = r.in_dtype(i);
+    if (t != DType::f32 && !(i == 1 && t == DType::bf16))
+      return Refuse{"operand " + std::to_string(i) + " is " + std::string(name_of(t))};
+  }
+  if (r.in_dtype(rate) != DType::f32) return Refuse{"the learning rate is not f32"};
+  for (bool w : r.wanted)
+    if (!w) return Refuse{"a result is not asked for"};
+  return std::nullopt;
+}
+
+Bound bind_sgd(const BindRequest& r) {
+  if (auto no = unfit(r, 3, 3)) return *no;
+  const AttributeReader a(*r.room, r.attrs);
+  const kernels::SgdArgs args{0, a.get<float>("momentum", 0), a.get<float>("weight_decay", 0),
+                              a.integer("nesterov", 0) != 0, r.in_dtype(1)};
+  auto kernel = function_kernel("sgd", [args, n = r.in[0].numel()](const KernelArgs& k) {
+    kernels::SgdArgs step = args;
+    step.learning_rate = k.read<float>(3)[0];
+    kernels::sgd_step(n, step, k.read<float>(0), k.in[1], k.read<float>(2), k.write<float>(0),
+                      k.write<float>(1));
+  });
+  kernel->in_place = {{0, 0}, {1, 2}};
+  return kernel;
+}
+
+Bound bind_adamw(const BindRequest& r) {
+  if (auto no = unfit(r, 4, 4)) return *no;
+  if (r.in_dtype(5) != DType::i64 && r.in_dtype(5) != DType::f32)
+    return Refuse{"the step count is " + std::string(name_of(r.in_dtype(5)))};
+  const AttributeReader a(*r.room, r.attrs);
+  kernels::AdamWArgs args{};
+  args.beta1 = a.get<float>("beta1", 0.9f);
+  args.beta2 = a.get<float>("beta2", 0.999f);
+  args.epsilon = a.get<float>("epsilon", 1e-8f);
+  args.weight_decay = a.get<float>("weight_decay", 0.01f);
+  args.gradient_type = r.in_dtype(1);
+  const bool integer = r.in_dtype(5) == DType::i64;
+  auto kernel = function_kernel(
+      "adamw", [args, integer, n = r.in[0].numel(), where = r.in.where()](const KernelArgs& k) {
+        const double t = integer ? double(k.read<int64_t>(5)[0]) : double(k.read<float>(5)[0]);
+        if (!(t >= 1)) throw bad_input(where, "step_count is " + std::to_string(t) + ", below 1");
+        kernels::AdamWArgs step = args;
+        step.learning_rate = k.read<float>(4)[0];
+        step.unbias1 = float(1 / (1 - std::pow(double(args.beta1), t)));
+        step.unbias2 = float(1 / (1 - std::pow(double(args.beta2), t)));
+        kernels::adamw_step(n, step, k.read<float>(0), k.in[1], k.read<float>(2), k.read<float>(3),
+                            k.write<float>(0), k.write<float>(1), k.write<float>(2));
+      });
+  kernel->in_place = {{0, 0}, {1, 2}, {2, 3}};
+  return kernel;
+}
+
+}  // namespace
+
+Entries optimiser_entries() {
+  return {{"espalier.SgdStep", {"sgd", bind_sgd}}, {"espalier.AdamWStep", {"adamw", bind_adamw}}};
+}
+
+}  // namespace espalier::bind
