@@ -4,6 +4,7 @@
 #include <set>
 
 #include "base/error.h"
+#include "base/rng.h"
 #include "ir/derive.h"
 #include "ir/interpret.h"
 #include "ir/room.h"
@@ -14,8 +15,11 @@ namespace {
 /// Copies a network node by node into a new graph.
 class TrainingCopy {
  public:
-  explicit TrainingCopy(const Graph& from)
-      : from_(from), builder_(forward_.graph), map_(from.value_count(), kNoValue) {
+  TrainingCopy(const Graph& from, uint64_t seed)
+      : from_(from),
+        streams_(seed, stream_of("training form")),
+        builder_(forward_.graph),
+        map_(from.value_count(), kNoValue) {
     forward_.graph.name = from.name;
   }
 
@@ -65,11 +69,30 @@ class TrainingCopy {
     for (ValueId v : n.inputs) operands.push_back(v == kNoValue ? kNoValue : map_[size_t(v)]);
     std::vector<std::string> names;
     for (ValueId v : n.outputs) names.push_back(v == kNoValue ? "" : from_.value(v).name);
+    if (n.room->random_key >= 0) attach_key(size_t(n.room->random_key), operands);
     const Attributes attrs = n.room->with_mode ? n.room->with_mode(n.attrs, true) : n.attrs;
     const Values results = builder_.op(*n.room, attrs, operands, n.name, names);
     for (size_t i = 0; i < n.outputs.size(); ++i)
       if (n.outputs[i] != kNoValue) map_[size_t(n.outputs[i])] = results.at(i);
     if (n.room->with_mode) pair_buffers(n, results);
+  }
+
+  /// A key of the node's own: [step, stream].
+  void attach_key(size_t slot, Values& operands) {
+    Graph& g = forward_.graph;
+    const auto list = [](int64_t a, int64_t b) { return Tensor::from<int64_t>({2}, {a, b}); };
+    // Invented names could be names of later values of the network.
+    if (forward_.step.empty()) {
+      forward_.step = from_.fresh_name("step");
+      const ValueId step = g.add_input(forward_.step, TensorType(DType::i64, Dims{}));
+      const ValueId first = g.add_constant(forward_.step + ":first", list(1, 0));
+      step_key_ = builder_.op("Mul", {step, first}, {}, "", {forward_.step + ":key"}).at(0);
+    }
+    const std::string name = forward_.step + ":key" + std::to_string(drawing_nodes_);
+    const auto stream = int64_t(streams_.bits(drawing_nodes_++));
+    const ValueId second = g.add_constant(name + ":stream", list(0, stream));
+    operands.resize(std::max(operands.size(), slot + 1), kNoValue);
+    operands[slot] = builder_.op("Add", {step_key_, second}, {}, "", {name}).at(0);
   }
 
   void pair_buffers(const Node& n, const Values& results) {
@@ -95,6 +118,9 @@ class TrainingCopy {
   }
 
   const Graph& from_;
+  Rng streams_;
+  uint64_t drawing_nodes_ = 0;
+  ValueId step_key_ = kNoValue;
   Forward forward_;
   Builder builder_;
   std::vector<ValueId> map_;
@@ -102,8 +128,9 @@ class TrainingCopy {
 
 }  // namespace
 
-Forward training_forward(const Graph& network, const Shape& input, const std::string& output) {
-  Forward f = TrainingCopy(network).run(input, output);
+Forward training_forward(const Graph& network, const Shape& input, const std::string& output,
+                         uint64_t seed) {
+  Forward f = TrainingCopy(network, seed).run(input, output);
   // Next values must survive the removal of what the output does not need.
   Graph& g = f.graph;
   for (const auto& [buffer, next] : f.next) g.add_state(g.find(buffer), g.find(next));

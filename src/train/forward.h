@@ -17,13 +17,17 @@ struct Forward {
   std::vector<std::string> parameters;
   /// Buffers that the training form feeds anew: name of the buffer's input, name of its next value.
   std::map<std::string, std::string> next;
+  /// Name of the i64 [] input, the step number, that varies what nodes draw at random; empty where
+  /// none draws.
+  std::string step;
 };
 
 /// Training form by the rooms' `with_mode`: the results a node gains there are, in order, the next
 /// values of its buffer operands. `input` is the shape of one batch; `output` names the value kept
 /// as the only output (empty: the network's own). UserError for a network without exactly one float
-/// input that takes this shape.
-Forward training_forward(const Graph& network, const Shape& input, const std::string& output);
+/// input that takes this shape. What nodes draw is a function of `seed`, the node and the step.
+Forward training_forward(const Graph& network, const Shape& input, const std::string& output,
+                         uint64_t seed = 0);
 
 /// The graph with contractions computed in `precision`, and what lies between them as well where
 /// its room takes operands of that type. Values named in `keep` and outputs have the type they had.

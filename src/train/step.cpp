@@ -54,7 +54,7 @@ class StepBuilder {
 
  private:
   void add_forward() {
-    Forward f = training_forward(network_, options_.input, options_.output);
+    Forward f = training_forward(network_, options_.input, options_.output, options_.seed);
     if (f.parameters.empty())
       throw bad_input(network_.name, "has no parameters to train",
                       "weights must be constants of a float type");
@@ -65,7 +65,8 @@ class StepBuilder {
     s_.logits = g.outputs()[0];
     g.set_outputs({});
     for (ValueId v : std::vector<ValueId>(g.inputs().begin() + 1, g.inputs().end()))
-      s_.initial[g.value(v).name] = *network_.value(network_.find(g.value(v).name)).constant;
+      if (g.value(v).name != f.step)
+        s_.initial[g.value(v).name] = *network_.value(network_.find(g.value(v).name)).constant;
     for (const std::string& name : f.parameters) {
       const ValueId v = g.find(name);
       s_.parameters.push_back({name, v, kNoValue, kNoValue, g.value(v).tensor().rank() >= 2});
@@ -73,7 +74,8 @@ class StepBuilder {
     for (ValueId v : std::vector<ValueId>(g.inputs().begin() + 1, g.inputs().end()))
       if (g.value(v).role == Role::kBuffer && !f.next.contains(g.value(v).name)) g.add_state(v, v);
     s_.rate = g.add_input(g.fresh_name("learning_rate"), TensorType(DType::f32, Dims{}));
-    s_.step = g.add_input(g.fresh_name("step"), TensorType(DType::i64, Dims{}));
+    s_.step = f.step.empty() ? g.add_input(g.fresh_name("step"), TensorType(DType::i64, Dims{}))
+                             : g.find(f.step);
   }
 
   void add_loss() {

@@ -43,6 +43,7 @@ struct StepOptions {
   DType precision = DType::f32;
   /// The value that the loss is attached to; empty: the network's only output.
   std::string output;
+  uint64_t seed = 0;  ///< of what nodes draw at random in training form
 };
 
 /// A trained parameter, from the step's point of view.

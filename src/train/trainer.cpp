@@ -124,6 +124,7 @@ struct Trainer::Impl {
     s.optimizer = options.optimizer;
     s.precision = options.precision;
     s.output = options.output;
+    s.seed = options.seed;
     std::vector<StepExtension> extensions;
     for (TrainHook* hook : hooks)
       extensions.push_back({[hook](StepGraph& g) { hook->on_gradients(g); },

@@ -26,7 +26,7 @@ namespace espalier {
 struct TrainOptions {
   int64_t epochs = 10;
   int64_t batch = 128;
-  uint64_t seed = 0;  ///< of order and augmentation
+  uint64_t seed = 0;  ///< of order, augmentation and dropout
   Augment augment;
   Schedule schedule;
   Optimizer optimizer;
