@@ -44,6 +44,24 @@ Result one_coordinate_rule(Call& c) {
   return std::nullopt;
 }
 
+// Opsets 11 and 12 knew x_in = (x_out + 0.5) / scale for nearest neighbours: half a pixel beyond
+// half_pixel, which another rounding takes back.
+Result half_pixel_for_nearest(Call& c) {
+  const auto text = [&](const char* name, const char* otherwise) {
+    const auto it = c.attrs.find(name);
+    const auto* s = it == c.attrs.end() ? nullptr : std::get_if<std::string>(&it->second);
+    return s ? *s : std::string(otherwise);  // the room refuses other kinds of value
+  };
+  if (text("coordinate_transformation_mode", "") != "tf_half_pixel_for_nn") return std::nullopt;
+  const std::string rounding = text("nearest_mode", "round_prefer_floor");
+  if (text("mode", "nearest") != "nearest" ||
+      (rounding != "floor" && rounding != "round_prefer_floor"))
+    c.refuse("tf_half_pixel_for_nn is supported for nearest neighbours rounded down");
+  c.attrs["coordinate_transformation_mode"] = std::string("half_pixel");
+  c.attrs["nearest_mode"] = std::string(rounding == "floor" ? "round_prefer_ceil" : "ceil");
+  return std::nullopt;
+}
+
 /// `values` for `axes` spelled out for all axes, `fill` elsewhere.
 template <class T>
 std::vector<T> of_all_axes(Call& c, const std::vector<T>& values, const std::vector<int64_t>& axes,
@@ -88,6 +106,7 @@ Result empty_means_omitted(Call& c) {
 constexpr std::array kAdapters = {
     Adapter{"Upsample", 1, 10, upsample, "Resize"},
     Adapter{"Resize", 1, 11, one_coordinate_rule},
+    Adapter{"Resize", 11, 13, half_pixel_for_nearest},
     Adapter{"Resize", 18, kEveryOpset, choice_of_axes},
     Adapter{"Resize", 1, kEveryOpset, empty_means_omitted},
 };

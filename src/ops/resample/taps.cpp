@@ -13,13 +13,14 @@ bool one_of(const std::string& s, std::initializer_list<const char*> words) {
 struct Map {
   int64_t in, out;
   double scale;
+  double width;               ///< the result's extent before it was rounded down
   double begin = 0, end = 1;  ///< the region, as shares of the extent
 
   double source(const std::string& mode, int64_t position) const {
     const double p = double(position);
     if (mode == "asymmetric") return p / scale;
-    if (mode == "align_corners") return out > 1 ? p * double(in - 1) / double(out - 1) : 0;
-    if (mode == "pytorch_half_pixel" && out <= 1) return 0;
+    if (mode == "align_corners") return width == 1 ? 0 : p * double(in - 1) / (width - 1);
+    if (mode == "pytorch_half_pixel" && width <= 1) return 0;
     if (mode == "tf_crop_and_resize") {
       if (out <= 1) return 0.5 * (begin + end) * double(in - 1);
       return (begin + p * (end - begin) / double(out - 1)) * double(in - 1);
@@ -113,9 +114,10 @@ std::vector<Taps> resize_taps(const Resize& a, const Shape& in, const Shape& out
   const bool crop = mode == "tf_crop_and_resize";
   std::vector<Taps> axes;
   for (size_t axis = 0; axis < in.size(); ++axis) {
+    const double extent = double(in[axis]), wanted = double(out[axis]);
     Map map{in[axis], out[axis],
-            scales.empty() ? double(out[axis]) / double(std::max<int64_t>(1, in[axis]))
-                           : double(scales[axis])};
+            scales.empty() ? wanted / std::max(1.0, extent) : double(scales[axis]),
+            scales.empty() ? wanted : extent * double(scales[axis])};
     if (crop && roi.size() == 2 * in.size()) {
       map.begin = double(roi[axis]);
       map.end = double(roi[in.size() + axis]);
