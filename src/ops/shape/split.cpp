@@ -75,7 +75,9 @@ Values gradient(const Split& a, Builder& b, const Tape& t) {
     else
       throw unsupported(node.name, "a piece nobody reads has an unknown extent");
   }
-  return {b.one("Concat", parts, {{"axis", a.axis}}), kNoValue};
+  Values d(t.inputs(), kNoValue);
+  d[0] = b.one("Concat", parts, {{"axis", a.axis}});
+  return d;
 }
 
 // Along the axis each piece ties to its segment of the operand, if the sizes can follow a cut.

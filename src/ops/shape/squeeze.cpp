@@ -41,7 +41,9 @@ void reference(const NoAttributes&, Ref<Real>& r) {
 }
 
 Values gradient(const NoAttributes&, Builder& b, const Tape& t) {
-  return {b.one("Reshape", {t.dy(), shape_of(b, t.x(0))}, {{"allowzero", int64_t{1}}}), kNoValue};
+  Values d(t.inputs(), kNoValue);
+  d[0] = b.one("Reshape", {t.dy(), shape_of(b, t.x(0))}, {{"allowzero", int64_t{1}}});
+  return d;
 }
 
 // Without named axes nothing may be cut: an axis cut down to 1 would vanish.

@@ -36,7 +36,9 @@ void reference(const Trilu& a, Ref<Real>& r) {
 Values gradient(const Trilu& a, Builder& b, const Tape& t) {
   Values operands = {t.dy()};
   if (t.has(1)) operands.push_back(t.x(1));
-  return {b.one("Trilu", operands, {{"upper", int64_t{a.upper}}}), kNoValue};
+  Values d(t.inputs(), kNoValue);
+  d[0] = b.one("Trilu", operands, {{"upper", int64_t{a.upper}}});
+  return d;
 }
 
 // Leading axes pass; rows and columns meet on diagonals.

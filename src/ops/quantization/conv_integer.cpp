@@ -1,0 +1,39 @@
+// ConvInteger, ONNX opset 10: the convolution of 8-bit integers less their zero points in i32. The
+// weight's zero point may be a list over output channels.
+#include "ops/quantization/integer_conv.h"
+
+namespace espalier::ops {
+namespace {
+
+Values expand(const IntegerConv& a, Builder& b, const Values& in) {
+  const ValueId x = centred(b, in[0], operand(in, 2), 1, "ConvInteger");
+  const ValueId w = centred(b, in[1], operand(in, 3), 0, "ConvInteger");
+  return {b.cast(convolved(a, b, x, w, kNoValue), DType::i32)};
+}
+
+AxisMap axes(const IntegerConv&, const TypesIn&, const Types&) { return {}; }
+
+}  // namespace
+
+const Room& conv_integer() {
+  const auto u8 = [](Shape s) { return OperandSpec::ranged(std::move(s), 0, 255, DType::u8); };
+  const auto i8 = [](Shape s) { return OperandSpec::ranged(std::move(s), -128, 127, DType::i8); };
+  static const Room room = make_room<IntegerConv>({
+      .onnx = {"ConvInteger", 10},
+      .arity = {2, 4},
+      .attributes = integer_conv_fields(),
+      .infer = Derive{},
+      .reference = Derive{},
+      .gradient = integers_have_no_gradient(),
+      .cost = Derive{},
+      .axes = axes,
+      .quantize = is_integer_form(),
+      .pointwise = not_pointwise(),
+      .expand = expand,
+      .samples = {{{.pads = {1, 1, 1, 1}}, {u8({1, 2, 4, 4}), i8({3, 2, 3, 3}), u8({}), i8({3})}},
+                  {{}, {u8({1, 1, 3, 3}), u8({1, 1, 2, 2})}}},
+  });
+  return room;
+}
+
+}  // namespace espalier::ops

@@ -1,0 +1,18 @@
+// Attributes that the integer convolutions hand on to Conv.
+#pragma once
+
+#include "ops/quantization/integer.h"
+
+namespace espalier::ops {
+
+struct IntegerConv {
+  std::string auto_pad = "NOTSET";
+  std::vector<int64_t> dilations, kernel_shape, pads, strides;
+  int64_t group = 1;
+};
+
+std::vector<Field<IntegerConv>> integer_conv_fields();
+/// The f64 convolution of centred operands, with a bias unless it is kNoValue.
+ValueId convolved(const IntegerConv& a, Builder& b, ValueId x, ValueId weight, ValueId bias);
+
+}  // namespace espalier::ops
