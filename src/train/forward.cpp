@@ -71,6 +71,7 @@ class TrainingCopy {
     for (ValueId v : n.outputs) names.push_back(v == kNoValue ? "" : from_.value(v).name);
     if (n.room->random_key >= 0) attach_key(size_t(n.room->random_key), operands);
     const Attributes attrs = n.room->with_mode ? n.room->with_mode(n.attrs, true) : n.attrs;
+    if (n.room->with_mode) name_gained(names);
     const Values results = builder_.op(*n.room, attrs, operands, n.name, names);
     for (size_t i = 0; i < n.outputs.size(); ++i)
       if (n.outputs[i] != kNoValue) map_[size_t(n.outputs[i])] = results.at(i);
@@ -93,6 +94,14 @@ class TrainingCopy {
     const ValueId second = g.add_constant(name + ":stream", list(0, stream));
     operands.resize(std::max(operands.size(), slot + 1), kNoValue);
     operands[slot] = builder_.op("Add", {step_key_, second}, {}, "", {name}).at(0);
+  }
+
+  /// Names for results the training form may add: invented ones could be names of later values.
+  static void name_gained(std::vector<std::string>& names) {
+    constexpr int kMost = 8;
+    const std::string base = names.empty() ? "" : names[0];
+    for (int i = 1; !base.empty() && i <= kMost; ++i)
+      names.push_back(base + ":training" + std::to_string(i));
   }
 
   void pair_buffers(const Node& n, const Values& results) {
@@ -170,7 +179,13 @@ class NarrowCopy {
   ValueId cast(ValueId v, DType to) {
     if (v == kNoValue || !floats(to_.value(v).type) || to_.value(v).tensor().dtype == to) return v;
     auto [it, fresh] = casts_.try_emplace({v, to}, kNoValue);
-    if (fresh) it->second = builder_.cast(v, to);
+    if (!fresh) return it->second;
+    // An invented name could be that of a later value.
+    const std::string name = to_.value(v).name + ":" + std::string(name_of(to));
+    it->second = builder_
+                     .op("Cast", {v}, {{"to", detail::onnx_number(to)}}, "",
+                         {to_.find(name) == kNoValue ? name : ""})
+                     .at(0);
     return it->second;
   }
 

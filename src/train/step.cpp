@@ -71,8 +71,10 @@ class StepBuilder {
       const ValueId v = g.find(name);
       s_.parameters.push_back({name, v, kNoValue, kNoValue, g.value(v).tensor().rank() >= 2});
     }
-    for (ValueId v : std::vector<ValueId>(g.inputs().begin() + 1, g.inputs().end()))
-      if (g.value(v).role == Role::kBuffer && !f.next.contains(g.value(v).name)) g.add_state(v, v);
+    // Buffers that no training form feeds stay as they are.
+    for (const auto& [name, first] : s_.initial)
+      if (network_.value(network_.find(name)).role == Role::kBuffer && !f.next.contains(name))
+        g.add_state(g.find(name), g.find(name));
     s_.rate = g.add_input(g.fresh_name("learning_rate"), TensorType(DType::f32, Dims{}));
     s_.step = f.step.empty() ? g.add_input(g.fresh_name("step"), TensorType(DType::i64, Dims{}))
                              : g.find(f.step);

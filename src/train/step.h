@@ -61,7 +61,7 @@ struct StepGraph {
   ValueId input = kNoValue;    ///< the network's input [batch, ...]
   ValueId targets = kNoValue;  ///< labels or numbers
   ValueId rate = kNoValue;     ///< f32 [], the learning rate
-  ValueId step = kNoValue;     ///< i64 [], counts from 0
+  ValueId step = kNoValue;     ///< i64 [], counts from 1
   ValueId logits = kNoValue;   ///< f32, what the loss reads
   ValueId loss = kNoValue;     ///< f32 []
   ValueId correct = kNoValue;  ///< f32 [], right answers; kNoValue for kMeanSquared

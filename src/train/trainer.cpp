@@ -205,7 +205,7 @@ struct Trainer::Impl {
     inputs[size_t(input_slot)] = std::move(batch.inputs);
     inputs[size_t(target_slot)] = std::move(batch.targets);
     inputs[size_t(rate_slot)] = Tensor::scalar(float(r.learning_rate));
-    if (step_slot >= 0) inputs[size_t(step_slot)] = Tensor::scalar(at.step);
+    if (step_slot >= 0) inputs[size_t(step_slot)] = Tensor::scalar(at.step + 1);
     for (TrainHook* hook : hooks) hook->before_step(self, r);
     session->run_into(inputs, outputs);
     r.loss = scalar_output(step_graph.loss);
