@@ -168,8 +168,8 @@ ValueId flatten(BlockBuilder& b, Fields& fields, ValueId x, const std::string& n
 }
 
 ValueId dropout(BlockBuilder& b, Fields& fields, ValueId x, const std::string& name) {
-  const double ratio = fields.number("ratio", 0.5, 0, 0.999);
-  const ValueId operand = b.builder().constant(Tensor::scalar(float(ratio)), name + ".ratio");
+  const auto ratio = float(fields.number("ratio", 0.5, 0, 0.999));
+  const ValueId operand = b.builder().constant(Tensor::scalar(ratio), name + ".ratio");
   return b.builder().op("Dropout", {x, operand}, {}, name).at(0);
 }
 

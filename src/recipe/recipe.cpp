@@ -1,0 +1,248 @@
+#include "recipe/recipe.h"
+
+#include <algorithm>
+#include <cstdlib>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "ir/text.h"
+#include "onnx/import.h"
+#include "recipe/blueprint.h"
+
+namespace espalier {
+namespace {
+
+namespace fs = std::filesystem;
+constexpr int64_t kVersion = 1;
+
+/// `path` as a recipe in `file` means it: from here, or from beside the recipe.
+fs::path beside(const std::string& path, const Yaml& place) {
+  std::error_code ignored;
+  if (fs::path(path).is_absolute() || fs::exists(path, ignored)) return path;
+  const fs::path near = fs::path(place.file()).parent_path() / path;
+  return fs::exists(near, ignored) ? near : fs::path(path);
+}
+
+std::string find_data(const std::string& path, const Yaml& place) {
+  std::error_code ignored;
+  if (path.empty() || fs::path(path).is_absolute() || fs::exists(path, ignored)) return path;
+  std::vector<fs::path> folders;
+  if (const char* chosen = std::getenv("ESPALIER_DATA"); chosen && *chosen)
+    folders.emplace_back(chosen);
+  fs::path at = fs::absolute(place.file(), ignored).parent_path();
+  for (; !at.empty(); at = at.parent_path()) {
+    folders.push_back(at / "shared/data");
+    if (at == at.root_path()) break;
+  }
+  for (const fs::path& folder : folders)
+    if (fs::exists(folder / path, ignored)) return (folder / path).lexically_normal().string();
+  return path;
+}
+
+/// Runs `body`; its errors gain the line of `place`.
+template <class Body>
+auto at_line(const Yaml& place, Body body) {
+  try {
+    return body();
+  } catch (const UserError& e) {
+    throw e.within(place.where());
+  }
+}
+
+/// Variables a definition declares and `given` does not set, as the data has them.
+void add_data_facts(const Yaml& definition, const Dataset& data,
+                    std::map<std::string, std::string>& given) {
+  const Yaml* declared = definition.find("variables");
+  if (!declared) return;
+  const auto set = [&](const char* name, int64_t value) {
+    if (value > 0 && declared->find(name)) given.try_emplace(name, std::to_string(value));
+  };
+  const PictureShape picture = data.picture_shape();
+  set("classes", data.classes());
+  set("channels", picture.channels);
+  if (picture.height == picture.width) set("size", picture.height);
+}
+
+std::map<std::string, std::string> read_variables(const Yaml* part) {
+  std::map<std::string, std::string> variables;
+  if (part)
+    for (const auto& [name, value] : part->entries()) variables[name.text()] = value.text();
+  return variables;
+}
+
+}  // namespace
+
+Graph ModelPart::build(uint64_t seed, const Dataset* data) const {
+  const std::string suffix = path.extension().string();
+  if (suffix == ".onnx") return import_onnx(path);
+  if (suffix == ".esp") return parse_graph(read_file(path), path.string());
+  const Yaml definition = Yaml::load(path);
+  BlueprintOptions options{seed, variables};
+  if (data) add_data_facts(definition, *data, options.variables);
+  return build_blueprint(definition, options);
+}
+
+ModelPart model_from_file(const std::string& path) {
+  const std::string suffix = fs::path(path).extension().string();
+  if (suffix != ".onnx" && suffix != ".esp" && suffix != ".yaml" && suffix != ".yml")
+    throw usage_error(path, "has a suffix that names no network format",
+                      "networks are read from .yaml, .onnx and .esp");
+  return {path, "file " + path, {}};
+}
+
+ModelPart read_model(const Yaml& part) {
+  Fields fields(part, "model");
+  const Yaml* zoo = fields.find("zoo");
+  const Yaml* definition = fields.find("definition");
+  const Yaml* file = fields.find("file");
+  if (int(zoo != nullptr) + int(definition != nullptr) + int(file != nullptr) != 1)
+    part.fail("model needs one of zoo, definition and file");
+  ModelPart model;
+  if (zoo) {
+    model.path = at_line(*zoo, [&] { return zoo_path(zoo->text()); });
+    model.text = "zoo " + zoo->text();
+  } else {
+    const Yaml& given = definition ? *definition : *file;
+    model = at_line(given, [&] { return model_from_file(beside(given.text(), given).string()); });
+    model.text = (definition ? "definition " : "file ") + given.text();
+  }
+  if (!file) model.variables = read_variables(fields.find("variables"));
+  fields.done();
+  return model;
+}
+
+DataSpec read_data(const Yaml& part) {
+  DataSpec spec;
+  if (part.is_scalar()) {
+    spec = at_line(part, [&] { return DataSpec::parse(part.text()); });
+  } else {
+    Fields fields(part, "data");
+    const Yaml& kind = fields.require("kind");
+    const std::string path = fields.string("path", "");
+    spec = at_line(kind, [&] { return DataSpec::parse(kind.text() + ":" + path); });
+    for (const auto& [key, value] : part.entries())
+      if (key.text() != "kind" && key.text() != "path")
+        at_line(key, [&, k = key.text(), v = value.text()] { spec.set(k, v); });
+  }
+  spec.path = find_data(spec.path, part);
+  return spec;
+}
+
+namespace {
+
+Optimizer read_optimizer(const Yaml& part, Optimizer o) {
+  Fields fields(part, "optimizer");
+  o.kind = fields.choice("kind", size_t(o.kind), {"sgd", "adamw"}) == 0 ? Optimizer::Kind::kSgd
+                                                                        : Optimizer::Kind::kAdamW;
+  o.weight_decay = fields.number("weight_decay", o.weight_decay, 0);
+  if (o.kind == Optimizer::Kind::kSgd) {
+    o.momentum = fields.number("momentum", o.momentum, 0, 0.9999);
+    o.nesterov = fields.boolean("nesterov", o.nesterov);
+  } else {
+    o.beta1 = fields.number("beta1", o.beta1, 0, 0.9999999);
+    o.beta2 = fields.number("beta2", o.beta2, 0, 0.9999999);
+    o.epsilon = fields.number("epsilon", o.epsilon, 1e-30, 1);
+  }
+  fields.done();
+  return o;
+}
+
+Schedule read_schedule(const Yaml& part, Schedule s) {
+  using Kind = Schedule::Kind;
+  Fields fields(part, "schedule");
+  s.kind = Kind(fields.choice("kind", size_t(s.kind), {"constant", "cosine", "step", "one_cycle"}));
+  s.peak = fields.number("peak", s.peak, 0);
+  s.warmup = fields.number("warmup", s.warmup, 0);
+  if (s.kind == Kind::kCosine) s.floor = fields.number("floor", s.floor, 0, 1);
+  if (s.kind == Kind::kStep) {
+    s.factor = fields.number("factor", s.factor, 0, 1);
+    if (const Yaml* milestones = fields.find("milestones")) {
+      s.milestones.clear();
+      for (const Yaml& m : milestones->items()) s.milestones.push_back(m.number());
+    }
+  }
+  fields.done();
+  at_line(part, [&] { s.check("schedule"); });
+  return s;
+}
+
+}  // namespace
+
+TrainOptions read_training(const Yaml& part, TrainOptions o) {
+  Fields fields(part, "training");
+  constexpr int64_t kMany = 1'000'000'000;
+  o.epochs = fields.integer("epochs", o.epochs, 1, kMany);
+  o.batch = fields.integer("batch", o.batch, 1, kMany);
+  o.eval_batch = fields.integer("eval_batch", o.eval_batch, 1, kMany);
+  o.precision = fields.choice("precision", o.precision == DType::bf16, {"f32", "bf16"}) == 1
+                    ? DType::bf16
+                    : DType::f32;
+  o.loss = Loss(fields.choice("loss", size_t(o.loss), {"cross_entropy", "mean_squared"}));
+  o.label_smoothing = fields.number("label_smoothing", o.label_smoothing, 0, 0.999);
+  o.clip_norm = fields.number("clip_norm", o.clip_norm, 0);
+  o.output = fields.string("output", o.output);
+  o.log_every = fields.integer("log_every", o.log_every, 0, kMany);
+  o.save_every = fields.integer("save_every", o.save_every, 0, kMany);
+  if (const Yaml* augment = fields.find("augment"))
+    o.augment = at_line(*augment, [&] { return Augment::parse(augment->text()); });
+  if (const Yaml* optimizer = fields.find("optimizer"))
+    o.optimizer = read_optimizer(*optimizer, o.optimizer);
+  if (const Yaml* schedule = fields.find("schedule"))
+    o.schedule = read_schedule(*schedule, o.schedule);
+  fields.done();
+  return o;
+}
+
+Yaml load_recipe(const fs::path& path, const std::string& task) {
+  Yaml recipe = Yaml::load(path);
+  Fields fields(recipe, "a recipe");
+  if (const Yaml& version = fields.require("espalier"); version.integer() != kVersion)
+    version.fail("is written for format " + version.text() + ", this program reads format " +
+                 std::to_string(kVersion));
+  if (const Yaml& given = fields.require("task"); given.text() != task)
+    given.fail("this recipe is for the task '" + given.text() + "', not '" + task + "'",
+               "use espalier " + given.text());
+  return recipe;
+}
+
+void set_recipe_value(Yaml& recipe, const std::string& assignment) {
+  const size_t equals = assignment.find('=');
+  if (equals == std::string::npos || equals == 0)
+    throw usage_error("--set " + assignment, "is no assignment", "write --set training.epochs=3");
+  std::string path = assignment.substr(0, equals);
+  Yaml* at = &recipe;
+  for (size_t dot; (dot = path.find('.')) != std::string::npos; path = path.substr(dot + 1)) {
+    const std::string key = path.substr(0, dot);
+    if (!at->is_map())
+      throw usage_error("--set " + assignment, "there are no keys below '" + key + "'");
+    if (!at->find(key)) at->set(key, Yaml::empty_map(*at));
+    for (auto& [k, v] : at->entries())
+      if (k.text() == key) {
+        at = &v;
+        break;
+      }
+  }
+  if (!at->is_map()) throw usage_error("--set " + assignment, "the recipe has no keys there");
+  at->set(path, assignment.substr(equals + 1));
+}
+
+TrainRecipe read_train_recipe(const Yaml& recipe) {
+  Fields fields(recipe, "a recipe");
+  fields.require("espalier");
+  fields.require("task");
+  TrainRecipe r;
+  r.name = fields.require_string("name");
+  const int64_t seed = fields.integer("seed", 0, 0);
+  r.model = read_model(fields.require("model"));
+  r.data = read_data(fields.require("data"));
+  const Yaml nothing = Yaml::empty_map(recipe);
+  const Yaml* training = fields.find("training");
+  r.training = read_training(training ? *training : nothing);
+  r.training.seed = uint64_t(seed);
+  r.training.name = r.name;
+  fields.done();
+  r.source = recipe;
+  return r;
+}
+
+}  // namespace espalier

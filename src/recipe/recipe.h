@@ -1,0 +1,73 @@
+// Recipes: experiments as YAML. Here are the parts that recipes share and the recipe that trains.
+//
+//   espalier: 1                        # version of this format
+//   task: train
+//   name: glyphs-resnet8
+//   seed: 1
+//   model: {zoo: resnet8}              # or {definition: net.yaml}, {file: net.onnx}; definitions
+//                                      # take `variables`; classes, channels and size that are not
+//                                      # given there are the data's
+//   data: synthetic:glyphs?val=0.1     # or the same as keys: {kind: synthetic, path: glyphs, ...}
+//   training:
+//     epochs: 20
+//     batch: 128
+//     precision: f32                   # or bf16
+//     augment: crop=4,flip
+//     loss: cross_entropy              # or mean_squared
+//     label_smoothing: 0.1
+//     clip_norm: 0
+//     optimizer: {kind: sgd, momentum: 0.9, nesterov: true, weight_decay: 5e-4}
+//     schedule: {kind: cosine, peak: 0.1, warmup: 1, floor: 0}
+//     log_every: 50
+//     save_every: 0
+//
+// Unknown keys are errors with their line.
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "data/spec.h"
+#include "recipe/yaml.h"
+#include "train/trainer.h"
+
+namespace espalier {
+
+/// Where a recipe's network comes from.
+struct ModelPart {
+  std::filesystem::path path;                    ///< .yaml, .onnx or .esp
+  std::string text;                              ///< for reports: "zoo resnet8", "file net.onnx"
+  std::map<std::string, std::string> variables;  ///< of a definition
+
+  /// The network. First parameters of a definition depend on `seed`; a definition's variables
+  /// classes, channels and size default to what `data` (may be null) has.
+  Graph build(uint64_t seed, const Dataset* data) const;
+};
+
+ModelPart read_model(const Yaml& part);
+/// A network by file name, for verbs that take one.
+ModelPart model_from_file(const std::string& path);
+/// A spec's text or its keys. A relative path that does not exist here is looked for under
+/// $ESPALIER_DATA and in folders shared/data beside the recipe's ancestors.
+DataSpec read_data(const Yaml& part);
+/// Keys that are missing keep their value from `defaults`.
+TrainOptions read_training(const Yaml& part, TrainOptions defaults = {});
+
+struct TrainRecipe {
+  std::string name;
+  ModelPart model;
+  DataSpec data;
+  TrainOptions training;
+  Yaml source;  ///< as it was read, with what the command line set
+};
+
+/// Reads a recipe of task `task` up to its parts: version and task are checked.
+Yaml load_recipe(const std::filesystem::path& path, const std::string& task);
+/// Sets "training.epochs=3" and the like. UserError for a path that leads nowhere.
+void set_recipe_value(Yaml& recipe, const std::string& assignment);
+TrainRecipe read_train_recipe(const Yaml& recipe);
+
+}  // namespace espalier

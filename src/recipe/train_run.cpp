@@ -1,0 +1,134 @@
+#include "recipe/train_run.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "base/log.h"
+#include "base/threads.h"
+#include "data/source.h"
+#include "ir/derive.h"
+#include "ir/interpret.h"
+#include "onnx/export.h"
+
+namespace espalier {
+namespace {
+
+namespace fs = std::filesystem;
+using Json = nlohmann::ordered_json;
+
+constexpr const char* kRecipe = "recipe.yaml";
+constexpr const char* kLog = "log.jsonl";
+constexpr const char* kCheckpoints = "checkpoints";
+constexpr const char* kSummary = "summary.json";
+constexpr const char* kModel = "model.onnx";
+
+int64_t parameter_count(const Graph& g) {
+  int64_t n = 0;
+  for (ValueId v : g.constants())
+    if (g.value(v).role == Role::kParameter) n += g.value(v).constant->size();
+  return n;
+}
+
+/// Multiply-accumulates of one sample.
+double macs_of(const Graph& g, const Dataset& data) {
+  Shape one = {1};
+  one.insert(one.end(), data.sample_shape().begin(), data.sample_shape().end());
+  const TensorType& input = g.value(g.inputs()[0]).tensor();
+  if (input.rank() > 0 && input.dims[0].known()) one[0] = input.dims[0].value();
+  return cost_of(specialised(g, std::vector<Shape>{one})).macs / double(one[0]);
+}
+
+Json to_json(const Evaluation& e, const Dataset& data, bool classes) {
+  Json j = {{"data", data.description()}, {"samples", e.samples}, {"loss", e.loss}};
+  if (classes) j["accuracy"] = e.accuracy;
+  return j;
+}
+
+Json to_json(const EpochReport& e) {
+  return {{"epoch", e.epoch},
+          {"train_loss", e.train_loss},
+          {"train_accuracy", e.train_accuracy},
+          {"val_loss", e.val_loss},
+          {"val_accuracy", e.val_accuracy},
+          {"learning_rate", e.learning_rate},
+          {"seconds", e.seconds},
+          {"val_seconds", e.val_seconds}};
+}
+
+double median(std::vector<float> values) {
+  if (values.empty()) return 0;
+  std::nth_element(values.begin(), values.begin() + int64_t(values.size() / 2), values.end());
+  return values[values.size() / 2];
+}
+
+}  // namespace
+
+void prepare_run_folder(const TrainRunOptions& options) {
+  std::error_code error;
+  const bool used = fs::exists(options.folder / kLog, error) ||
+                    fs::exists(options.folder / kCheckpoints, error) ||
+                    fs::exists(options.folder / kSummary, error);
+  if (used && !options.resume && !options.overwrite)
+    throw usage_error(options.folder.string(), "holds a run already",
+                      "--resume goes on with it, --overwrite replaces it, --out names another");
+  fs::create_directories(options.folder, error);
+  if (error) throw bad_input(options.folder.string(), "cannot be made: " + error.message());
+  if (!used || options.resume) return;
+  for (const char* name : {kRecipe, kLog, kSummary, kModel})
+    fs::remove(options.folder / name, error);
+  for (const fs::path& file : CheckpointFolder(options.folder / kCheckpoints).files())
+    fs::remove(file, error);
+}
+
+TrainRun run_training(const TrainRecipe& recipe, const TrainRunOptions& options) {
+  prepare_run_folder(options);
+  const DataSource source(recipe.data);
+  const auto train = source.split(Split::train), val = source.split(Split::val);
+  const Graph network = recipe.model.build(recipe.training.seed, train.get());
+  Trainer trainer(network, train, val, recipe.training,
+                  {options.folder / kCheckpoints, options.folder / kLog});
+  if (options.resume && trainer.resume(options.any_threads))
+    log_info("going on after step " + std::to_string(trainer.steps_done()));
+  write_file_atomic(options.folder / kRecipe, recipe.source.dump());
+  const TrainResult result = trainer.train();
+  TrainRun run;
+  run.finished = result.finished;
+  run.steps = trainer.steps_done();
+  if (!result.finished) return run;
+
+  const Graph trained = trainer.network();
+  export_onnx(trained, options.folder / kModel);
+  const auto test = source.split(Split::test);
+  const Evaluation tested = trainer.evaluate(*test);
+  const bool classes = recipe.training.loss == Loss::kCrossEntropy;
+  run.test_accuracy = tested.accuracy;
+  run.test_loss = tested.loss;
+  run.val_accuracy = result.history.back().val_accuracy;
+  Json history = Json::array();
+  double seconds = 0;
+  for (const EpochReport& e : result.history) {
+    history.push_back(to_json(e));
+    seconds += e.seconds + e.val_seconds;
+  }
+  const Json summary = {{"recipe", recipe.name},
+                        {"model", recipe.model.text},
+                        {"params", parameter_count(trained)},
+                        {"macs", macs_of(trained, *train)},
+                        {"data", train->description()},
+                        {"epochs", recipe.training.epochs},
+                        {"steps", run.steps},
+                        {"batch", trainer.options().batch},
+                        {"precision", std::string(name_of(recipe.training.precision))},
+                        {"seed", recipe.training.seed},
+                        {"threads", num_threads()},
+                        {"test", to_json(tested, *test, classes)},
+                        {"history", history},
+                        {"timing", {{"seconds", seconds}, {"step_ms", median(trainer.step_ms())}}}};
+  run.summary = summary.dump(2) + "\n";
+  write_file_atomic(options.folder / kSummary, run.summary);
+  return run;
+}
+
+}  // namespace espalier

@@ -1,0 +1,35 @@
+// A training run in its folder: recipe.yaml (as resolved), log.jsonl, checkpoints/, and at the end
+// model.onnx and summary.json.
+#pragma once
+
+#include <filesystem>
+#include <string>
+
+#include "recipe/recipe.h"
+
+namespace espalier {
+
+struct TrainRunOptions {
+  std::filesystem::path folder;
+  bool resume = false;       ///< go on from the newest checkpoint, or begin where there is none
+  bool overwrite = false;    ///< replace an earlier run
+  bool any_threads = false;  ///< resume at another thread count
+};
+
+struct TrainRun {
+  bool finished = false;  ///< false: stopped; everything done so far is kept
+  std::string summary;    ///< the JSON of summary.json; empty when not finished
+  double test_accuracy = 0, val_accuracy = 0, test_loss = 0;
+  int64_t steps = 0;
+};
+
+/// Makes a folder ready for a run: UserError (usage) when it holds one and neither `resume` nor
+/// `overwrite` is set; (bad input) when it cannot be made. With `overwrite`, the files of an
+/// earlier run are removed, others are left alone.
+void prepare_run_folder(const TrainRunOptions& options);
+
+/// Trains, evaluates on the test split once, exports. Equal inputs give equal summaries but for
+/// the timings.
+TrainRun run_training(const TrainRecipe& recipe, const TrainRunOptions& options);
+
+}  // namespace espalier

@@ -1,0 +1,107 @@
+// Parameters and multiply-accumulates of the shipped networks against the published numbers.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "ir/derive.h"
+#include "ir/interpret.h"
+#include "ir/verify.h"
+#include "recipe/blueprint.h"
+
+namespace espalier {
+namespace {
+
+Graph zoo(const std::string& name, const BlueprintOptions& options = {}) {
+  return load_blueprint(std::string(ESPALIER_SOURCE_DIR) + "/recipes/zoo/" + name + ".yaml",
+                        options);
+}
+
+struct Published {
+  const char* name;
+  const char* source;
+  int64_t trained;  ///< parameters without running statistics
+  int64_t stored;   ///< with them
+  double macs;      ///< of one input, contractions only
+};
+
+void PrintTo(const Published& p, std::ostream* os) { *os << p.name; }
+
+const Published kPublished[] = {
+    {"mlp",
+     "LeNet-300-100 has 267 thousand weights (Han et al. 2015, Learning both weights and "
+     "connections, table 1)",
+     266610, 266610, 266200},
+    {"lenet5", "61,706 parameters: the usual count of LeNet-5 with full connections", 61706, 61706,
+     416520},
+    {"resnet8",
+     "78,666 parameters and 12.5 million multiply-accumulates in MLPerf Tiny's reference model; "
+     "Keras counts running statistics",
+     78186, 78666, 12501632},
+    {"resnet20",
+     "0.27 M parameters (He et al. 2016, table 6); with projections 272,474 parameters and 40.81 M "
+     "multiply-accumulates",
+     272474, 272474 + 1568, 40813184},
+    {"resnet18", "11,689,512 parameters, 1.81 G multiply-accumulates (torchvision's weight table)",
+     11689512, 11689512 + 9600, 1814073344},
+    {"mobilenetv2",
+     "3,504,872 parameters, 0.30 G multiply-accumulates (torchvision's weight table; Sandler et "
+     "al. 2018, table 4: 3.4 M, 300 M)",
+     3504872, 3504872 + 34112, 300774272},
+    {"ds_cnn",
+     "24,908 parameters and 2.7 million multiply-accumulates in MLPerf Tiny's reference model; "
+     "Keras counts running statistics",
+     23756, 24908, 2656768},
+};
+
+class Zoo : public ::testing::TestWithParam<Published> {};
+INSTANTIATE_TEST_SUITE_P(Networks, Zoo, ::testing::ValuesIn(kPublished),
+                         [](const auto& info) { return std::string(info.param.name); });
+
+TEST_P(Zoo, HasThePublishedSize) {
+  const Graph g = zoo(GetParam().name);
+  ASSERT_EQ(violation(g), "");
+  int64_t trained = 0, buffers = 0;
+  for (ValueId v : g.constants()) {
+    const Value& c = g.value(v);
+    if (c.role == Role::kParameter) trained += c.constant->size();
+    if (c.role == Role::kBuffer) buffers += c.constant->size();
+  }
+  EXPECT_EQ(trained, GetParam().trained) << GetParam().source;
+  EXPECT_EQ(trained + buffers, GetParam().stored) << GetParam().source;
+  Shape one = {1};
+  for (size_t d = 1; d < g.value(g.inputs()[0]).tensor().dims.size(); ++d)
+    one.push_back(g.value(g.inputs()[0]).tensor().dims[d].value());
+  EXPECT_EQ(cost_of(specialised(g, std::vector<Shape>{one})).macs, GetParam().macs)
+      << GetParam().source;
+}
+
+TEST(ZooNames, AreThoseOfPyTorch) {
+  std::set<std::string> names;
+  const Graph g = zoo("resnet18");
+  for (ValueId v : g.constants()) names.insert(g.value(v).name);
+  for (const char* name :
+       {"conv1.weight", "bn1.running_mean", "layer1.0.conv1.weight", "layer2.0.downsample.0.weight",
+        "layer2.0.downsample.1.running_var", "layer4.1.bn2.bias", "fc.weight", "fc.bias"})
+    EXPECT_TRUE(names.contains(name)) << name;
+  EXPECT_FALSE(names.contains("layer1.0.downsample.0.weight"));
+}
+
+TEST(ZooValues, DependOnSeedAndNameAlone) {
+  const Graph a = zoo("resnet8"), b = zoo("resnet8"), c = zoo("resnet8", {.seed = 1});
+  const Graph wide = zoo("resnet8", {.variables = {{"classes", "20"}}});
+  const auto weight = [](const Graph& g) {
+    return *g.value(g.find("layer2.conv1.weight")).constant;
+  };
+  EXPECT_TRUE(weight(a).identical(weight(b)));
+  EXPECT_FALSE(weight(a).identical(weight(c)));
+  EXPECT_TRUE(weight(a).identical(weight(wide)));
+  EXPECT_EQ(wide.value(wide.outputs()[0]).tensor().dims[1].value(), 20);
+  // He et al. 2015: variance 2 / fan_out, here 32 * 9.
+  double square = 0;
+  for (int64_t i = 0; i < weight(a).size(); ++i) square += weight(a).at(i) * weight(a).at(i);
+  EXPECT_NEAR(square / double(weight(a).size()), 2.0 / 288, 2.0 / 288 * 0.1);
+}
+
+}  // namespace
+}  // namespace espalier
