@@ -1,0 +1,56 @@
+// What a network's values look like on data: the ranges from which scales of integers follow.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "ir/graph.h"
+
+namespace espalier {
+
+class Dataset;
+
+enum class RangeMethod : uint8_t {
+  kMinMax,      ///< everything seen is representable
+  kPercentile,  ///< the given share of magnitudes is; the rest saturates
+};
+
+/// "minmax" or "percentile"; UserError(usage) otherwise.
+RangeMethod range_method(const std::string& name);
+
+/// One value's range over all data seen.
+struct ValueRange {
+  double least = 0;      ///< smallest element
+  double magnitude = 0;  ///< the largest |element| to represent
+  bool non_negative() const { return least >= 0; }
+};
+using Ranges = std::map<std::string, ValueRange>;
+
+/// Runs a float network on data and keeps the range of each float value that is computed or given.
+class Calibrator {
+ public:
+  /// `percentile` in (0, 100], used by kPercentile.
+  Calibrator(const Graph& graph, RangeMethod method, double percentile = 99.99);
+  ~Calibrator();
+  Calibrator(Calibrator&&) noexcept;
+
+  /// One batch, in the order of the graph's inputs. UserError naming the value that is not finite.
+  void observe(std::span<const Tensor> inputs);
+  int64_t batches() const;
+  /// By value name. UserError when nothing was observed.
+  Ranges ranges() const;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+/// The first `samples` samples as inputs of a network with one input, in batches of its own first
+/// extent, or of 32 where that is open. UserError when they do not fit it.
+std::vector<std::vector<Tensor>> calibration_batches(const Graph& graph, const Dataset& data,
+                                                     int64_t samples);
+
+}  // namespace espalier

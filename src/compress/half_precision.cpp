@@ -1,0 +1,101 @@
+#include "compress/half_precision.h"
+
+#include <map>
+#include <optional>
+
+#include "base/error.h"
+#include "ir/builder.h"
+#include "ir/room.h"
+#include "ir/verify.h"
+
+namespace espalier {
+namespace {
+
+bool is_f32(const Type& t) { return t.is_tensor() && t.tensor().dtype == DType::f32; }
+
+class Narrower {
+ public:
+  explicit Narrower(const Graph& from) : from_(from), b_(to_) {
+    to_.name = from.name;
+    to_.metadata = from.metadata;
+  }
+
+  Graph run() && {
+    ESP_CHECK(from_.states().empty(), "a training graph is not narrowed");
+    for (ValueId v : from_.inputs())
+      same_[v] = to_.add_input(from_.value(v).name, from_.value(v).type);
+    for (NodeId id : from_.order()) narrow(id);
+    for (ValueId v : from_.outputs()) {
+      const ValueId out = as_given(v);
+      if (to_.find(from_.value(v).name) == kNoValue) to_.rename(out, from_.value(v).name);
+      to_.add_output(out);
+    }
+    to_.erase_dead();
+    verify(to_, "to_bf16");
+    return to_.compacted();
+  }
+
+ private:
+  void narrow(NodeId id) {
+    const Node& n = from_.node(id);
+    if (append(n, [&](ValueId v) { return narrowed(v); })) return;
+    // Constants that describe (scales, a range) keep their type; then everything does.
+    if (append(n, [&](ValueId v) { return from_.is_constant(v) ? as_given(v) : narrowed(v); }))
+      return;
+    const bool done = append(n, [&](ValueId v) { return as_given(v); });
+    ESP_CHECK(done, describe(from_, id) + " does not fit its own operands");
+  }
+
+  /// The node over operands chosen by `operand`; false where its room refuses their types.
+  template <class F>
+  bool append(const Node& n, F operand) {
+    Values inputs;
+    for (ValueId v : n.inputs) inputs.push_back(v == kNoValue ? kNoValue : operand(v));
+    try {
+      infer_types(to_, *n.room, n.attrs, inputs, n.name);
+    } catch (const UserError&) {
+      return false;
+    }
+    std::vector<std::string> names;
+    for (ValueId v : n.outputs)
+      names.push_back(v == kNoValue ? "" : to_.fresh_name(from_.value(v).name));
+    const Values results = b_.op(*n.room, n.attrs, inputs, n.name, names);
+    for (size_t i = 0; i < n.outputs.size(); ++i) {
+      if (n.outputs[i] == kNoValue) continue;
+      const bool narrow = is_f32(from_.value(n.outputs[i]).type) &&
+                          to_.value(results[i]).tensor().dtype == DType::bf16;
+      (narrow ? narrow_ : same_)[n.outputs[i]] = results[i];
+    }
+    return true;
+  }
+
+  /// The value in its own type.
+  ValueId as_given(ValueId v) {
+    if (const auto it = same_.find(v); it != same_.end()) return it->second;
+    if (const Value& value = from_.value(v); value.constant)
+      return same_[v] = to_.add_constant(to_.fresh_name(value.name), *value.constant, value.role);
+    return same_[v] = b_.cast(narrow_.at(v), from_.value(v).tensor().dtype);
+  }
+
+  /// The value as bf16 if it is f32, else in its own type.
+  ValueId narrowed(ValueId v) {
+    const Value& value = from_.value(v);
+    if (!is_f32(value.type)) return as_given(v);
+    if (const auto it = narrow_.find(v); it != narrow_.end()) return it->second;
+    if (value.constant)
+      return narrow_[v] = to_.add_constant(to_.fresh_name(value.name),
+                                           value.constant->cast(DType::bf16), value.role);
+    return narrow_[v] = b_.cast(same_.at(v), DType::bf16);
+  }
+
+  const Graph& from_;
+  Graph to_;
+  Builder b_;
+  std::map<ValueId, ValueId> same_, narrow_;
+};
+
+}  // namespace
+
+Graph to_bf16(const Graph& graph) { return Narrower(graph).run(); }
+
+}  // namespace espalier

@@ -1,0 +1,67 @@
+#include "tests/compress/cuts.h"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "base/rng.h"
+#include "ir/derive.h"
+#include "ir/interpret.h"
+#include "tests/compress/networks.h"
+
+namespace espalier::testing {
+
+Keep random_keep(const AxisClasses& classes, uint64_t seed, double share) {
+  Keep keep = Keep::all(classes);
+  const Rng rng(seed, stream_of("random_keep"));
+  uint64_t draw = 0;
+  for (auto& c : keep.groups) {
+    for (size_t i = 0; i < c.size(); ++i) c[i] = rng.uniform(draw++) < share;
+    c[rng.below(draw++, c.size())] = true;
+  }
+  return keep;
+}
+
+std::vector<Tensor> random_inputs(const Graph& graph, int64_t batch, uint64_t seed) {
+  std::vector<Tensor> inputs;
+  for (ValueId v : graph.inputs()) {
+    Shape shape;
+    for (const Dim& d : graph.value(v).tensor().dims)
+      shape.push_back(d.known() ? d.value() : batch);
+    inputs.push_back(random_tensor(shape, graph.value(v).name + std::to_string(seed)));
+  }
+  return inputs;
+}
+
+double largest_difference(const Tensor& a, const Tensor& b) {
+  if (a.shape() != b.shape()) return std::numeric_limits<double>::infinity();
+  double worst = 0;
+  for (int64_t i = 0; i < a.size(); ++i) {
+    const double d = std::abs(a.at(i) - b.at(i));
+    worst = std::isnan(d) ? std::numeric_limits<double>::infinity() : std::max(worst, d);
+  }
+  return worst;
+}
+
+Graph expect_cut_equals_masked(const Graph& graph, const AxisClasses& classes, const Keep& keep) {
+  const Graph pruned = restrict(graph, classes, keep);
+  const Graph twin = masked(classes, keep);
+  const auto x = random_inputs(graph, 1, 3);
+  const auto cut = interpret(pruned, x), full = interpret(twin, x);
+  EXPECT_EQ(cut.size(), full.size());
+  for (size_t i = 0; i < cut.size(); ++i) EXPECT_EQ(largest_difference(cut[i], full[i]), 0);
+  EXPECT_NO_THROW(interpret(pruned, random_inputs(graph, 3, 4)));
+
+  std::vector<Shape> shapes;
+  for (const Tensor& t : x) shapes.push_back(t.shape());
+  const CutCost predicted = cost_of_cut(classes, keep);
+  EXPECT_NEAR(predicted.macs, cost_of(specialised(pruned, shapes)).macs, 0.5);
+  double params = 0;
+  for (ValueId v : pruned.constants())
+    if (pruned.value(v).role == Role::kParameter)
+      params += double(pruned.value(v).constant->size());
+  EXPECT_NEAR(predicted.params, params, 0.5);
+  return pruned;
+}
+
+}  // namespace espalier::testing
