@@ -1,0 +1,110 @@
+// espalier fit: the main job.
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <filesystem>
+
+#include "base/files.h"
+#include "base/log.h"
+#include "cli/verb.h"
+#include "recipe/fit_recipe.h"
+#include "recipe/recipe.h"
+#include "train/stop.h"
+
+namespace espalier::cli {
+namespace {
+
+struct Args {
+  std::string what, data, budget, out;
+  std::vector<std::string> set;
+  int64_t train_epochs = 0, prune_epochs = 0;
+  bool resume = false, any_threads = false;
+};
+
+bool is_recipe(const std::string& path) {
+  return path.ends_with(".yaml") || path.ends_with(".yml");
+}
+
+FitPlan plan_of(const Args& args, const Common& common) {
+  if (is_recipe(args.what) && args.data.empty()) {
+    Yaml recipe = load_recipe(args.what, "fit");
+    for (const auto& assignment : args.set) set_recipe_value(recipe, assignment);
+    if (!args.budget.empty()) set_recipe_value(recipe, "budget=" + args.budget);
+    return read_fit_recipe(recipe);
+  }
+  if (args.data.empty() || args.budget.empty())
+    throw usage_error("fit", "a network needs --data and --budget",
+                      "espalier fit net.onnx --data idx:mnist --budget size=100kB,drop=1");
+  return plan_for_model(args.what, args.data, args.budget, args.train_epochs, args.prune_epochs,
+                        common.seed);
+}
+
+ExitCode run_fit(const Args& args, const Common& common) {
+  catch_stop_signals();
+  const std::filesystem::path folder =
+      args.out.empty() ? std::filesystem::path("runs") / std::filesystem::path(args.what).stem()
+                       : std::filesystem::path(args.out);
+  FitPlan plan = plan_of(args, common);
+  if (common.threads > 0) plan.threads = common.threads;
+  plan.version = ESPALIER_VERSION;
+  plan.command = "espalier fit " + args.what;
+  if (!args.data.empty()) plan.command += " --data '" + args.data + "'";
+  if (!args.budget.empty()) plan.command += " --budget " + args.budget;
+  for (const auto& s : args.set) plan.command += " --set " + s;
+  prepare_fit_folder(folder, args.resume, common.overwrite);
+  const auto summary = fit(plan, {folder, args.any_threads});
+  if (!summary) {
+    log_warning("stopped; everything done so far is in " + folder.string() +
+                " (go on with --resume)");
+    return ExitCode::kOk;
+  }
+  if (common.json)
+    std::fputs(to_json(*summary).c_str(), stdout);
+  else
+    std::fputs((to_table(*summary) + "  report: " + (folder / "report.html").string() +
+                "\n  network: " + (folder / "model.onnx").string() + ", " +
+                (folder / "model.plan").string() + "\n")
+                   .c_str(),
+               stdout);
+  if (!summary->met) {
+    std::string nearest;
+    for (const auto& c : summary->candidates)
+      if (c.name == summary->chosen) nearest = c.why_not;
+    throw UserError(
+        ExitCode::kInfeasible, "budget " + to_string(summary->budget),
+        "is met by no candidate; '" + summary->chosen + "' comes nearest (" + nearest + ")",
+        "the report lists all candidates; widen the term that is missed");
+  }
+  return ExitCode::kOk;
+}
+
+}  // namespace
+
+Action fit_verb(CLI::App& app) {
+  auto args = std::make_shared<Args>();
+  app.add_option("what", args->what,
+                 "A recipe (.yaml), or a network (.onnx, .esp, .yaml definition)")
+      ->required();
+  app.add_option("--data", args->data, "Data for a network, as kind:path[?key=value&...]");
+  app.add_option("--budget", args->budget, "latency=1.5ms,size=200kB,macs=50%,memory=4MB,drop=1.0");
+  app.add_option("-o,--out", args->out, "Run directory (default: runs/NAME)");
+  app.add_option("--set", args->set, "Set a recipe's value: training.epochs=3 (repeatable)");
+  app.add_option("--train-epochs", args->train_epochs,
+                 "Train a network this long first (default: it is trained)")
+      ->check(CLI::NonNegativeNumber);
+  app.add_option("--prune-epochs", args->prune_epochs, "Cut a network while training it this long")
+      ->check(CLI::NonNegativeNumber);
+  app.add_flag("--resume", args->resume, "Go on with an interrupted run");
+  app.add_flag("--any-threads", args->any_threads, "Resume training at another thread count");
+  app.footer(
+      "Trains or takes a network, cuts it, lowers its precision, times every candidate beside the\n"
+      "baseline on this machine, and returns the fastest that meets the budget: never a slower "
+      "one.\n"
+      "The run directory holds report.html, summary.json, model.onnx and model.plan.\n\n"
+      "Examples:\n"
+      "  espalier fit recipes/fit/demo.yaml\n"
+      "  espalier fit recipes/fit/demo.yaml --budget size=60kB,drop=0.5 -o runs/small\n"
+      "  espalier fit net.onnx --data images:photos --budget latency=2ms,drop=1 --prune-epochs 10");
+  return [args](const Common& common) { return run_fit(*args, common); };
+}
+
+}  // namespace espalier::cli

@@ -1,0 +1,131 @@
+#include "recipe/fit_recipe.h"
+
+#include "base/error.h"
+#include "data/source.h"
+#include "recipe/recipe.h"
+
+namespace espalier {
+namespace {
+
+namespace fs = std::filesystem;
+
+Budget read_budget(const Yaml& part) {
+  std::string text;
+  if (part.is_map()) {
+    for (const auto& [key, value] : part.entries())
+      text += (text.empty() ? "" : ",") + key.text() + "=" + value.text();
+  } else {
+    text = part.text();
+  }
+  try {
+    return parse_budget(text);
+  } catch (const UserError& e) {
+    throw e.within(part.where());
+  }
+}
+
+/// What a cut network is trained with: briefly and gently, for its weights are good already.
+TrainOptions pruning_defaults(TrainOptions training) {
+  training.name = "pruning";
+  training.schedule.peak *= 0.5;
+  return training;
+}
+
+void read_cut(const Yaml& part, FitPlan& plan) {
+  Fields fields(part, "cut");
+  if (const Yaml* macs = fields.find("macs")) {
+    Yaml budget = Yaml::empty_map(*macs);
+    budget.set("macs", macs->text());
+    plan.keep_macs = read_budget(budget).macs_fraction.value_or(plan.keep_macs);
+  }
+  plan.width_multiple = fields.integer("width_multiple", plan.width_multiple, 1, 1024);
+  fields.done();
+}
+
+void read_measure(const Yaml& part, FitPlan& plan) {
+  Fields fields(part, "measure");
+  plan.threads = int(fields.integer("threads", plan.threads, 1, 4096));
+  plan.batch = fields.integer("batch", plan.batch, 1, 1 << 20);
+  plan.rounds = int(fields.integer("rounds", plan.rounds, 3, 1000));
+  fields.done();
+}
+
+Graph build_network(const ModelPart& model, const DataSpec& data, uint64_t seed) {
+  const DataSource source(data);
+  return model.build(seed, source.split(Split::train).get());
+}
+
+}  // namespace
+
+FitPlan read_fit_recipe(const Yaml& recipe) {
+  Fields fields(recipe, "recipe");
+  fields.find("espalier");
+  fields.find("task");
+  FitPlan plan;
+  const std::string name = fields.string("name", "fit");
+  plan.seed = uint64_t(fields.integer("seed", 0));
+  const ModelPart model = read_model(fields.require("model"));
+  plan.data = read_data(fields.require("data"));
+  plan.budget = read_budget(fields.require("budget"));
+  TrainOptions defaults;
+  defaults.epochs = 0;
+  plan.train = defaults;
+  if (const Yaml* part = fields.find("training")) plan.train = read_training(*part, defaults);
+  plan.prune = pruning_defaults(plan.train);
+  plan.prune.epochs = 0;
+  if (const Yaml* part = fields.find("prune")) plan.prune = read_training(*part, plan.prune);
+  plan.train.seed = plan.prune.seed = plan.seed;
+  if (const Yaml* part = fields.find("cut")) read_cut(*part, plan);
+  if (const Yaml* part = fields.find("precisions")) {
+    plan.precisions.clear();
+    for (const Yaml& p : part->items()) {
+      if (p.text() != "f32" && p.text() != "bf16" && p.text() != "int8")
+        p.fail("precision '" + p.text() + "' is not known", "known: f32, bf16, int8");
+      plan.precisions.push_back(p.text());
+    }
+    if (plan.precisions.empty() || plan.precisions[0] != "f32")
+      part->fail("precisions must begin with f32, the baseline");
+  }
+  plan.calibration_samples = fields.integer("calibration", plan.calibration_samples, 1);
+  if (const Yaml* part = fields.find("measure")) read_measure(*part, plan);
+  fields.done();
+  plan.model = name + " (" + model.text + ")";
+  plan.network = build_network(model, plan.data, plan.seed);
+  return plan;
+}
+
+FitPlan plan_for_model(const std::string& path, const std::string& data, const std::string& budget,
+                       int64_t train_epochs, int64_t prune_epochs, uint64_t seed) {
+  FitPlan plan;
+  const ModelPart model = model_from_file(path);
+  plan.data = DataSpec::parse(data);
+  plan.budget = parse_budget(budget);
+  plan.seed = seed;
+  plan.train.epochs = train_epochs;
+  plan.train.seed = seed;
+  plan.train.schedule.peak = 0.05;
+  plan.prune = pruning_defaults(plan.train);
+  plan.prune.epochs = prune_epochs;
+  plan.model = model.text;
+  plan.network = build_network(model, plan.data, seed);
+  return plan;
+}
+
+void prepare_fit_folder(const fs::path& folder, bool resume, bool overwrite) {
+  std::error_code error;
+  const bool used = fs::exists(folder / "journal.json", error) ||
+                    fs::exists(folder / "train", error) ||
+                    fs::exists(folder / "summary.json", error);
+  if (used && !resume && !overwrite)
+    throw usage_error(folder.string(), "holds a run already",
+                      "--resume goes on with it, --overwrite replaces it, --out names another");
+  fs::create_directories(folder, error);
+  if (error) throw bad_input(folder.string(), "cannot be made: " + error.message());
+  if (!used || resume) return;
+  for (const char* name :
+       {"journal.json", "summary.json", "report.html", "model.onnx", "model.plan"})
+    fs::remove(folder / name, error);
+  for (const char* name : {"stages", "train", "prune"}) fs::remove_all(folder / name, error);
+}
+
+}  // namespace espalier
