@@ -7,6 +7,7 @@
 #include "cli/model_file.h"
 #include "cli/output.h"
 #include "cli/verb.h"
+#include "compress/axis_classes.h"
 #include "ir/room.h"
 #include "runtime/program.h"
 
@@ -17,7 +18,7 @@ using Json = nlohmann::ordered_json;
 
 struct Args {
   ModelOptions model;
-  bool dot = false;
+  bool dot = false, classes = false;
 };
 
 Json values_json(const Graph& g, std::span<const ValueId> values) {
@@ -94,7 +95,44 @@ void print_dot(const Graph& g) {
   std::printf("}\n");
 }
 
+Json classes_json(const AxisClasses& found) {
+  Json classes = Json::array(), pinned = Json::array();
+  for (const AxisClass& c : found.classes)
+    classes.push_back({{"name", c.name},
+                       {"groups", c.groups.size()},
+                       {"params_per_group", c.params},
+                       {"macs_per_group", c.macs},
+                       {"obstacle", c.obstacle()}});
+  for (const PinnedAxis& p : found.pinned)
+    pinned.push_back(
+        {{"value", found.graph.value(p.value).name}, {"axis", p.axis}, {"reason", p.reason}});
+  return {{"classes", std::move(classes)}, {"pinned", std::move(pinned)}};
+}
+
+void print_classes(const AxisClasses& found) {
+  Table table(
+      {"class", ">groups", ">params each", ">MACs each", "zeros cannot silence it, because"});
+  for (const AxisClass& c : found.classes)
+    table.row({c.name, std::to_string(c.groups.size()), grouped(c.params), short_count(c.macs),
+               c.obstacle()});
+  table.print();
+  std::printf("\n");
+  Table pins({"axis that stays", "because"});
+  for (const PinnedAxis& p : found.pinned)
+    pins.row({found.graph.value(p.value).name + "[" + std::to_string(p.axis) + "]", p.reason});
+  pins.print();
+}
+
 ExitCode inspect(const Args& args, const Common& common) {
+  if (args.classes) {
+    const Graph whole = args.model.load();
+    const AxisClasses found = axis_classes(whole, args.model.shapes_of(whole));
+    if (common.json)
+      print_json(classes_json(found));
+    else
+      print_classes(found);
+    return ExitCode::kOk;
+  }
   const Graph g = args.model.load_static();
   if (args.dot) {
     print_dot(g);
@@ -115,9 +153,11 @@ Action inspect_verb(CLI::App& app) {
   auto args = std::make_shared<Args>();
   args->model.add_to(app);
   app.add_flag("--dot", args->dot, "Print a Graphviz diagram instead");
+  app.add_flag("--classes", args->classes, "Print which axes can be cut together, and which not");
   app.footer(
       "Examples:\n"
       "  espalier inspect net.onnx\n"
+      "  espalier inspect net.onnx --classes\n"
       "  espalier inspect net.onnx --batch 8 --json | jq .macs\n"
       "  espalier inspect net.onnx --dot | dot -Tsvg > net.svg\n"
       "MACs are multiply-accumulates of contractions. Memory is what the compiled network\n"

@@ -3,7 +3,7 @@
 //
 // A region is an operator with an integer form whose activations and weights are dequantised right
 // before it, what fuse_epilogue would add to it (a residual, an activation), and the quantisation
-// right after. The dequantisations are copied into each region that reads them.
+// right after, if there is one. The dequantisations are copied into each region that reads them.
 #include <algorithm>
 
 #include "ir/builder.h"
@@ -71,27 +71,35 @@ std::optional<Region> region_around(const Graph& g, const Readers& readers, Node
   take_dequantisers(id);
   r.result = g.node(id).outputs[0];
   bool activation = false, residual = false;
+  // Sums of weights are scaled on their way out: a result nobody stores as integers may leave in
+  // float. An integer residual is added to integers only.
+  Region bare = r;
+  const auto unstored = [&]() -> std::optional<Region> {
+    if (form->weight < 0) return std::nullopt;
+    return residual ? bare : r;
+  };
   while (true) {
     const NodeId next = readers.only(r.result);
-    if (next == kNoNode) return std::nullopt;
+    if (next == kNoNode) return unstored();
     if (named(g, next, "QuantizeLinear")) {
-      if (g.node(next).inputs[0] != r.result) return std::nullopt;
+      if (g.node(next).inputs[0] != r.result) return unstored();
       r.nodes.push_back(next);
       r.result = g.node(next).outputs[0];
       return r;
     }
     const Node& n = g.node(next);
     const auto scalar = scalar_of(g, next);
-    if (activation || !scalar) return std::nullopt;
+    if (activation || !scalar) return unstored();
     if (operands_of(scalar->code) == 1) {
       activation = true;
     } else if (scalar->code == ScalarCode::kAdd && !residual) {
       const ValueId other = n.inputs[0] == r.result ? n.inputs[1] : n.inputs[0];
-      if (!dequantised(g, other) || readers.only(other) != next) return std::nullopt;
+      if (!dequantised(g, other) || readers.only(other) != next) return unstored();
+      bare = r;
       residual = true;
       take_dequantisers(next);
     } else {
-      return std::nullopt;
+      return unstored();
     }
     r.nodes.push_back(next);
     r.result = n.outputs[0];

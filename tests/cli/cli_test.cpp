@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
+#include "base/files.h"
 #include "formats/npy.h"
 #include "ir/text.h"
 #include "onnx/export.h"
@@ -61,7 +62,8 @@ class Cli : public ::testing::Test {
 TEST_F(Cli, HelpNamesEveryVerbAndTeachesByExample) {
   const Ran r = run_program({"--help"});
   EXPECT_EQ(r.code, 0);
-  for (const char* verb : {"inspect", "run", "check", "bench", "eval", "export", "opt", "data"}) {
+  for (const char* verb :
+       {"inspect", "run", "check", "bench", "eval", "prune", "quantize", "export", "opt", "data"}) {
     EXPECT_THAT(r.out, HasSubstr(verb));
     const Ran help = run_program({verb, "--help"});
     EXPECT_EQ(help.code, 0);
@@ -243,6 +245,68 @@ TEST_F(Cli, EvalMeasuresAccuracy) {
   EXPECT_EQ(o["metric"], "top1");
   EXPECT_EQ(o["samples"], 4);
   EXPECT_DOUBLE_EQ(o["value"], 0.75);
+}
+
+constexpr const char* kDeeper = R"(graph "deeper"(%x: f32[N,2]) -> (%y) {
+  %w = parameter f32[2,4] [1, 2, 3, 4, 0.1, 2, 3, 0.01]
+  %v = parameter f32[4,2] [1, 2, 3, 4, 5, 6, 7, 8]
+  %h: f32[N,4] = MatMul(%x, %w)
+  %r: f32[N,4] = LeakyRelu(%h) {alpha = 0.5}
+  %y: f32[N,2] = MatMul(%r, %v)
+}
+)";
+
+TEST_F(Cli, PruneCutsTheWeakestGroups) {
+  scratch.write("deeper.esp", kDeeper);
+  const std::string from = scratch.path("deeper.esp"), to = scratch.path("cut.esp");
+  const json j = object_of(run_program({"prune", from, "--macs", "75%", "-o", to, "--json"}));
+  EXPECT_EQ(j["macs_before"], 16);
+  EXPECT_EQ(j["macs"], 12);
+  EXPECT_EQ(j["classes"][0]["kept"], 3);
+  const Graph cut = parse_graph(read_file(to));
+  const Tensor& w = *cut.value(cut.find("w")).constant;
+  EXPECT_EQ(w.shape(), (Shape{2, 3}));
+  EXPECT_FLOAT_EQ(float(w.at(3)), 2);  // the column 1, 0.1 is gone
+  expect_failure(run_program({"prune", from, "--macs", "75%", "-o", to}), 2, "exists already");
+  expect_failure(run_program({"prune", from, "-o", scratch.path("n.esp")}), 2,
+                 "one of --macs and --keep");
+  expect_failure(run_program({"prune", from, "--macs", "much", "-o", scratch.path("n.esp")}), 2,
+                 "is no share");
+  expect_failure(run_program({"prune", from, "--macs", "1%", "-o", scratch.path("n.esp")}), 5,
+                 "cannot be cut to 1 %");
+  expect_failure(run_program({"prune", net, "--macs", "50%", "-o", scratch.path("n.esp")}), 4,
+                 "nothing that can be cut");
+  const json classes = object_of(run_program({"inspect", from, "--classes", "--json"}));
+  EXPECT_EQ(classes["classes"][0]["groups"], 4);
+  EXPECT_THAT(classes["pinned"][0]["reason"].get<std::string>(), HasSubstr("graph input"));
+}
+
+TEST_F(Cli, QuantizeWritesIntegersThatAnswerAlike) {
+  scratch.write("deeper.esp", kDeeper);
+  std::string rows = "a,b,label\n";
+  for (int i = 0; i < 64; ++i)
+    rows += std::to_string((i % 8) / 4.0 - 1) + "," + std::to_string((i / 8) / 4.0 - 1) + "," +
+            std::to_string(i % 2) + "\n";
+  scratch.write("points.csv", rows);
+  const std::string from = scratch.path("deeper.esp"), to = scratch.path("int8.esp");
+  const std::string data = "csv:" + scratch.path("points.csv") + "?cache=false";
+  const json j = object_of(
+      run_program({"quantize", from, "--data", data, "--samples", "32", "-o", to, "--json"}));
+  EXPECT_EQ(j["layers"], 2);
+  EXPECT_EQ(j["samples"], 32);
+  EXPECT_LT(j["relative_error"].get<double>(), 0.05);
+  EXPECT_THAT(read_file(to), HasSubstr("QuantizeLinear"));
+  expect_failure(run_program({"quantize", from, "-o", scratch.path("n.esp")}), 2,
+                 "is needed to calibrate");
+  expect_failure(run_program({"quantize", from, "--data", data, "--method", "entropy", "-o",
+                              scratch.path("n.esp")}),
+                 2, "choose minmax or percentile");
+  expect_failure(run_program({"quantize", from, "--data", data, "--exclude", "z", "-o",
+                              scratch.path("n.esp")}),
+                 2, "layer 'z'");
+  const json half = object_of(run_program(
+      {"quantize", from, "--precision", "bf16", "-o", scratch.path("half.esp"), "--json"}));
+  EXPECT_EQ(half["weight_bytes"].get<int>() * 2, half["weight_bytes_before"].get<int>());
 }
 
 }  // namespace

@@ -47,7 +47,9 @@ AxisMap axes(const NoAttributes&, const TypesIn& in, const Types& out) {
 }
 
 Resized resized(const NoAttributes& a, const TypesIn&, const TypesIn&, const Types& wanted) {
-  return {Attributes::of(a), {{1, Tensor::vector_i64(wanted[0].tensor().shape())}}};
+  std::vector<int64_t> target;  // 1 leaves a symbolic extent to the operand
+  for (const Dim& d : wanted[0].tensor().dims) target.push_back(d.known() ? d.value() : 1);
+  return {Attributes::of(a), {{1, Tensor::vector_i64(target)}}};
 }
 
 }  // namespace

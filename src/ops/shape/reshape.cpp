@@ -77,9 +77,17 @@ AxisMap axes(const Reshape&, const TypesIn& in, const Types& out) {
   return reshaped_axes(in[0], out[0].tensor());
 }
 
-// The target shape is a constant: it becomes the wanted result's.
-Resized resized(const Reshape& a, const TypesIn&, const TypesIn&, const Types& wanted) {
-  return {Attributes::of(a), {{1, Tensor::vector_i64(wanted[0].tensor().shape())}}};
+// The target becomes the wanted result's shape. A symbolic extent stays copied where it was copied,
+// and is what is left otherwise.
+Resized resized(const Reshape& a, const TypesIn& before, const TypesIn&, const Types& wanted) {
+  const auto old = before.ints(1);
+  std::vector<int64_t> target;
+  for (const Dim& d : wanted[0].tensor().dims) {
+    const size_t i = target.size();
+    const bool copied = old && i < old->size() && (*old)[i] == 0 && !a.allowzero;
+    target.push_back(d.known() ? d.value() : copied ? 0 : -1);
+  }
+  return {Attributes::of(a), {{1, Tensor::vector_i64(target)}}};
 }
 
 }  // namespace

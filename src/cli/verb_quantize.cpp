@@ -1,0 +1,136 @@
+// espalier quantize: post-training quantisation to 8-bit integers, or bf16.
+#include <CLI/CLI.hpp>
+#include <cmath>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "cli/measure.h"
+#include "cli/model_file.h"
+#include "cli/output.h"
+#include "cli/verb.h"
+#include "compress/half_precision.h"
+#include "compress/quantize.h"
+#include "data/source.h"
+#include "runtime/session.h"
+
+namespace espalier::cli {
+namespace {
+
+struct Args {
+  ModelOptions model;
+  std::string output, data, method = "minmax", precision = "int8";
+  std::vector<std::string> exclude;
+  int64_t samples = 512;
+  double percentile = 99.99;
+};
+
+struct Outcome {
+  Graph graph;
+  size_t layers = 0;
+  int64_t samples = 0;
+  double relative_error = 0;  ///< of the outputs, on the first batch
+};
+
+int64_t constant_bytes(const Graph& g) {
+  int64_t bytes = 0;
+  for (ValueId v : g.constants()) bytes += int64_t(g.value(v).constant->bytes());
+  return bytes;
+}
+
+double relative_error(const std::vector<Tensor>& got, const std::vector<Tensor>& want) {
+  double error = 0, energy = 0;
+  for (size_t t = 0; t < want.size(); ++t)
+    for (int64_t i = 0; i < want[t].size(); ++i) {
+      error += (got[t].at(i) - want[t].at(i)) * (got[t].at(i) - want[t].at(i));
+      energy += want[t].at(i) * want[t].at(i);
+    }
+  return energy > 0 ? std::sqrt(error / energy) : std::sqrt(error);
+}
+
+Outcome to_integers(const Args& args, const Graph& g) {
+  if (args.data.empty())
+    throw usage_error("--data", "is needed to calibrate int8",
+                      "give samples like those the network will see");
+  const RangeMethod method = range_method(args.method);
+  const Graph prepared = prepared_for_quantization(g);
+  const auto layers = quantizable_layers(prepared);
+  if (layers.empty())
+    throw unsupported(args.model.path, "has no contraction with constant float weights");
+  const auto data = load_dataset(DataSpec::parse(args.data), Split::train);
+  const auto batches = calibration_batches(prepared, *data, args.samples);
+  Calibrator calibrator(prepared, method, args.percentile);
+  for (const auto& inputs : batches) calibrator.observe(inputs);
+  Outcome o;
+  o.graph = quantize(prepared, calibrator.ranges(), {args.exclude.begin(), args.exclude.end()});
+  o.layers = layers.size() - args.exclude.size();
+  o.samples = int64_t(batches.size()) * batches[0][0].shape()[0];
+  o.relative_error =
+      relative_error(Model(o.graph).run(batches[0]), Model(prepared).run(batches[0]));
+  return o;
+}
+
+ExitCode quantize_model(const Args& args, const Common& common) {
+  if (args.precision != "int8" && args.precision != "bf16")
+    throw usage_error("--precision", "'" + args.precision + "' is not known",
+                      "choose int8 or bf16");
+  refuse_overwriting(args.output, common);
+  const Graph g = args.model.load();
+  Outcome o;
+  if (args.precision == "int8")
+    o = to_integers(args, g);
+  else
+    o.graph = to_bf16(prepared_for_quantization(g));
+  save_model(o.graph, args.output);
+  const int64_t before = constant_bytes(g), after = constant_bytes(o.graph);
+  if (common.json) {
+    nlohmann::ordered_json j = {{"model", args.model.path},
+                                {"output", args.output},
+                                {"precision", args.precision},
+                                {"weight_bytes", after},
+                                {"weight_bytes_before", before}};
+    if (o.layers > 0) {
+      j["layers"] = o.layers;
+      j["method"] = args.method;
+      j["samples"] = o.samples;
+      j["relative_error"] = o.relative_error;
+    }
+    print_json(j);
+    return ExitCode::kOk;
+  }
+  std::printf("%s: weights %s, were %s\n", args.output.c_str(), short_bytes(double(after)).c_str(),
+              short_bytes(double(before)).c_str());
+  if (o.layers > 0)
+    std::printf("%zu layers in int8 (%s on %lld samples), outputs differ by %s %%\n", o.layers,
+                args.method.c_str(), static_cast<long long>(o.samples),
+                short_number(100 * o.relative_error, 2).c_str());
+  return ExitCode::kOk;
+}
+
+}  // namespace
+
+Action quantize_verb(CLI::App& app) {
+  auto args = std::make_shared<Args>();
+  args->model.add_to(app);
+  app.add_option("-o,--output", args->output, "Where to: .onnx, .esp or .plan")->required();
+  app.add_option("--data", args->data, "Samples to calibrate on, as kind:path?key=value&…")
+      ->option_text("SPEC");
+  app.add_option("--precision", args->precision, "int8 or bf16")->capture_default_str();
+  app.add_option("--method", args->method, "Ranges: minmax or percentile")->capture_default_str();
+  app.add_option("--percentile", args->percentile, "Share of magnitudes to represent")
+      ->capture_default_str();
+  app.add_option("--samples", args->samples, "Samples to calibrate on")
+      ->check(CLI::Range(int64_t{1}, int64_t{1} << 30))
+      ->capture_default_str();
+  app.add_option("--exclude", args->exclude, "A layer that stays in float, by its result's name")
+      ->allow_extra_args(false);
+  app.footer(
+      "Examples:\n"
+      "  espalier quantize net.onnx --data 'idx:data/mnist?normalize=raw' -o int8.onnx\n"
+      "  espalier quantize net.onnx --data images:photos.zip --method percentile -o int8.onnx\n"
+      "  espalier quantize net.onnx --precision bf16 -o net.plan\n"
+      "The result holds QuantizeLinear and DequantizeLinear pairs, which ONNX Runtime and others\n"
+      "understand. The train split is used unless the spec names another.");
+  return [args](const Common& common) { return quantize_model(*args, common); };
+}
+
+}  // namespace espalier::cli
