@@ -97,6 +97,7 @@ WindowAxis window_axis(const Window& w, size_t axis, int64_t extent, int64_t ker
   const int64_t room = extent + a.pad_begin + a.pad_end - a.reach();
   a.out = (ceil_mode ? ceil_div(room, a.stride) : floor_div(room, a.stride)) + 1;
   if (ceil_mode && (a.out - 1) * a.stride >= extent + a.pad_begin) --a.out;
+  a.out = std::max<int64_t>(0, a.out);
   return a;
 }
 
@@ -133,7 +134,7 @@ Dim window_extent(const TypesIn& in, const Window& w, size_t axis, const Dim& ex
   if (kernel.is(0)) in.fail("the window is empty along spatial axis " + std::to_string(axis));
   if (extent.known() && kernel.known()) {
     const WindowAxis a = window_axis(w, axis, extent.value(), kernel.value(), ceil_mode);
-    if (a.out >= 1 || extent.is(0)) return Dim(std::max<int64_t>(a.out, 0));
+    if (a.out >= 1 || extent.is(0)) return Dim(a.out);
     in.fail("a window of " + std::to_string(a.reach()) + " does not fit into " +
             std::to_string(a.in + a.pad_begin + a.pad_end) + " positions along spatial axis " +
             std::to_string(axis));

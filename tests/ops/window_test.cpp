@@ -87,6 +87,14 @@ TEST(Window, SymbolicExtentsAreKeptWhereTheWindowKeepsThem) {
   EXPECT_EQ(result({{"pads", Ints{1, 0, 1, 0}}, {"strides", Ints{1, 2}}}), "f32[N,8,H,?]");
 }
 
+TEST(Window, EmptyExtentsGiveEmptyResults) {
+  const Tensor nothing(DType::f32, {1, 2, 0, 4});
+  const AttributeMap window = {{"kernel_shape", Ints{3, 3}}, {"strides", Ints{2, 2}}};
+  EXPECT_EQ(run("AveragePool", {nothing}, window)[0].shape(), (Shape{1, 2, 0, 1}));
+  EXPECT_EQ(run("MaxPool", {nothing}, window)[0].shape(), (Shape{1, 2, 0, 1}));
+  EXPECT_EQ(run("Conv", {nothing, counting({3, 2, 3, 3})}, window)[0].shape(), (Shape{1, 3, 0, 1}));
+}
+
 TEST(Window, OverlapsVisitEveryProductOnce) {
   ops::Window w;
   w.strides = {2, 1};

@@ -91,18 +91,22 @@ Cost cost(const Gemm& a, const TypesIn& in, const Types& out) {
 AxisMap axes(const Gemm& a, const TypesIn& in, const Types& out) {
   const TensorType& y = out[0].tensor();
   AxisMap map;
-  map.ties.push_back({in[0].dims[!a.trans_a].value(),
-                      {AxisPlace::in(0, !a.trans_a), AxisPlace::in(1, a.trans_b)}});
-  map.ties.push_back({y.dims[0].value(), {AxisPlace::in(0, a.trans_a), AxisPlace::out(0, 0)}});
-  map.ties.push_back({y.dims[1].value(), {AxisPlace::in(1, !a.trans_b), AxisPlace::out(0, 1)}});
-  if (!in.has(2)) return map;
-  for (int64_t axis = 0; axis < 2; ++axis) {
-    AxisTie& tie = map.ties[size_t(1 + axis)];
-    const int64_t own = axis - (2 - in[2].rank());
-    if (own >= 0 && in[2].dims[size_t(own)].is(tie.count))
-      tie.places.push_back(AxisPlace::in(2, own));
-    else
-      tie.zero_passes = false;
+  map.ties.push_back(
+      {in[1].dims[a.trans_b].value(), {AxisPlace::in(0, !a.trans_a), AxisPlace::in(1, a.trans_b)}});
+  for (int axis = 0; axis < 2; ++axis) {
+    const Dim& extent = y.dims[size_t(axis)];
+    if (!extent.known()) continue;
+    AxisTie tie{extent.value(),
+                {axis == 0 ? AxisPlace::in(0, a.trans_a) : AxisPlace::in(1, !a.trans_b),
+                 AxisPlace::out(0, axis)}};
+    if (in.has(2)) {
+      const int64_t own = axis - (2 - in[2].rank());
+      if (own >= 0 && in[2].dims[size_t(own)].is(tie.count))
+        tie.places.push_back(AxisPlace::in(2, own));
+      else
+        tie.zero_passes = false;
+    }
+    map.ties.push_back(std::move(tie));
   }
   return map;
 }

@@ -97,15 +97,22 @@ Cost cost(const Resize& a, const TypesIn& in, const Types& out) {
   return map_cost(a.mode == "nearest" ? 0 : a.mode == "linear" ? 8 : 32, in, out);
 }
 
-// Axes that keep every element; the others mix neighbours.
+// Axes that keep every element; the others mix neighbours. Nothing is known of symbolic ones.
 AxisMap axes(const Resize& a, const TypesIn& in, const Types& out) {
-  const Shape from = in[0].shape(), to = out[0].tensor().shape();
+  const Dims &from = in[0].dims, &to = out[0].tensor().dims;
+  const auto known = [&](size_t axis) { return from[axis].known() && to[axis].known(); };
+  Shape before(from.size(), 1), after = before;
+  for (size_t axis = 0; axis < from.size(); ++axis) {
+    if (!known(axis)) continue;
+    before[axis] = from[axis].value();
+    after[axis] = to[axis].value();
+  }
   const auto taps =
-      resize_taps(a, from, to, float_list(in.constant(2)), float_list(in.constant(1)));
+      resize_taps(a, before, after, float_list(in.constant(2)), float_list(in.constant(1)));
   AxisMap map;
   for (size_t axis = 0; axis < from.size(); ++axis)
-    if (is_identity(taps[axis], from[axis]))
-      map.ties.push_back({from[axis],
+    if (known(axis) && is_identity(taps[axis], before[axis]))
+      map.ties.push_back({before[axis],
                           {AxisPlace::in(0, int64_t(axis)), AxisPlace::out(0, int64_t(axis))},
                           a.extrapolation_value == 0});
   return map;
