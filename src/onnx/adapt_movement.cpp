@@ -92,6 +92,22 @@ Result split_sizes(Call& c) {
   return std::nullopt;
 }
 
+// Without axes every extent of 1 goes. Named, they still are the right ones when others are cut.
+Result name_axes(Call& c) {
+  if (c.has(1) || !c.type(0).is_static()) return std::nullopt;
+  std::vector<int64_t> axes;
+  for (size_t d = 0; d < c.type(0).dims.size(); ++d)
+    if (c.type(0).dims[d].is(1)) axes.push_back(int64_t(d));
+  c.set_input(1, c.b.ints(axes));
+  return std::nullopt;
+}
+
+// Scatter was replaced by ScatterElements in opset 11.
+Result scatter_elements(Call& c) {
+  c.op = "ScatterElements";
+  return std::nullopt;
+}
+
 // An empty or missing list of axes means all of them, or none at all if the node says so.
 Result axes_to_attribute(Call& c) {
   const bool none_means_none = c.take_int("noop_with_empty_axes").value_or(0) != 0;
@@ -110,7 +126,9 @@ constexpr std::array kAdapters = {
     Adapter{"Reshape", 1, 5, shape_to_operand},
     Adapter{"Concat", 1, 4, default_axis_one},
     Adapter{"Squeeze", 1, 13, axes_to_operand},
+    Adapter{"Squeeze", 1, kEveryOpset, name_axes},
     Adapter{"Unsqueeze", 1, 13, axes_to_operand},
+    Adapter{"Scatter", 1, kEveryOpset, scatter_elements, "ScatterElements"},
     Adapter{"ReduceSum", 1, 13, axes_to_operand},
     Adapter{"Split", 1, kEveryOpset, split_sizes},
     Adapter{"Slice", 1, 10, ends_to_operands},
