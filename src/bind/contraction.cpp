@@ -196,6 +196,13 @@ ScalarOp scaled(ScalarOp op, float s) {
 
 }  // namespace
 
+std::optional<QuantParams> quantization_of(const Graph& g, NodeId id) {
+  const Node& n = g.node(id);
+  if (!is(n, "DequantizeLinear") && !is(n, "QuantizeLinear")) return std::nullopt;
+  const ValueId narrow = is(n, "QuantizeLinear") ? n.outputs[0] : n.inputs[0];
+  return params_of(g, n, g.value(narrow).tensor().dtype);
+}
+
 std::variant<Contraction, Refuse> contraction_of(const BindRequest& request) {
   auto body = region_body(request);
   if (!body) return single_node(request);

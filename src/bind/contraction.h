@@ -50,6 +50,10 @@ struct Contraction {
   bool integer() const { return operands[0]->quant.has_value(); }
 };
 
+/// Parameters of a QuantizeLinear or DequantizeLinear node; nothing for other nodes and where they
+/// are not known.
+std::optional<QuantParams> quantization_of(const Graph& graph, NodeId node);
+
 /// The request as a contraction, or why it is none.
 std::variant<Contraction, Refuse> contraction_of(const BindRequest& request);
 

@@ -19,11 +19,14 @@ Entries pointwise_entries();
 Entries pooling_entries();
 Entries normalization_entries();
 Entries optimiser_entries();
+Entries reduction_entries();
+Entries movement_entries();
 
 /// All families in order of preference.
 inline std::vector<Entries (*)()> families() {
-  return {view_entries,    convolution_entries,   matmul_entries,   pointwise_entries,
-          pooling_entries, normalization_entries, optimiser_entries};
+  return {view_entries,      convolution_entries, matmul_entries,
+          pointwise_entries, pooling_entries,     normalization_entries,
+          optimiser_entries, reduction_entries,   movement_entries};
 }
 
 /// What serves every operator whose room answers the pointwise facet.

@@ -106,17 +106,42 @@ Bound finish(const BindRequest& r, ChainBuilder& b, std::string name) {
   return kernel;
 }
 
-/// Chains compute in f32: wider types and integers would lose digits.
-bool computes_in_lanes(const BindRequest& r) {
-  for (size_t i = 0; i < r.in.size(); ++i)
-    if (r.in.has(i) && (r.in_dtype(i) == DType::u8 || r.in_dtype(i) == DType::i8)) return false;
-  return true;
-}
+/// Chains compute in f32: arithmetic on integers would not wrap.
+bool is_integer(DType t) { return t == DType::u8 || t == DType::i8; }
+
+/// Appends the steps of a node and returns the value of its result, or why there is none.
+class StepWriter {
+ public:
+  StepWriter(ChainBuilder& b, int operands) : b_(b), operands_(operands) {}
+
+  int append(ScalarOp op, int x, int y = -1, int z = -1) {
+    b_.chain().steps.push_back({op, {x, y, z}});
+    return operands_ + int(b_.chain().steps.size()) - 1;
+  }
+  /// (x - zero point) scale
+  int dequantize(const QuantParams& q, int x) {
+    const float s = q.scales[0];
+    if (q.zero_points[0] != 0) x = append({ScalarCode::kAffine, 1, -float(q.zero_points[0])}, x);
+    return append({ScalarCode::kAffine, s, 0}, x);
+  }
+  /// round(x / scale) + zero point; `scale` is the operand that holds the scale.
+  int quantize(const QuantParams& q, int x, int scale) {
+    x = append({ScalarCode::kDiv}, x, scale);
+    if (q.zero_points[0] == 0) return x;
+    return append({ScalarCode::kAffine, 1, float(q.zero_points[0])},
+                  append({ScalarCode::kRound}, x));
+  }
+
+ private:
+  ChainBuilder& b_;
+  int operands_;
+};
 
 Bound bind_single(const BindRequest& r) {
   const auto op = (*r.room->pointwise)(r.attrs, r.in);
   if (!op) return Refuse{"is not pointwise here"};
-  if (!computes_in_lanes(r)) return Refuse{"8-bit arithmetic wraps, lanes do not"};
+  for (size_t i = 0; i < r.in.size(); ++i)
+    if (r.in.has(i) && is_integer(r.in_dtype(i))) return Refuse{"8-bit arithmetic wraps"};
   if (r.in.size() > 16) return Refuse{"has more than 16 operands"};
   ChainBuilder b(r);
   const int count = operands_of(op->code);
@@ -128,14 +153,13 @@ Bound bind_single(const BindRequest& r) {
     if (int(i) < count) step.args[i] = int(i);
   }
   b.chain().steps = {step};
-  b.chain().results = {{int(r.in.size()), r.out_dtype(0)}};
+  b.chain().results = {{int(r.in.size()), r.out_dtype(0), 0}};
   return finish(r, b, "pointwise");
 }
 
 Bound bind_region(const BindRequest& r) {
   const auto body = region_body(r);
   if (!body) return Refuse{"is no region"};
-  if (!computes_in_lanes(r)) return Refuse{"8-bit arithmetic wraps, lanes do not"};
   const Graph& g = *body;
   if (r.in.size() + g.constants().size() > 32) return Refuse{"has more than 32 operands"};
   ChainBuilder b(r);
@@ -146,26 +170,75 @@ Bound bind_region(const BindRequest& r) {
   }
   int next = int(r.in.size());
   for (ValueId v : g.constants()) {
-    if (const auto no = b.add_constant(*g.value(v).constant)) return Refuse{*no};
+    // Zero points are parameters of steps, never read as operands.
+    const Tensor& t = *g.value(v).constant;
+    if (const auto no =
+            b.add_constant(kernels::pointwise_reads(t.dtype()) ? t : Tensor::scalar(0.0f)))
+      return Refuse{*no};
     value[size_t(v)] = next++;
   }
+  StepWriter writer(b, next);
+  std::vector<float> for_nan(g.value_count(), 0);
   for (NodeId id : g.order()) {
     const Node& n = g.node(id);
     const std::string what = n.room->op.name;
+    const TensorType& type = g.value(n.outputs[0]).tensor();
+    if (!kernels::pointwise_writes(type.dtype)) return Refuse{"computes " + to_string(type)};
+    int& result = value[size_t(n.outputs[0])];
+    const auto arg = [&](size_t i) { return value[size_t(n.inputs[i])]; };
+    if (const auto q = quantization_of(g, id)) {
+      if (q->scales.size() != 1) return Refuse{"holds " + what + " with several scales"};
+      result = is_integer(type.dtype) ? writer.quantize(*q, arg(0), arg(1))
+                                      : writer.dequantize(*q, arg(0));
+      for_nan[size_t(n.outputs[0])] = float(q->zero_points[0]);
+      continue;
+    }
     if (!n.room->pointwise.answered()) return Refuse{"holds " + what + ", which is not pointwise"};
     const auto op = (*n.room->pointwise)(n.attrs, types_in(g, id));
     if (!op) return Refuse{"holds " + what + ", which is not pointwise here"};
-    const TensorType& type = g.value(n.outputs[0]).tensor();
-    if (!kernels::pointwise_writes(type.dtype)) return Refuse{"computes " + to_string(type)};
-    kernels::PointwiseStep step{*op, {-1, -1, -1}};
-    for (int i = 0; i < operands_of(op->code); ++i)
-      step.args[i] = value[size_t(n.inputs[size_t(i)])];
-    b.chain().steps.push_back(step);
-    value[size_t(n.outputs[0])] = next++;
+    if (is_integer(type.dtype)) return Refuse{"computes in 8 bits, which wrap"};
+    const int count = operands_of(op->code);
+    result = writer.append(*op, arg(0), count > 1 ? arg(1) : -1, count > 2 ? arg(2) : -1);
   }
-  for (size_t i = 0; i < g.outputs().size(); ++i)
-    b.chain().results.emplace_back(value[size_t(g.outputs()[i])], r.out_dtype(i));
+  for (size_t i = 0; i < g.outputs().size(); ++i) {
+    const auto at = size_t(g.outputs()[i]);
+    b.chain().results.push_back({value[at], r.out_dtype(i), for_nan[at]});
+  }
+  // Integers inside a region are neither rounded nor saturated unless they leave it.
+  for (NodeId id : g.order())
+    for (ValueId v : g.node(id).inputs)
+      if (v != kNoValue && g.value(v).producer != kNoNode && is_integer(g.value(v).tensor().dtype))
+        return Refuse{"goes on with integers it computed"};
   return finish(r, b, "pointwise chain of " + std::to_string(g.order().size()));
+}
+
+Bound bind_quantization(const BindRequest& r) {
+  Graph g;  // the node alone
+  Values in;
+  for (size_t i = 0; i < r.in.size(); ++i) {
+    const std::string name = "x" + std::to_string(i);
+    in.push_back(!r.in.has(i)       ? kNoValue
+                 : r.in.constant(i) ? g.add_constant(name, *r.in.constant(i))
+                                    : g.add_input(name, r.in[i]));
+  }
+  const NodeId id = g.add_node(*r.room, r.attrs, in, r.out);
+  const auto q = quantization_of(g, id);
+  if (!q) return Refuse{"scale or zero point is not known at compile time"};
+  if (q->scales.size() != 1) return Refuse{"has several scales"};
+  if (!kernels::pointwise_reads(r.in_dtype(0)))
+    return Refuse{"the operand is " + std::string(name_of(r.in_dtype(0)))};
+  ChainBuilder b(r);
+  if (const auto no = b.add_operand(0)) return Refuse{*no};
+  for (size_t i = 1; i < r.in.size(); ++i)
+    if (const auto no = b.add_constant(Tensor::scalar(q->scales[0]))) return Refuse{*no};
+  b.constants().clear();
+  // Operands 1 and 2 are bound in their places; only the scale is read.
+  StepWriter writer(b, int(r.in.size()));
+  const bool narrows = is_integer(r.out_dtype(0));
+  if (r.in_dtype(1) != DType::f32) return Refuse{"the scale is not f32"};
+  const int y = narrows ? writer.quantize(*q, 0, 1) : writer.dequantize(*q, 0);
+  b.chain().results = {{y, r.out_dtype(0), float(q->zero_points[0])}};
+  return finish(r, b, narrows ? "pointwise quantize" : "pointwise dequantize");
 }
 
 // Conversions between the types that lanes read and write.
@@ -173,14 +246,18 @@ Bound bind_cast(const BindRequest& r) {
   ChainBuilder b(r);
   if (const auto no = b.add_operand(0)) return Refuse{*no};
   b.chain().steps = {{{ScalarCode::kIdentity}, {0, -1, -1}}};
-  b.chain().results = {{1, r.out_dtype(0)}};
+  if (is_integer(r.out_dtype(0))) return Refuse{"casts to integers cut off and wrap"};
+  b.chain().results = {{1, r.out_dtype(0), 0}};
   return finish(r, b, "pointwise cast");
 }
 
 }  // namespace
 
 Entries pointwise_entries() {
-  return {{"espalier.Fused", {"pointwise", bind_region}}, {"Cast", {"pointwise", bind_cast}}};
+  return {{"espalier.Fused", {"pointwise", bind_region}},
+          {"Cast", {"pointwise", bind_cast}},
+          {"QuantizeLinear", {"pointwise", bind_quantization}},
+          {"DequantizeLinear", {"pointwise", bind_quantization}}};
 }
 
 std::vector<Candidate> pointwise_candidates() { return {{"pointwise", bind_single}}; }

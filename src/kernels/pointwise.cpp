@@ -246,16 +246,41 @@ void walk(const Plan& p, const Plan::Operand& o, const void* x, int64_t begin, i
   }
 }
 
-void store_tile(DType type, const float* x, void* y, int64_t offset, size_t n) {
+template <class T>
+void store_integers(const float* x, float for_nan, T* y, size_t n) {
+  const DF d;
+  const hn::Rebind<T, DF> dt;
+  const size_t lanes = hn::Lanes(d);
+  const VF other = hn::Set(d, for_nan);
+  const auto convert = [&](VF v) HWY_ATTR {
+    const VF low = hn::Set(d, -1024.0f), high = hn::Set(d, 1024.0f);
+    const VF number = hn::IfThenElse(hn::Eq(v, v), v, other);
+    return hn::DemoteTo(dt, hn::NearestInt(hn::Min(hn::Max(number, low), high)));
+  };
+  size_t i = 0;
+  for (; i + lanes <= n; i += lanes) hn::StoreU(convert(hn::LoadU(d, x + i)), dt, y + i);
+  if (i == n) return;
+  HWY_ALIGN float in[HWY_MAX_BYTES / 4] = {};
+  HWY_ALIGN T out[HWY_MAX_BYTES];
+  std::memcpy(in, x + i, (n - i) * sizeof(float));
+  hn::StoreU(convert(hn::Load(d, in)), dt, out);
+  std::memcpy(y + i, out, n - i);
+}
+
+void store_tile(const Plan::Store& s, const float* x, void* y, int64_t offset, size_t n) {
   const DF d;
   const size_t lanes = hn::Lanes(d);
-  if (type == DType::f32) {
+  if (s.type == DType::f32) {
     std::memcpy(static_cast<float*>(y) + offset, x, n * sizeof(float));
-  } else if (type == DType::bf16) {
+  } else if (s.type == DType::bf16) {
     auto* out = static_cast<uint16_t*>(y) + offset;
     size_t i = 0;
     for (; i + lanes <= n; i += lanes) store_bf16(d, hn::LoadU(d, x + i), out + i);
     for (; i < n; ++i) out[i] = bfloat16(x[i]).bits;
+  } else if (s.type == DType::u8) {
+    store_integers(x, s.for_nan, static_cast<uint8_t*>(y) + offset, n);
+  } else if (s.type == DType::i8) {
+    store_integers(x, s.for_nan, static_cast<int8_t*>(y) + offset, n);
   } else {
     auto* out = static_cast<uint8_t*>(y) + offset;
     for (size_t i = 0; i < n; ++i) out[i] = x[i] != 0;
@@ -302,7 +327,7 @@ void run_range(const Plan& p, const void* const* operands, void* const* results,
     }
     for (size_t r = 0; r < p.results.size(); ++r)
       if (!p.results[r].direct)
-        store_tile(p.results[r].type, value(p.results[r].value), results[r], at, size_t(n));
+        store_tile(p.results[r], value(p.results[r].value), results[r], at, size_t(n));
   }
 }
 

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <memory>
-#include <utility>
 #include <vector>
 
 #include "tensor/dtype.h"
@@ -28,10 +27,15 @@ struct PointwiseChain {
   Shape shape;  ///< of every result, in memory order; results are contiguous
   std::vector<PointwiseOperand> operands;
   std::vector<PointwiseStep> steps;
-  std::vector<std::pair<int, DType>> results;  ///< value, type as stored
+  struct Result {
+    int value;
+    DType type = DType::f32;  ///< as stored; integers are rounded half to even and saturated
+    float for_nan = 0;        ///< what integers hold where the value is NaN
+  };
+  std::vector<Result> results;
 };
 
-/// Element types that chains read and write: f32, bf16, bool, and reading u8 and i8.
+/// Element types that chains read and write: f32, bf16, bool, u8 and i8.
 bool pointwise_reads(DType type);
 bool pointwise_writes(DType type);
 

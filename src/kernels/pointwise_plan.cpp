@@ -65,7 +65,7 @@ void assign_slots(Plan& p, const PointwiseChain& c) {
   for (size_t k = 0; k < c.steps.size(); ++k)
     for (int a : c.steps[k].args)
       if (a >= 0) last[size_t(a)] = int(k);
-  for (const auto& r : c.results) last[size_t(r.first)] = int(c.steps.size());
+  for (const auto& r : c.results) last[size_t(r.value)] = int(c.steps.size());
   std::vector<int> free;
   const auto take = [&] {
     if (free.empty()) return p.slots++;
@@ -93,9 +93,7 @@ bool pointwise_reads(DType t) {
   return t == DType::f32 || t == DType::bf16 || t == DType::boolean || t == DType::u8 ||
          t == DType::i8;
 }
-bool pointwise_writes(DType t) {
-  return t == DType::f32 || t == DType::bf16 || t == DType::boolean;
-}
+bool pointwise_writes(DType t) { return pointwise_reads(t); }
 
 PointwiseKernel::PointwiseKernel(PointwiseChain c) {
   auto plan = std::make_unique<Plan>();
@@ -116,13 +114,13 @@ PointwiseKernel::PointwiseKernel(PointwiseChain c) {
   const int operands = int(c.operands.size());
   for (const PointwiseStep& s : c.steps)
     p.steps.push_back({s.op, {s.args[0], s.args[1], s.args[2]}, -1, -1});
-  for (const auto& [value, type] : c.results) {
+  for (const auto& [value, type, for_nan] : c.results) {
     ESP_CHECK(pointwise_writes(type), "a pointwise result of a type lanes lack");
     const bool direct = type == DType::f32 && !p.steps.empty() &&
                         value == operands + int(p.steps.size()) - 1 &&
                         p.steps.back().into_result < 0;
     if (direct) p.steps.back().into_result = int(p.results.size());
-    p.results.push_back({value, type, direct});
+    p.results.push_back({value, type, for_nan, direct});
   }
   assign_slots(p, c);
   plan_ = std::move(plan);

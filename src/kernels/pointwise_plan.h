@@ -28,6 +28,7 @@ struct PointwiseKernel::Plan {
   struct Store {
     int value;
     DType type;
+    float for_nan;
     bool direct;  ///< the last step writes it
   };
   Shape shape;  ///< dimensions merged where all operands allow
