@@ -7,7 +7,7 @@
 #include "ir/builder.h"
 #include "ir/patch.h"
 #include "ir/room.h"
-#include "passes/region.h"
+#include "passes/fuse_region.h"
 
 namespace espalier::passes {
 namespace {

@@ -2,7 +2,7 @@
 // The kernel applies both while the result is still in registers.
 #include "ir/builder.h"
 #include "ir/room.h"
-#include "passes/region.h"
+#include "passes/fuse_region.h"
 
 namespace espalier::passes {
 namespace {

@@ -8,7 +8,7 @@
 
 #include "ir/builder.h"
 #include "ir/room.h"
-#include "passes/region.h"
+#include "passes/fuse_region.h"
 
 namespace espalier::passes {
 namespace {

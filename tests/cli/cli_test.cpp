@@ -289,7 +289,7 @@ TEST_F(Cli, QuantizeWritesIntegersThatAnswerAlike) {
             std::to_string(i % 2) + "\n";
   scratch.write("points.csv", rows);
   const std::string from = scratch.path("deeper.esp"), to = scratch.path("int8.esp");
-  const std::string data = "csv:" + scratch.path("points.csv") + "?cache=false";
+  const std::string data = "csv:" + scratch.path("points.csv") + "?cache=off";
   const json j = object_of(
       run_program({"quantize", from, "--data", data, "--samples", "32", "-o", to, "--json"}));
   EXPECT_EQ(j["layers"], 2);

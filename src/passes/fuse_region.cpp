@@ -1,4 +1,4 @@
-#include "passes/region.h"
+#include "passes/fuse_region.h"
 
 #include <algorithm>
 
