@@ -46,7 +46,7 @@ h1{font-size:1.5rem;margin:.2rem 0}h2{font-size:1.15rem;margin:2rem 0 .5rem}p{ma
 .card{background:var(--card);border-radius:.6rem;padding:.7rem .9rem}.card b{display:block;font-size:1.35rem}
 .scroll{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:.9rem;font-variant-numeric:tabular-nums}
 th,td{padding:.3rem .6rem;border-bottom:1px solid var(--line);text-align:right;white-space:nowrap}th:first-child,td:first-child{text-align:left}
-tr.chosen td{font-weight:600;color:var(--leaf)}svg{width:100%;height:auto;display:block}svg text{fill:var(--ink);font:12px system-ui,sans-serif}
+tr.chosen td{font-weight:600;color:var(--leaf)}svg{width:100%;min-width:34rem;height:auto;display:block}svg text{fill:var(--ink);font:12px system-ui,sans-serif}
 svg .grid{stroke:var(--line)}svg .front{stroke:var(--leaf);fill:none;stroke-width:1.5}code{background:var(--card);padding:.1rem .3rem;border-radius:.3rem;overflow-wrap:anywhere}
 .met{color:var(--leaf)}.missed{color:var(--wood)}
 )";
@@ -95,7 +95,8 @@ std::string pareto_plot(const FitSummary& s) {
   }
   const Plot plot(x0 * 0.85, x1 * 1.25, y0 - 0.4, y1 + 0.4, true);
   std::string svg =
-      "<svg viewBox='0 0 700 345' role='img' aria-label='Accuracy against latency of all "
+      "<div class='scroll'><svg viewBox='0 0 700 345' role='img' aria-label='Accuracy against "
+      "latency of all "
       "candidates'>" +
       plot.axes("latency, ms (logarithmic; lower is better)", "validation accuracy, %");
   std::vector<const FitCandidate*> front;
@@ -107,29 +108,31 @@ std::string pareto_plot(const FitSummary& s) {
     points += format("%.1f,", plot.x(c->measured.latency_ms)) +
               format("%.1f ", plot.y(c->measured.accuracy));
   svg += "<polyline class='front' points='" + points + "'/>";
-  double last_y = -100;
-  std::vector<const FitCandidate*> by_y;
-  for (const auto& c : s.candidates) by_y.push_back(&c);
-  std::ranges::sort(by_y, {}, [&](const FitCandidate* c) { return plot.y(c->measured.accuracy); });
-  for (const auto* c : by_y) {
-    const double px = plot.x(c->measured.latency_ms), py = plot.y(c->measured.accuracy);
-    const double radius = 4 + 8 * std::sqrt(c->measured.weight_bytes /
+  // Points carry their row's number in the table below; a number moves down where another is.
+  std::vector<std::pair<double, double>> labels;
+  for (size_t i = 0; i < s.candidates.size(); ++i) {
+    const FitCandidate& c = s.candidates[i];
+    const double px = plot.x(c.measured.latency_ms), py = plot.y(c.measured.accuracy);
+    const double radius = 4 + 8 * std::sqrt(c.measured.weight_bytes /
                                             std::max(1.0, s.candidates[0].measured.weight_bytes));
-    const double label_y = std::max(py + 4, last_y + 13);
-    last_y = label_y;
-    const bool left = px > 480;
+    double label_y = py - radius - 4;
+    const auto taken = [&](const auto& at) {
+      return std::abs(at.first - px) < 14 && std::abs(at.second - label_y) < 14;
+    };
+    while (std::ranges::any_of(labels, taken)) label_y -= 14;
+    labels.emplace_back(px, label_y);
     svg += "<circle cx='" + format("%.1f", px) + "' cy='" + format("%.1f", py) + "' r='" +
            format("%.1f", radius) + "' fill='var(" +
-           (c->name == s.chosen ? "--leaf"
-            : c->cut            ? "--wood"
-                                : "--sky") +
-           ")' fill-opacity='" + (c->meets ? "0.85" : "0.35") + "'><title>" + escaped(c->name) +
-           "</title></circle><text x='" + format("%.1f", left ? px - radius - 4 : px + radius + 4) +
-           "' y='" + format("%.1f", label_y) + "'" + (left ? " text-anchor='end'" : "") + ">" +
-           escaped(c->name) + "</text>";
+           (c.name == s.chosen ? "--leaf"
+            : c.cut            ? "--wood"
+                               : "--sky") +
+           ")' fill-opacity='" + (c.meets ? "0.85" : "0.35") + "'><title>" + escaped(c.name) +
+           "</title></circle><text text-anchor='middle' x='" + format("%.1f", px) + "' y='" +
+           format("%.1f", label_y) + "'>" + std::to_string(i + 1) + "</text>";
   }
   return svg +
-         "</svg><p class='soft'>Area shows weight bytes; faint points miss the budget; green is "
+         "</svg></div><p class='soft'>Numbers are the rows of the table; area shows weight bytes; "
+         "faint points miss the budget; green is "
          "what was returned; the line joins the Pareto set.</p>";
 }
 
@@ -143,7 +146,8 @@ std::string curve_plot(const FitSummary& s) {
   }
   const Plot plot(0, x1, std::floor(y0), std::min(100.0, std::ceil(y1)), false);
   std::string svg =
-      "<svg viewBox='0 0 700 345' role='img' aria-label='Validation accuracy by epoch'>" +
+      "<div class='scroll'><svg viewBox='0 0 700 345' role='img' aria-label='Validation accuracy "
+      "by epoch'>" +
       plot.axes("epoch", "validation accuracy, %");
   std::set<std::string> phases;
   for (const auto& p : s.curves) phases.insert(p.phase);
@@ -160,21 +164,23 @@ std::string curve_plot(const FitSummary& s) {
            "' style='fill:" + colour + "'>" + escaped(phase) + "</text>";
     ++i;
   }
-  return svg + "</svg>";
+  return svg + "</svg></div>";
 }
 
 std::string candidate_table(const FitSummary& s) {
   std::string t =
       "<div class='scroll'><table><tr><th>candidate</th><th>val. accuracy</th><th>latency, ms</th>"
       "<th>p10–p90</th><th>faster</th><th>weights</th><th>MACs</th><th>budget</th></tr>";
+  int row = 0;
   for (const auto& c : s.candidates) {
     const Measured& m = c.measured;
     t += std::string("<tr") + (c.name == s.chosen ? " class='chosen'" : "") + "><td>" +
-         escaped(c.name) + "</td><td>" + format("%.2f", m.accuracy) + "</td><td>" +
-         format("%.4f", m.latency_ms) + "</td><td>" + format("%.4f–", m.p10_ms) +
-         format("%.4f", m.p90_ms) + "</td><td>" + format("%.2fx", c.speedup) + "</td><td>" +
-         bytes(m.weight_bytes) + "</td><td>" + format("%.2f M", m.macs / 1e6) + "</td><td>" +
-         (c.meets ? "met" : escaped(c.why_not)) + "</td></tr>";
+         std::to_string(++row) + "&ensp;" + escaped(c.name) + "</td><td>" +
+         format("%.2f", m.accuracy) + "</td><td>" + format("%.4f", m.latency_ms) + "</td><td>" +
+         format("%.4f–", m.p10_ms) + format("%.4f", m.p90_ms) + "</td><td>" +
+         format("%.2fx", c.speedup) + "</td><td>" + bytes(m.weight_bytes) + "</td><td>" +
+         format("%.2f M", m.macs / 1e6) + "</td><td>" + (c.meets ? "met" : escaped(c.why_not)) +
+         "</td></tr>";
   }
   return t + "</table></div>";
 }
