@@ -121,6 +121,7 @@ class Lowering {
   }
 
   void lower_node(const Graph& g, NodeId id, Scope& scope) {
+    if (evaluate(g, id, scope)) return;
     const BindRequest request = request_for(g, id, scope);
     KernelPtr kernel = bind_fast(request, options_.explain);
     const bool fast = kernel != nullptr;
@@ -134,6 +135,24 @@ class Lowering {
       if (options_.explain) options_.explain(request.in.where() + ": runs by reference");
     }
     emit(g, id, kernel, request, !fast, scope);
+  }
+
+  // A node of constants that folding left alone (its result is larger) is computed now.
+  bool evaluate(const Graph& g, NodeId id, Scope& scope) {
+    const Node& n = g.node(id);
+    if (n.inputs.empty() || !n.room->deterministic || n.room->reference.refused()) return false;
+    std::vector<const Tensor*> operands;
+    for (ValueId v : n.inputs) {
+      if (v != kNoValue && !scope[size_t(v)].constant) return false;
+      operands.push_back(v == kNoValue ? nullptr : scope[size_t(v)].constant);
+    }
+    auto results = run_reference(*n.room, n.attrs, operands, describe(g, id));
+    for (size_t i = 0; i < n.outputs.size(); ++i) {
+      if (n.outputs[i] == kNoValue) continue;
+      folded_.push_back(std::make_unique<Tensor>(std::move(results.at(i))));
+      scope[size_t(n.outputs[i])].constant = folded_.back().get();
+    }
+    return true;
   }
 
   // No kernel takes the operator whole: its expansion is lowered in its place.
@@ -292,6 +311,7 @@ class Lowering {
   std::map<std::pair<const void*, size_t>, int> constant_buffers_;
   std::vector<int> state_sources_;
   std::vector<std::string> fallbacks_;
+  std::vector<std::unique_ptr<Tensor>> folded_;
   std::vector<std::unique_ptr<Graph>> expansions_;  // own constants that scopes point at
 };
 
