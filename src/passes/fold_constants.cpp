@@ -1,9 +1,8 @@
 // Constant folding: nodes whose operands are all known are evaluated with reference kernels, and so
 // are nodes whose result follows from types alone (shapes).
 //
-// A result larger than its operands is not folded at first: a dequantised weight belongs into an
-// integer region, an expanded constant would take memory. What is still constant once regions are
-// made (fold_remaining) is evaluated whatever its size, rather than in every run.
+// A result larger than its operands is not folded: a dequantised weight, an expanded constant would
+// take memory and bandwidth that the node itself saves.
 #include "base/error.h"
 #include "ir/builder.h"
 #include "ir/reference.h"
@@ -28,7 +27,7 @@ bool worth_folding(const Graph& g, const Node& n) {
   return out <= std::max(in, kAlwaysFoldBytes);
 }
 
-std::vector<Tensor> known_results(const Graph& g, NodeId id, bool any_size) {
+std::vector<Tensor> known_results(const Graph& g, NodeId id) {
   const Node& n = g.node(id);
   if (n.room->known)
     if (auto t = n.room->known(n.attrs, types_in(g, id))) return {std::move(*t)};
@@ -38,15 +37,17 @@ std::vector<Tensor> known_results(const Graph& g, NodeId id, bool any_size) {
     if (v != kNoValue && !g.is_constant(v)) return {};
     operands.push_back(v == kNoValue ? nullptr : &*g.value(v).constant);
   }
-  if (!any_size && !worth_folding(g, n)) return {};
+  if (!worth_folding(g, n)) return {};
   return run_reference(*n.room, n.attrs, operands, describe(g, id));
 }
 
-int fold(Graph& graph, bool any_size) {
+}  // namespace
+
+int fold_constants(Graph& graph) {
   int folded = 0;
   const std::vector<NodeId> order = graph.order();
   for (NodeId id : order) {
-    auto results = known_results(graph, id, any_size);
+    auto results = known_results(graph, id);
     if (results.empty()) {
       // Folded operands may tell more about the result (a reshape's target, say).
       const Node& n = graph.node(id);
@@ -68,11 +69,5 @@ int fold(Graph& graph, bool any_size) {
   }
   return folded;
 }
-
-}  // namespace
-
-int fold_constants(Graph& graph) { return fold(graph, false); }
-
-int fold_remaining(Graph& graph) { return fold(graph, true); }
 
 }  // namespace espalier::passes
