@@ -22,6 +22,9 @@ struct Common {
   uint64_t seed = 0;
 };
 
+/// How a verb ends that was stopped by Ctrl-C after saving what it had done, as shells expect.
+inline constexpr auto kInterrupted = ExitCode{130};
+
 /// Returns kOk, or kCheckFailed when what was asked for does not hold. Other ends are UserErrors.
 using Action = std::function<ExitCode(const Common&)>;
 

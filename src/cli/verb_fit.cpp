@@ -55,7 +55,7 @@ ExitCode run_fit(const Args& args, const Common& common) {
   if (!summary) {
     log_warning("stopped; everything done so far is in " + folder.string() +
                 " (go on with --resume)");
-    return ExitCode::kOk;
+    return kInterrupted;
   }
   if (common.json)
     std::fputs(to_json(*summary).c_str(), stdout);

@@ -1,6 +1,7 @@
 #include "tests/cli/program.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -23,27 +24,56 @@ std::string contents(const std::string& path) {
   return bytes.str();
 }
 
-}  // namespace
-
-Ran run_program(const std::vector<std::string>& arguments) {
-  const Scratch scratch;
+pid_t start(const std::vector<std::string>& arguments, const std::string& out,
+            const std::string& err) {
   const std::string program = std::string(ESPALIER_BUILD_DIR) + "/espalier";
   std::vector<char*> argv = {const_cast<char*>(program.c_str())};
   for (const auto& a : arguments) argv.push_back(const_cast<char*>(a.c_str()));
   argv.push_back(nullptr);
   posix_spawn_file_actions_t actions;
   posix_spawn_file_actions_init(&actions);
-  const std::string out = scratch.path("out"), err = scratch.path("err");
   posix_spawn_file_actions_addopen(&actions, 1, out.c_str(), O_CREAT | O_WRONLY, 0600);
   posix_spawn_file_actions_addopen(&actions, 2, err.c_str(), O_CREAT | O_WRONLY, 0600);
   pid_t child = 0;
   const int failed = posix_spawn(&child, program.c_str(), &actions, nullptr, argv.data(), environ);
   posix_spawn_file_actions_destroy(&actions);
   if (failed) throw std::runtime_error(program + " cannot be started; was it built?");
+  return child;
+}
+
+int code_of(int status) { return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status); }
+
+}  // namespace
+
+Ran run_program(const std::vector<std::string>& arguments) {
+  const Scratch scratch;
+  const std::string out = scratch.path("out"), err = scratch.path("err");
+  const pid_t child = start(arguments, out, err);
   int status = 0;
   waitpid(child, &status, 0);
-  return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), contents(out),
-          contents(err)};
+  return {code_of(status), contents(out), contents(err)};
+}
+
+Running::Running(const std::vector<std::string>& arguments)
+    : pid_(start(arguments, "/dev/null", "/dev/null")) {}
+
+Running::~Running() {
+  if (ended()) return;
+  send(SIGKILL);
+  wait();
+}
+
+void Running::send(int signal) const { ::kill(pid_, signal); }
+
+bool Running::ended() {
+  if (!ended_) ended_ = waitpid(pid_, &status_, WNOHANG) == pid_;
+  return ended_;
+}
+
+int Running::wait() {
+  if (!ended_) waitpid(pid_, &status_, 0);
+  ended_ = true;
+  return code_of(status_);
 }
 
 Scratch::Scratch() {

@@ -14,6 +14,23 @@ struct Ran {
 /// The program with these arguments; standard output and error are captured.
 Ran run_program(const std::vector<std::string>& arguments);
 
+/// The program started and left running, its output thrown away.
+class Running {
+ public:
+  explicit Running(const std::vector<std::string>& arguments);
+  ~Running();  ///< kills it if it still runs
+  Running(const Running&) = delete;
+  Running& operator=(const Running&) = delete;
+  void send(int signal) const;
+  bool ended();
+  /// Waits for its end; its exit code, or 128 and the signal that killed it.
+  int wait();
+
+ private:
+  int pid_ = 0, status_ = 0;
+  bool ended_ = false;
+};
+
 /// A folder for one test, removed with it.
 class Scratch {
  public:

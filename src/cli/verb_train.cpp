@@ -1,0 +1,82 @@
+// espalier train: a training run by a recipe.
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <nlohmann/json.hpp>
+
+#include "cli/output.h"
+#include "cli/verb.h"
+#include "recipe/train_run.h"
+#include "train/stop.h"
+
+namespace espalier::cli {
+namespace {
+
+struct Args {
+  std::string recipe, precision;
+  int64_t epochs = 0, batch = 0;
+  std::vector<std::string> assignments;
+  TrainRunOptions run;
+};
+
+TrainRecipe recipe_of(const Args& args, const Common& common) {
+  Yaml recipe = load_recipe(args.recipe, "train");
+  for (const std::string& a : args.assignments) set_recipe_value(recipe, a);
+  if (args.epochs > 0) set_recipe_value(recipe, "training.epochs=" + std::to_string(args.epochs));
+  if (args.batch > 0) set_recipe_value(recipe, "training.batch=" + std::to_string(args.batch));
+  if (!args.precision.empty()) set_recipe_value(recipe, "training.precision=" + args.precision);
+  if (common.seed != 0) set_recipe_value(recipe, "seed=" + std::to_string(common.seed));
+  return read_train_recipe(recipe);
+}
+
+ExitCode train(Args args, const Common& common) {
+  const TrainRecipe recipe = recipe_of(args, common);
+  args.run.overwrite = common.overwrite;
+  if (args.run.folder.empty()) args.run.folder = "runs/" + recipe.name;
+  catch_stop_signals();
+  const TrainRun run = run_training(recipe, args.run);
+  const std::string folder = args.run.folder.string();
+  if (!run.finished) {
+    std::fprintf(stderr, "espalier: stopped after step %lld; everything is kept in %s\n",
+                 static_cast<long long>(run.steps), folder.c_str());
+    std::fprintf(stderr, "  hint: the same command with --resume goes on\n");
+    return kInterrupted;
+  }
+  if (common.json) {
+    print_json(nlohmann::ordered_json::parse(run.summary));
+  } else if (recipe.training.loss == Loss::kCrossEntropy) {
+    std::printf("test accuracy %.2f %%, validation %.2f %%; the network is %s/model.onnx\n",
+                100 * run.test_accuracy, 100 * run.val_accuracy, folder.c_str());
+  } else {
+    std::printf("test loss %s; the network is %s/model.onnx\n", short_number(run.test_loss).c_str(),
+                folder.c_str());
+  }
+  return ExitCode::kOk;
+}
+
+}  // namespace
+
+Action train_verb(CLI::App& app) {
+  auto args = std::make_shared<Args>();
+  app.add_option("recipe", args->recipe, "A recipe whose task is train")
+      ->required()
+      ->option_text("R");
+  app.add_option("--out", args->run.folder, "Folder of the run (default runs/NAME)");
+  app.add_flag("--resume", args->run.resume, "Go on where an earlier run of the recipe stopped");
+  app.add_flag("--any-threads", args->run.any_threads,
+               "Resume at another thread count; the result may differ in its last digits");
+  app.add_option("--epochs", args->epochs, "Epochs, in place of the recipe's")
+      ->check(CLI::PositiveNumber);
+  app.add_option("--batch", args->batch, "Batch, in place of the recipe's")
+      ->check(CLI::PositiveNumber);
+  app.add_option("--precision", args->precision, "f32 or bf16, in place of the recipe's");
+  app.add_option("--set", args->assignments, "Any value of the recipe: training.clip_norm=1")
+      ->option_text("KEY=VALUE");
+  app.footer(
+      "Examples:\n"
+      "  espalier train recipes/train/glyphs-resnet8.yaml\n"
+      "  espalier train recipes/train/mnist-lenet5.yaml --out runs/a --epochs 2 --threads 2\n"
+      "Ctrl-C saves and ends; the same command with --resume goes on to the same result.");
+  return [args](const Common& common) { return train(*args, common); };
+}
+
+}  // namespace espalier::cli
