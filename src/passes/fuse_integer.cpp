@@ -35,6 +35,13 @@ bool integer_operands(const Graph& g, NodeId id, const QuantForm& form) {
   return form.weight < 0 || dequantised(g, n.inputs[size_t(form.weight)]);
 }
 
+/// Some operand is dequantised from a constant: weights.
+bool weighed(const Graph& g, NodeId id) {
+  return std::ranges::any_of(g.node(id).inputs, [&](ValueId v) {
+    return dequantised(g, v) && g.is_constant(g.node(producer(g, v)).inputs[0]);
+  });
+}
+
 /// Gives each reader of a dequantised value a DequantizeLinear of its own, so that regions can take
 /// theirs along.
 void split_dequantisers(Graph& g) {
@@ -75,7 +82,7 @@ std::optional<Region> region_around(const Graph& g, const Readers& readers, Node
   // float. An integer residual is added to integers only.
   Region bare = r;
   const auto unstored = [&]() -> std::optional<Region> {
-    if (form->weight < 0) return std::nullopt;
+    if (!weighed(g, id)) return std::nullopt;
     return residual ? bare : r;
   };
   while (true) {
