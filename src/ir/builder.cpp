@@ -38,19 +38,26 @@ Types types_out(const Graph& graph, NodeId id) {
   return types;
 }
 
+void check_operands(const Room& room, const std::vector<bool>& given, const std::string& where) {
+  const int count = int(given.size()), least = room.arity.min_inputs, most = room.arity.max_inputs;
+  if (count < least || count > most) {
+    const std::string wanted = most == kVariadic ? "at least " + std::to_string(least)
+                               : least == most
+                                   ? std::to_string(least)
+                                   : std::to_string(least) + " to " + std::to_string(most);
+    throw bad_input(where, "has " + std::to_string(count) + " operands, " + wanted + " are needed");
+  }
+  for (int i = 0; i < count; ++i)
+    if (!given[size_t(i)] && (i < least || most == kVariadic))
+      throw bad_input(where, "operand " + std::to_string(i) + " is missing");
+}
+
 Types infer_types(const Graph& graph, const Room& room, const Attributes& attrs,
                   const Values& inputs, const std::string& where) {
   const std::string label = where.empty() ? room.full_name() : where;
-  const int given = int(inputs.size());
-  if (given < room.arity.min_inputs || given > room.arity.max_inputs) {
-    const std::string wanted = room.arity.max_inputs == kVariadic
-                                   ? "at least " + std::to_string(room.arity.min_inputs)
-                               : room.arity.min_inputs == room.arity.max_inputs
-                                   ? std::to_string(room.arity.min_inputs)
-                                   : std::to_string(room.arity.min_inputs) + " to " +
-                                         std::to_string(room.arity.max_inputs);
-    throw bad_input(label, "has " + std::to_string(given) + " operands, " + wanted + " are needed");
-  }
+  std::vector<bool> given;
+  for (ValueId v : inputs) given.push_back(v != kNoValue);
+  check_operands(room, given, label);
   if (room.infer.derived()) {
     Graph scratch;
     Values operands;

@@ -60,6 +60,9 @@ class Builder {
   Graph& graph_;
 };
 
+/// UserError unless the operator takes that many operands and none that it needs is omitted.
+/// `given` says of each operand whether it is there.
+void check_operands(const Room& room, const std::vector<bool>& given, const std::string& where);
 /// Inference for a node about to be added. Checks arity; UserError names `where`.
 Types infer_types(const Graph& graph, const Room& room, const Attributes& attrs,
                   const Values& inputs, const std::string& where);

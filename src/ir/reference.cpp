@@ -114,8 +114,10 @@ std::vector<Tensor> run_expansion(const Room& room, const Attributes& attrs,
 std::vector<Tensor> run_reference(const Room& room, const Attributes& attrs,
                                   std::span<const Tensor* const> inputs, const std::string& where) {
   const std::string label = where.empty() ? room.full_name() : where;
-  if (room.reference.derived()) return run_expansion(room, attrs, inputs);
   if (room.reference.refused()) throw unsupported(label, room.reference.why());
+  std::vector<bool> given;
+  for (const Tensor* t : inputs) given.push_back(t != nullptr);
+  check_operands(room, given, label);
   std::vector<Type> types(inputs.size());
   std::vector<TypesIn::Operand> operands(inputs.size());
   bool wide = false;
@@ -125,7 +127,9 @@ std::vector<Tensor> run_reference(const Room& room, const Attributes& attrs,
     operands[i] = {&types[i], inputs[i]};
     wide = wide || inputs[i]->dtype() == DType::f64;
   }
-  const Types results = (*room.infer)(attrs, TypesIn(label, std::move(operands)));
+  Types results;
+  if (room.infer.answered()) results = (*room.infer)(attrs, TypesIn(label, std::move(operands)));
+  if (room.reference.derived()) return run_expansion(room, attrs, inputs);
   std::vector<Tensor> outputs;
   for (const Type& t : results) {
     if (!t.is_tensor() || !t.tensor().is_static())

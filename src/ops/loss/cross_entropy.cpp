@@ -106,6 +106,7 @@ AxisMap axes(const CrossEntropy&, const TypesIn& in, const Types&) {
 
 Types infer_grad(const CrossEntropy& a, const TypesIn& in) {
   check(a, in);
+  require_float(in, 2);
   require_rank(in, 2, 0);
   return {in[0]};
 }

@@ -10,7 +10,7 @@ ValueId along(Builder& b, ValueId list, int64_t axis, int64_t rank) {
   const ValueId wide = b.cast(list, DType::f64);
   if (b.type(list).rank() != 1) return wide;
   std::vector<int64_t> shape(size_t(rank), 1);
-  shape[size_t(axis < 0 ? axis + rank : axis)] = -1;
+  shape[size_t(normal_axis(axis, rank, "a list of scales or zero points"))] = -1;
   return b.reshape(wide, shape);
 }
 

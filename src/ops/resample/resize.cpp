@@ -16,6 +16,7 @@ bool missing(const TypesIn& in, size_t i) {
 Types infer(const Resize& a, const TypesIn& in) {
   check_resize(in, a);
   const TensorType& x = in[0];
+  if (x.dtype == DType::string) in.fail("cannot resize strings");
   const bool by_scales = !missing(in, 2), by_sizes = !missing(in, 3);
   if (by_scales == by_sizes)
     in.fail(by_scales ? "scales and sizes are both given" : "neither scales nor sizes are given",

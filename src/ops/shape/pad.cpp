@@ -51,9 +51,23 @@ int64_t padded(int64_t extent, int64_t before, int64_t after, const std::string&
   return sum;
 }
 
-Types infer(const Pad& a, const TypesIn& in) {
+void check_mode(const Pad& a, const TypesIn& in) {
   if (a.mode != "constant" && a.mode != "reflect" && a.mode != "edge")
     in.fail("mode '" + a.mode + "' is not known", "known: constant, reflect, edge");
+}
+
+/// The padded extent; UserError where the mode has nothing to pad with.
+int64_t padded(const Pad& a, const TypesIn& in, int64_t extent, int64_t before, int64_t after) {
+  const int64_t most = std::max(before, after);
+  if (a.mode == "reflect" && most >= std::max<int64_t>(extent, 1))
+    in.fail("cannot reflect " + std::to_string(most) + " elements of an extent of " +
+            std::to_string(extent));
+  if (a.mode == "edge" && extent == 0 && most > 0) in.fail("an empty axis has no edge");
+  return padded(extent, before, after, in.where());
+}
+
+Types infer(const Pad& a, const TypesIn& in) {
+  check_mode(a, in);
   if (in.has(2) && (in[2].dtype != in[0].dtype || in[2].rank() > 1))
     in.fail("the padding value is " + to_string(in[2]) + ", one " +
             std::string(name_of(in[0].dtype)) + " is needed");
@@ -65,13 +79,7 @@ Types infer(const Pad& a, const TypesIn& in) {
       out.dims[d] = Dim::unknown();
       continue;
     }
-    const int64_t extent = out.dims[d].value();
-    out.dims[d] = Dim(padded(extent, pads->before[d], pads->after[d], in.where()));
-    const int64_t most = std::max(pads->before[d], pads->after[d]);
-    if (a.mode == "reflect" && most >= std::max<int64_t>(extent, 1))
-      in.fail("cannot reflect " + std::to_string(most) + " elements of an extent of " +
-              std::to_string(extent));
-    if (a.mode == "edge" && extent == 0 && most > 0) in.fail("an empty axis has no edge");
+    out.dims[d] = Dim(padded(a, in, out.dims[d].value(), pads->before[d], pads->after[d]));
   }
   return {std::move(out)};
 }
@@ -178,6 +186,7 @@ AxisMap axes(const Pad& a, const TypesIn& in, const Types&) {
 
 Types infer_grad(const Pad& a, const TypesIn& in) {
   require_float(in, 0);
+  check_mode(a, in);
   if (a.mode == "constant") in.fail("constant padding is undone by Pad");
   const auto shape = list_of(in, 1);
   const auto pads = list_of(in, 2);
@@ -187,7 +196,7 @@ Types infer_grad(const Pad& a, const TypesIn& in) {
   if (pads) {
     const Amounts known = amounts(*pads, nullptr, in[0].rank(), in.where());
     for (size_t d = 0; d < dims.size(); ++d) {
-      const int64_t big = padded((*shape)[d], known.before[d], known.after[d], in.where());
+      const int64_t big = padded(a, in, (*shape)[d], known.before[d], known.after[d]);
       if (in[0].dims[d].known() && !in[0].dims[d].is(big))
         in.fail(to_string(*shape) + " padded by " + to_string(*pads) + " is not " +
                 to_string(in[0]));
