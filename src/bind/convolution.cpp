@@ -1,5 +1,5 @@
 // Convolutions and their gradients by oneDNN, activations channels-last.
-#include "kernels/convolution.h"
+#include "bind/convolution.h"
 
 #include <algorithm>
 
@@ -11,8 +11,6 @@
 
 namespace espalier::bind {
 namespace {
-
-bool dense_float(DType t) { return t == DType::f32 || t == DType::bf16; }
 
 std::string name_of_type(DType t) { return std::string(name_of(t)); }
 
@@ -90,7 +88,8 @@ Bound bind_convolution(const BindRequest& r) {
   return finish("onednn.conv", kernels::prepare_convolution(s), r, c);
 }
 
-// espalier.ConvGradInput(dy, w, shape of x) and espalier.ConvGradWeight(x, dy, shape of w).
+}  // namespace
+
 std::variant<kernels::ConvGradSpec, Refuse> gradient_spec(const BindRequest& r, const Shape& x,
                                                           const Shape& w, const Shape& y,
                                                           DType weight_type) {
@@ -107,6 +106,9 @@ std::variant<kernels::ConvGradSpec, Refuse> gradient_spec(const BindRequest& r, 
   return s;
 }
 
+namespace {
+
+// espalier.ConvGradInput(dy, w, shape of x).
 Bound bind_grad_input(const BindRequest& r) {
   auto spec = gradient_spec(r, r.out_shape(0), r.in_shape(1), r.in_shape(0), r.in_dtype(1));
   if (auto* no = std::get_if<Refuse>(&spec)) return *no;
@@ -116,18 +118,6 @@ Bound bind_grad_input(const BindRequest& r) {
   kernel->operand_layouts = {Layout::kChannelsLast, Layout::kPlain, Layout::kPlain};
   kernel->result_layouts = {Layout::kChannelsLast};
   kernel->absorbed = {2};
-  return kernel;
-}
-
-Bound bind_grad_weight(const BindRequest& r) {
-  auto spec = gradient_spec(r, r.in_shape(0), r.out_shape(0), r.in_shape(1), r.out_dtype(0));
-  if (auto* no = std::get_if<Refuse>(&spec)) return *no;
-  auto prepared = kernels::prepare_convolution_grad_weight(std::get<kernels::ConvGradSpec>(spec));
-  if (!prepared.sequence) return Refuse{prepared.refusal};
-  auto kernel = sequence_kernel("onednn.conv_grad_weight", std::move(prepared.sequence));
-  kernel->operand_layouts = {Layout::kChannelsLast, Layout::kChannelsLast, Layout::kPlain};
-  kernel->absorbed = {2};
-  kernel->thread_exact = false;  // partial sums of images, one per thread
   return kernel;
 }
 
