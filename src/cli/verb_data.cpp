@@ -1,13 +1,14 @@
-// espalier data: which kinds of data there are, what a spec holds, and data written to a file.
+// espalier data: which kinds of data there are, data written to files, public sets fetched.
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <numeric>
 
 #include "cli/model_file.h"
 #include "cli/output.h"
 #include "cli/verb.h"
-#include "data/source.h"
+#include "data/make.h"
 #include "formats/npy.h"
 
 namespace espalier::cli {
@@ -16,7 +17,8 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 struct Args {
-  std::string spec, output;
+  std::string spec, name, output;
+  std::string format = "idx";
 };
 
 Json keys_json(const std::vector<DataKey>& keys) {
@@ -39,7 +41,12 @@ ExitCode list_kinds(const Common& common) {
     for (const DataKind& k : data_kinds())
       kinds.push_back(
           {{"kind", k.name}, {"usage", k.usage}, {"what", k.what}, {"keys", keys_json(k.keys)}});
-    print_json({{"kinds", std::move(kinds)}, {"keys", keys_json(common_data_keys())}});
+    Json sets = Json::array();
+    for (const NamedSet& set : named_sets())
+      sets.push_back({{"name", set.name}, {"what", set.what}});
+    print_json({{"kinds", std::move(kinds)},
+                {"keys", keys_json(common_data_keys())},
+                {"sets", std::move(sets)}});
     return ExitCode::kOk;
   }
   for (const DataKind& k : data_kinds()) {
@@ -47,31 +54,75 @@ ExitCode list_kinds(const Common& common) {
     print_keys("  keys:", k.keys);
   }
   print_keys("keys of every kind:", common_data_keys());
+  std::printf("sets that `espalier data get` fetches:\n");
+  Table table({"", "", ""});
+  for (const NamedSet& set : named_sets()) table.row({"   ", set.name, set.what});
+  std::fputs(table.text().substr(1).c_str(), stdout);
   return ExitCode::kOk;
+}
+
+void print_result(const Common& common, Json object) {
+  if (common.json) {
+    print_json(object);
+    return;
+  }
+  for (const auto& [key, value] : object.items())
+    std::printf("%s: %s\n", key.c_str(),
+                value.is_string() ? value.get<std::string>().c_str() : value.dump().c_str());
+}
+
+/// One file with all samples as the network is fed them.
+void write_npz(const Dataset& data, const std::string& path) {
+  std::vector<int64_t> all(static_cast<size_t>(data.size()));
+  std::iota(all.begin(), all.end(), 0);
+  const Batch batch = data.fetch(all);
+  save_npz(path, {{"x", batch.inputs}, {"y", batch.targets}});
 }
 
 ExitCode make(const Args& args, const Common& common) {
   const DataSpec spec = DataSpec::parse(args.spec);
-  if (!args.output.empty()) refuse_overwriting(args.output, common);
+  const bool npz = std::filesystem::path(args.output).extension() == ".npz";
+  if (npz) refuse_overwriting(args.output, common);
   const auto data = load_dataset(spec, Split::all);
-  if (!args.output.empty()) {
-    std::vector<int64_t> all(size_t(data->size()));
-    std::iota(all.begin(), all.end(), 0);
-    const Batch batch = data->fetch(all);
-    save_npz(args.output, {{"x", batch.inputs}, {"y", batch.targets}});
+  Json result = {{"data", data->description()},
+                 {"samples", data->size()},
+                 {"shape", data->sample_shape()},
+                 {"classes", data->classes()}};
+  if (npz) {
+    write_npz(*data, args.output);
+    result["spec"] = "npz:" + args.output;
+  } else if (!args.output.empty()) {
+    result["spec"] = make_data(spec, args.output, parse_data_format(args.format), common.overwrite);
   }
-  Shape shape = data->sample_shape();
-  if (common.json)
-    print_json({{"data", data->description()},
-                {"samples", data->size()},
-                {"shape", shape},
-                {"classes", data->classes()},
-                {"output", args.output}});
-  else
-    std::printf("%s: samples %s, %lld classes%s%s\n", data->description().c_str(),
-                to_string(shape).c_str(), static_cast<long long>(data->classes()),
-                args.output.empty() ? "" : " -> ", args.output.c_str());
+  print_result(common, result);
   return ExitCode::kOk;
+}
+
+ExitCode get(const Args& args, const Common& common) {
+  const NamedSet& set = find_named_set(args.name);
+  const std::string folder = args.output.empty() ? "data/" + set.name : args.output;
+  print_result(common, {{"name", set.name}, {"spec", get_data(set, folder)}});
+  return ExitCode::kOk;
+}
+
+void add_make(CLI::App& app, const std::shared_ptr<Args>& args,
+              const std::shared_ptr<Action>& action) {
+  CLI::App* verb = app.add_subcommand("make", "Read, decode or generate data, and write it");
+  verb->add_option("spec", args->spec, "kind:path?key=value&…")->required()->option_text("SPEC");
+  verb->add_option("-o,--output", args->output,
+                   "A folder, or one .npz with x (f32, normalised) and y");
+  verb->add_option("--format", args->format, "Of a folder: idx (default) or images");
+  verb->callback(
+      [action, args] { *action = [args](const Common& common) { return make(*args, common); }; });
+}
+
+void add_get(CLI::App& app, const std::shared_ptr<Args>& args,
+             const std::shared_ptr<Action>& action) {
+  CLI::App* verb = app.add_subcommand("get", "Fetch a public data set and check it");
+  verb->add_option("name", args->name, "One of those that list shows")->required();
+  verb->add_option("-o,--output", args->output, "Folder (default data/NAME)");
+  verb->callback(
+      [action, args] { *action = [args](const Common& common) { return get(*args, common); }; });
 }
 
 }  // namespace
@@ -81,19 +132,17 @@ Action data_verb(CLI::App& app) {
   auto action = std::make_shared<Action>();
   app.require_subcommand(1);
   app.fallthrough();
-  app.add_subcommand("list", "The kinds of data and their keys")->callback([action] {
-    *action = list_kinds;
-  });
-  CLI::App* making = app.add_subcommand("make", "Read, decode or generate data; write it as .npz");
-  making->add_option("spec", args->spec, "kind:path?key=value&…")->required()->option_text("SPEC");
-  making->add_option("-o,--output", args->output, "An .npz file with x (f32, normalised) and y");
-  making->callback(
-      [action, args] { *action = [args](const Common& common) { return make(*args, common); }; });
+  app.add_subcommand("list", "Kinds of data, their keys, and the sets that get knows")
+      ->callback([action] { *action = list_kinds; });
+  add_make(app, args, action);
+  add_get(app, args, action);
   app.footer(
       "Examples:\n"
       "  espalier data list\n"
+      "  espalier data get fashion-mnist\n"
+      "  espalier data make synthetic:glyphs -o glyphs          as IDX files\n"
       "  espalier data make 'synthetic:glyphs?split=test' -o glyphs.npz\n"
-      "  espalier data make idx:data/mnist                  reads it and says what it holds");
+      "  espalier data make idx:data/mnist                      reads it and says what it holds");
   return [action](const Common& common) { return (*action)(common); };
 }
 

@@ -80,6 +80,8 @@ class Graph {
 
   // ---- reading --------------------------------------------------------------------------------
   const Value& value(ValueId id) const;
+  /// Whether the value has not been erased.
+  bool alive(ValueId id) const { return values_[size_t(id)].alive; }
   const Node& node(NodeId id) const;
   Value& mutable_value(ValueId id);
   Node& mutable_node(NodeId id);

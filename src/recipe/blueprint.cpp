@@ -81,11 +81,8 @@ Graph load_blueprint(const std::filesystem::path& path, const BlueprintOptions& 
   return build_blueprint(Yaml::load(path), options);
 }
 
-namespace {
-
 namespace fs = std::filesystem;
 
-/// Folders that may hold shipped recipes, best first.
 std::vector<fs::path> recipe_folders() {
   std::vector<fs::path> folders;
   if (const char* chosen = std::getenv("ESPALIER_RECIPES")) folders.emplace_back(chosen);
@@ -99,8 +96,6 @@ std::vector<fs::path> recipe_folders() {
     }
   return folders;
 }
-
-}  // namespace
 
 fs::path zoo_path(const std::string& name) {
   std::vector<std::string> known;

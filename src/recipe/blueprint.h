@@ -31,6 +31,7 @@
 #include <filesystem>
 #include <map>
 #include <string>
+#include <vector>
 
 #include "ir/graph.h"
 #include "recipe/yaml.h"
@@ -46,6 +47,9 @@ struct BlueprintOptions {
 /// UserError with file:line for unknown blocks and keys, missing values, shapes that do not fit.
 Graph build_blueprint(const Yaml& definition, const BlueprintOptions& options = {});
 Graph load_blueprint(const std::filesystem::path& path, const BlueprintOptions& options = {});
+
+/// Folders that may hold shipped recipes, best first.
+std::vector<std::filesystem::path> recipe_folders();
 
 /// The shipped definition of that name (recipes/zoo/NAME.yaml), looked for under $ESPALIER_RECIPES,
 /// the installed recipes beside the program, and the source tree. UserError listing what there is.

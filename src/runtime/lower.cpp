@@ -61,6 +61,7 @@ class Lowering {
   static Scope scope_of(const Graph& g) {
     Scope scope(g.value_count());
     for (size_t i = 0; i < scope.size(); ++i) {
+      if (!g.alive(ValueId(i))) continue;
       const Value& v = g.value(ValueId(i));
       scope[i].type = v.type;
       if (v.constant) scope[i].constant = &*v.constant;

@@ -62,8 +62,8 @@ class Cli : public ::testing::Test {
 TEST_F(Cli, HelpNamesEveryVerbAndTeachesByExample) {
   const Ran r = run_program({"--help"});
   EXPECT_EQ(r.code, 0);
-  for (const char* verb :
-       {"inspect", "run", "check", "bench", "eval", "prune", "quantize", "export", "opt", "data"}) {
+  for (const char* verb : {"inspect", "run", "check", "bench", "eval", "fit", "prune", "quantize",
+                           "export", "opt", "data", "systems"}) {
     EXPECT_THAT(r.out, HasSubstr(verb));
     const Ran help = run_program({verb, "--help"});
     EXPECT_EQ(help.code, 0);
@@ -187,7 +187,14 @@ TEST_F(Cli, OptRunsPassesAndPrintsText) {
 TEST_F(Cli, DataListsKindsAndReadsSpecs) {
   const json kinds = object_of(run_program({"data", "list", "--json"}));
   EXPECT_GT(kinds["kinds"].size(), 3u);
-  scratch.write("d.csv", "a,b,label\n1,2,0\n3,4,1\n5,6,0\n");
+  EXPECT_FALSE(kinds["sets"].empty());
+  save_npz(scratch.path("d.npz"),
+           {{"x", Tensor(DType::f32, {4, 2})}, {"y", Tensor::from<int64_t>({4}, {0, 1, 1, 1})}});
+  const json made = object_of(run_program(
+      {"data", "make", "npz:" + scratch.path("d.npz"), "-o", scratch.path("e.npz"), "--json"}));
+  EXPECT_EQ(made["samples"], 4);
+  EXPECT_EQ(load_npz(scratch.path("e.npz")).at(0).tensor.shape(), (Shape{4, 2}));
+  expect_failure(run_program({"data", "get", "moon-rocks"}), 2, "moon-rocks");
   expect_failure(run_program({"data", "make", "idx:" + scratch.path("none")}), 3, "none");
   expect_failure(run_program({"data", "make", "telepathy:x"}), 2, "telepathy");
 }

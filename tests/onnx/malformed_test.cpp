@@ -8,7 +8,9 @@
 
 #include "base/error.h"
 #include "base/rng.h"
+#include "onnx/export.h"
 #include "tests/onnx/models.h"
+#include "tests/support/samples.h"
 
 namespace espalier {
 namespace {
@@ -72,6 +74,31 @@ TEST(MalformedOnnx, DamagedBytesAreNeverACrash) {
     try {
       import_onnx_bytes(bytes, "net.onnx");
     } catch (const UserError&) {
+    }
+  }
+}
+
+// Every room meets attributes, shapes and types it does not expect.
+TEST(MalformedOnnx, DamagedModelsOfEveryRoomAreNeverACrash) {
+  for (const auto& c : testing::all_sample_cases()) {
+    std::string whole;
+    try {
+      whole = export_onnx_bytes(testing::sample_graph(c, testing::sample_operands(c), nullptr));
+    } catch (const UserError&) {
+      continue;
+    }
+    const Rng rng(5, stream_of(c.name()));
+    for (uint64_t k = 0; k < 60; ++k) {
+      std::string bytes = whole;
+      for (uint64_t i = 0; i <= k % 2; ++i)
+        bytes[size_t(rng.uniform(4 * k + i, 0, double(bytes.size()) - 0.5))] =
+            char(rng.uniform(4 * k + 2 + i, 0, k % 3 ? 16 : 256));
+      try {
+        import_onnx_bytes(bytes, "net.onnx");
+      } catch (const UserError&) {
+      } catch (const std::exception& e) {
+        ADD_FAILURE() << c.name() << " damaged " << k << ": " << e.what();
+      }
     }
   }
 }

@@ -1,0 +1,243 @@
+// Every change of version means what it meant in its opset. What opset 6 changes the conformance
+// cases of pytorch-converted cover; here stand the others.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+#include "ir/interpret.h"
+#include "ir/registry.h"
+#include "tests/onnx/models.h"
+#include "tests/support/samples.h"
+
+namespace espalier {
+namespace {
+
+using ::testing::HasSubstr;
+using testing::OnnxModel;
+
+using Ints = std::vector<int64_t>;
+
+Tensor counting(Shape shape) {
+  Tensor t(DType::f32, std::move(shape));
+  for (int64_t i = 0; i < t.size(); ++i) t.mutable_data<float>()[i] = float(i % 7) - 2;
+  return t;
+}
+
+/// The model's first result on `x`.
+Tensor result(const OnnxModel& m, const Tensor& x) {
+  return interpret(m.import(), std::vector<Tensor>{x}).at(0);
+}
+
+/// Two spellings of one node give the same; the first in an old or new opset, the second canonical.
+void expect_same(const OnnxModel& a, const OnnxModel& b, const Tensor& x) {
+  const Tensor got = result(a, x), want = result(b, x);
+  EXPECT_EQ(got.shape(), want.shape());
+  EXPECT_LE(testing::mismatch(got, want, 1e-6, 1e-6), 1);
+}
+
+struct Spelling {
+  int64_t opset;
+  AttributeMap attributes = {};
+  std::vector<Tensor> operands = {};  ///< constants after x
+};
+
+OnnxModel model_of(const std::string& op, const Spelling& s, const Shape& shape) {
+  OnnxModel m(s.opset);
+  m.input("x", shape);
+  std::vector<std::string> names = {"x"};
+  for (size_t i = 0; i < s.operands.size(); ++i) {
+    names.push_back("c" + std::to_string(i));
+    m.constant(names.back(), s.operands[i]);
+  }
+  return m.node(op, names, {"y"}, s.attributes).output("y");
+}
+
+void expect_same(const std::string& op, const Shape& shape, const Spelling& a, const Spelling& b) {
+  expect_same(model_of(op, a, shape), model_of(op, b, shape), counting(shape));
+}
+
+Tensor list(const Ints& v) { return Tensor::vector_i64(v); }
+Tensor number(float v) { return Tensor::scalar(v); }
+
+TEST(Adapt, AttributesThatBecameOperands) {
+  expect_same("Clip", {5}, {6, {{"min", -1.0f}, {"max", 2.0f}}}, {13, {}, {number(-1), number(2)}});
+  expect_same("Squeeze", {1, 3, 1}, {11, {{"axes", Ints{0}}}}, {13, {}, {list({0})}});
+  expect_same("Unsqueeze", {3}, {11, {{"axes", Ints{0, 2}}}}, {13, {}, {list({0, 2})}});
+  expect_same("ReduceSum", {2, 3}, {11, {{"axes", Ints{1}}, {"keepdims", int64_t{0}}}},
+              {13, {{"keepdims", int64_t{0}}}, {list({1})}});
+  expect_same("Slice", {4, 5}, {9, {{"starts", Ints{1, 0}}, {"ends", Ints{3, -1}}}},
+              {13, {}, {list({1, 0}), list({3, -1})}});
+  expect_same("Reshape", {2, 3}, {1, {{"shape", Ints{3, 2}}}}, {14, {}, {list({3, 2})}});
+  expect_same("Pad", {2, 2}, {10, {{"pads", Ints{1, 0, 0, 1}}, {"value", 5.0f}}},
+              {13, {}, {list({1, 0, 0, 1}), number(5)}});
+  expect_same("Dropout", {4}, {10, {{"ratio", 0.3f}}}, {13, {}, {number(0.3f)}});
+}
+
+TEST(Adapt, OperandsThatWereAttributes) {
+  expect_same("ReduceMean", {2, 3, 2}, {18, {}, {list({0, 2})}}, {13, {{"axes", Ints{0, 2}}}});
+  expect_same("ReduceMax", {2, 3}, {18, {{"keepdims", int64_t{0}}}, {list({})}},
+              {13, {{"keepdims", int64_t{0}}}});
+  // No axes may mean none at all.
+  const Tensor x = counting({2, 3});
+  const Tensor y =
+      result(model_of("ReduceMean", {18, {{"noop_with_empty_axes", int64_t{1}}}}, {2, 3}), x);
+  EXPECT_TRUE(y.identical(x));
+}
+
+TEST(Adapt, SoftmaxOfOldMeantRowsOfAMatrix) {
+  const Tensor x = counting({2, 3, 2});
+  for (const char* op : {"Softmax", "LogSoftmax"}) {
+    // Rows of 6 from axis 1 on.
+    const Tensor got = result(model_of(op, {11}, {2, 3, 2}), x);
+    EXPECT_EQ(got.shape(), (Shape{2, 3, 2}));
+    const Tensor want = result(model_of(op, {13}, {2, 6}), x.reshaped({2, 6}));
+    EXPECT_LE(testing::mismatch(got.reshaped({2, 6}), want, 1e-6, 1e-6), 1) << op;
+    // The last axis, and one before trailing extents of 1, are the same in all opsets.
+    const OnnxModel last = model_of(op, {11, {{"axis", int64_t{2}}}}, {2, 3, 2});
+    EXPECT_EQ(last.import().order().size(), 1u);
+    expect_same(op, {2, 3, 1, 1}, {11, {{"axis", int64_t{1}}}}, {13, {{"axis", int64_t{1}}}});
+  }
+}
+
+TEST(Adapt, SoftmaxOfOpenExtentsKeepsThem) {
+  OnnxModel m = model_of("Softmax", {9}, {2, 3, 2});
+  m.graph()
+      .mutable_input(0)
+      ->mutable_type()
+      ->mutable_tensor_type()
+      ->mutable_shape()
+      ->mutable_dim(0)
+      ->set_dim_param("N");
+  EXPECT_EQ(result(m, counting({5, 3, 2})).shape(), (Shape{5, 3, 2}));
+}
+
+TEST(Adapt, SplitsWithoutSizesAreEqualOrCeiled) {
+  const auto split = [](int64_t opset, const AttributeMap& attributes, int64_t extent, int parts) {
+    OnnxModel m(opset);
+    m.input("x", {extent});
+    std::vector<std::string> names;
+    for (int i = 0; i < parts; ++i) {
+      names.push_back("y" + std::to_string(i));
+      m.output(names.back());
+    }
+    m.node("Split", {"x"}, names, attributes);
+    std::vector<int64_t> sizes;
+    for (const Tensor& t : interpret(m.import(), std::vector<Tensor>{counting({extent})}))
+      sizes.push_back(t.size());
+    return sizes;
+  };
+  EXPECT_EQ(split(2, {{"split", Ints{1, 5}}}, 6, 2), (Ints{1, 5}));
+  EXPECT_EQ(split(13, {}, 6, 3), (Ints{2, 2, 2}));
+  EXPECT_EQ(split(18, {{"num_outputs", int64_t{3}}}, 7, 3), (Ints{3, 3, 1}));
+  EXPECT_THROW(split(13, {}, 7, 3), UserError);
+}
+
+TEST(Adapt, BroadcastingOfOldNamedAnAxis) {
+  OnnxModel m(6);
+  m.input("x", {2, 3, 2}).constant("w", Tensor::from<float>({3}, {10, 20, 30}));
+  m.node("Add", {"x", "w"}, {"y"}, {{"broadcast", int64_t{1}}, {"axis", int64_t{1}}}).output("y");
+  const Graph g = m.import();
+  const Tensor y = interpret(g, std::vector<Tensor>{Tensor(DType::f32, {2, 3, 2})}).at(0);
+  EXPECT_EQ(y.at(0), 10);
+  EXPECT_EQ(y.at(3), 20);
+  EXPECT_EQ(y.at(11), 30);
+  // The weight stays a direct operand, so that it can be trained.
+  ASSERT_EQ(g.order().size(), 1u);
+  EXPECT_EQ(g.value(g.node(g.order()[0]).inputs[1]).role, Role::kParameter);
+}
+
+TEST(Adapt, BatchNormalizationOfOld) {
+  const auto model = [](int64_t opset, const AttributeMap& attributes, const Shape& statistics) {
+    OnnxModel m(opset);
+    m.input("x", {2, 3, 2});
+    for (const char* name : {"scale", "bias", "mean", "var"}) {
+      Tensor t = counting(statistics);
+      for (int64_t i = 0; i < t.size(); ++i) t.mutable_data<float>()[i] += 3;
+      m.constant(name, t);
+    }
+    return m.node("BatchNormalization", {"x", "scale", "bias", "mean", "var"}, {"y"}, attributes)
+        .output("y");
+  };
+  const OnnxModel canonical = model(15, {}, {3});
+  expect_same(model(6, {{"is_test", int64_t{1}}}, {3}), canonical, counting({2, 3, 2}));
+  expect_same(model(8, {{"spatial", int64_t{1}}}, {3}), canonical, counting({2, 3, 2}));
+  const Graph g = canonical.import();
+  EXPECT_EQ(g.value(g.find("scale")).role, Role::kParameter);
+  EXPECT_EQ(g.value(g.find("mean")).role, Role::kBuffer);
+  // Statistics of every element.
+  const Tensor x = counting({2, 3, 2});
+  const Tensor y = result(model(7, {{"spatial", int64_t{0}}}, {3, 2}), x);
+  const float s = float(4 % 7) - 2 + 3;  // element 4 of the statistics
+  EXPECT_NEAR(y.at(4), (x.at(4) - s) / std::sqrt(s + 1e-5) * s + s, 1e-5);
+}
+
+TEST(Adapt, CastOfOldSpelledItsType) {
+  OnnxModel m(5);
+  m.input("x", {2}).node("Cast", {"x"}, {"y"}, {{"to", std::string("INT32")}}).output("y", 6);
+  EXPECT_EQ(result(m, Tensor::from<float>({2}, {1.5f, -2})).int_at(0), 1);
+  OnnxModel wrong(5);
+  wrong.input("x", {2}).node("Cast", {"x"}, {"y"}, {{"to", std::string("INT33")}}).output("y", 6);
+  EXPECT_THROW(wrong.import(), UserError);
+}
+
+TEST(Adapt, CastLikeTakesItsTypeFromAnOperand) {
+  OnnxModel m(15);
+  m.input("x", {2}).constant("like", Tensor::from<int64_t>({1}, {0}));
+  m.node("CastLike", {"x", "like"}, {"y"}).output("y", 7);
+  EXPECT_EQ(result(m, Tensor::from<float>({2}, {3, 4})).int_at(1), 4);
+}
+
+TEST(Adapt, UpsampleAndTheFirstResize) {
+  if (!find_room("Resize")) GTEST_SKIP() << "no room";
+  const Tensor x = Tensor::from<float>({1, 1, 1, 2}, {1, 2});
+  OnnxModel attribute(7);
+  attribute.input("x", {1, 1, 1, 2});
+  attribute.node("Upsample", {"x"}, {"y"}, {{"scales", std::vector<float>{1, 1, 2, 2}}})
+      .output("y");
+  const Tensor y = result(attribute, x);
+  EXPECT_EQ(y.shape(), (Shape{1, 1, 2, 4}));
+  EXPECT_EQ(y.at(1), 1);
+  EXPECT_EQ(y.at(2), 2);
+  OnnxModel operand(10);
+  operand.input("x", {1, 1, 1, 2}).constant("s", Tensor::from<float>({4}, {1, 1, 2, 2}));
+  operand.node("Resize", {"x", "s"}, {"y"}).output("y");
+  expect_same(operand, attribute, x);
+}
+
+TEST(Adapt, ShapeComputationsVanish) {
+  OnnxModel m(13);
+  m.input("x", {2, 3, 4}).constant("zero", Tensor::from<int64_t>({1}, {0}));
+  m.constant("rest", Tensor::from<int64_t>({1}, {-1}));
+  m.node("Shape", {"x"}, {"s"}).node("Gather", {"s", "zero"}, {"n"});
+  m.node("Concat", {"n", "rest"}, {"target"}, {{"axis", int64_t{0}}});
+  m.node("Reshape", {"x", "target"}, {"y"}).output("y");
+  const Graph g = m.import();
+  EXPECT_EQ(g.order().size(), 1u);
+  EXPECT_EQ(to_string(g.value(g.outputs()[0]).type), "f32[2,12]");
+}
+
+TEST(Adapt, WeightsBehindConstantNodesAreParameters) {
+  OnnxModel m(13);
+  m.input("x", {1, 4}).constant("w", Tensor(DType::f32, {2, 2, 2}));
+  m.constant("target", Tensor::from<int64_t>({2}, {4, 2}));
+  m.node("Reshape", {"w", "target"}, {"matrix"});
+  m.node("MatMul", {"x", "matrix"}, {"y"}).output("y");
+  const Graph g = m.import();
+  EXPECT_EQ(g.value(g.find("w")).role, Role::kParameter);
+}
+
+TEST(Adapt, UnknownAxesAreRefusedByName) {
+  OnnxModel m(18);
+  m.input("x", {2, 3}).input("axes", {1}, onnx::TensorProto::INT64);
+  m.node("ReduceMean", {"x", "axes"}, {"y"}, {}, "mean").output("y");
+  try {
+    m.import();
+    FAIL();
+  } catch (const UserError& e) {
+    EXPECT_EQ(e.code(), ExitCode::kUnsupported);
+    EXPECT_THAT(e.what(), HasSubstr("ReduceMean 'mean': the list of axes ('axes') is computed"));
+  }
+}
+
+}  // namespace
+}  // namespace espalier
