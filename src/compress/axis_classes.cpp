@@ -3,9 +3,9 @@
 #include <algorithm>
 #include <array>
 #include <map>
-#include <numeric>
 
 #include "base/error.h"
+#include "compress/axis_elements.h"
 #include "compress/optional_results.h"
 #include "ir/derive.h"
 #include "ir/interpret.h"
@@ -13,57 +13,6 @@
 
 namespace espalier {
 namespace {
-
-/// Every position along every axis of every tensor value, joined into sets; a set may be pinned for
-/// a reason.
-class Elements {
- public:
-  explicit Elements(const Graph& g) : base_(g.value_count()) {
-    for (size_t v = 0; v < g.value_count(); ++v) {
-      const Value& value = g.value(ValueId(v));
-      if (!value.type.is_tensor()) continue;
-      for (const Dim& d : value.tensor().dims) {
-        base_[v].push_back(count_);
-        count_ += d.value();
-      }
-    }
-    parent_.resize(size_t(count_));
-    std::iota(parent_.begin(), parent_.end(), int64_t{0});
-    reason_.resize(size_t(count_), -1);
-  }
-
-  int64_t size() const { return count_; }
-  int64_t at(ValueId v, int axis, int64_t position) const {
-    return base_[size_t(v)][size_t(axis)] + position;
-  }
-  int64_t root(int64_t e) const {
-    while (parent_[size_t(e)] != e) e = parent_[size_t(e)] = parent_[size_t(parent_[size_t(e)])];
-    return e;
-  }
-  void join(int64_t a, int64_t b) {
-    a = root(a);
-    b = root(b);
-    if (a == b) return;
-    if (b < a) std::swap(a, b);
-    parent_[size_t(b)] = a;
-    if (reason_[size_t(a)] < 0) reason_[size_t(a)] = reason_[size_t(b)];
-  }
-  void pin(int64_t e, const std::string& why) {
-    int32_t& reason = reason_[size_t(root(e))];
-    if (reason >= 0) return;
-    if (reasons_.empty() || reasons_.back() != why) reasons_.push_back(why);
-    reason = int32_t(reasons_.size()) - 1;
-  }
-  bool pinned(int64_t e) const { return reason_[size_t(root(e))] >= 0; }
-  const std::string& reason(int64_t e) const { return reasons_[size_t(reason_[size_t(root(e))])]; }
-
- private:
-  std::vector<std::vector<int64_t>> base_;
-  int64_t count_ = 0;
-  mutable std::vector<int64_t> parent_;
-  std::vector<int32_t> reason_;
-  std::vector<std::string> reasons_;
-};
 
 ValueId value_of(const Node& n, const AxisPlace& p) {
   const auto& slots = p.output ? n.outputs : n.inputs;
@@ -399,79 +348,10 @@ Graph static_twin(const Graph& graph, std::span<const Shape> shapes) {
 
 }  // namespace
 
-std::string AxisClass::obstacle() const {
-  if (reads_whole) return whole_reader + " reads all of it at once";
-  if (!zero_passes && !weighed) return "zero does not pass " + zero_breaker;
-  return "";
-}
-
-int32_t AxisClasses::flat(size_t cls, size_t group) const {
-  size_t n = group;
-  for (size_t c = 0; c < cls; ++c) n += classes[c].groups.size();
-  return int32_t(n);
-}
-
-size_t AxisClasses::group_count() const {
-  size_t n = 0;
-  for (const AxisClass& c : classes) n += c.groups.size();
-  return n;
-}
-
 AxisClasses axis_classes(const Graph& graph, std::span<const Shape> shapes) {
   Graph twin = static_twin(graph, shapes);
   const Graph& g = twin;
   return Deriver(g).run(twin);
-}
-
-Keep Keep::all(const AxisClasses& classes) {
-  Keep keep;
-  for (const AxisClass& c : classes.classes) keep.groups.emplace_back(c.groups.size(), true);
-  return keep;
-}
-
-size_t Keep::kept(size_t cls) const {
-  return size_t(std::count(groups[cls].begin(), groups[cls].end(), true));
-}
-
-std::vector<bool> Keep::flat() const {
-  std::vector<bool> all;
-  for (const auto& c : groups) all.insert(all.end(), c.begin(), c.end());
-  return all;
-}
-
-double macs_of_cut(const AxisClasses& classes, std::span<const size_t> kept) {
-  std::vector<double> macs = classes.node_macs;
-  for (const NodeTie& t : classes.ties) {
-    double left = double(t.tie.count);
-    for (const auto& [cls, indices] : t.members)
-      left -= double(classes.classes[cls].groups.size() - kept[cls]) * double(indices);
-    macs[size_t(t.node)] *= left / double(t.tie.count);
-  }
-  return std::accumulate(macs.begin(), macs.end(), 0.0);
-}
-
-CutCost cost_of_cut(const AxisClasses& classes, const Keep& keep) {
-  const Graph& g = classes.graph;
-  std::vector<size_t> kept;
-  for (size_t c = 0; c < classes.classes.size(); ++c) kept.push_back(keep.kept(c));
-  CutCost cost;
-  cost.macs = macs_of_cut(classes, kept);
-  std::map<std::pair<ValueId, int>, int64_t> cut;
-  for (size_t c = 0; c < classes.classes.size(); ++c)
-    for (size_t i = 0; i < classes.classes[c].groups.size(); ++i)
-      if (!keep(c, i))
-        for (const AxisSlice& s : classes.classes[c].groups[i].slices)
-          if (g.is_constant(s.value)) cut[{s.value, s.axis}] += int64_t(s.positions.size());
-  for (ValueId v : g.constants()) {
-    if (g.value(v).role != Role::kParameter) continue;
-    double n = double(g.value(v).constant->size());
-    const Shape& shape = g.value(v).constant->shape();
-    for (size_t axis = 0; axis < shape.size(); ++axis)
-      if (const auto it = cut.find({v, int(axis)}); it != cut.end())
-        n *= double(shape[axis] - it->second) / double(shape[axis]);
-    cost.params += n;
-  }
-  return cost;
 }
 
 }  // namespace espalier

@@ -160,19 +160,25 @@ std::optional<Keep> choose_cut(const AxisClasses& classes, const Saliency& salie
   return std::move(greedy).keep();
 }
 
+UserError infeasible_cut(const AxisClasses& classes, const CutBudget& budget, double smallest) {
+  const auto percent = [](double share) { return std::to_string(std::lround(share * 100)) + " %"; };
+  std::string hint = "ask for a larger share";
+  for (const AxisClass& c : classes.classes)
+    if (const std::string why = c.obstacle(); !why.empty()) {
+      hint = "'" + c.name + "' stays whole: " + why;
+      break;
+    }
+  return {ExitCode::kInfeasible, "network '" + classes.graph.name + "'",
+          "cannot be cut to " + percent(budget.macs) +
+              " of its multiply-accumulates, the least is " + percent(smallest),
+          hint};
+}
+
 Keep magnitude_cut(const AxisClasses& classes, const CutBudget& budget) {
   double smallest = 1;
   auto keep = choose_cut(classes, mixed({magnitude(classes, constants_of(classes))}), budget,
                          Keep::all(classes), &smallest);
-  if (!keep) {
-    const auto percent = [](double share) {
-      return std::to_string(std::lround(share * 100)) + " %";
-    };
-    throw UserError(ExitCode::kInfeasible, "network '" + classes.graph.name + "'",
-                    "cannot be cut to " + percent(budget.macs) +
-                        " of its multiply-accumulates, the least is " + percent(smallest),
-                    "ask for more, or allow fewer groups to stay in each class");
-  }
+  if (!keep) throw infeasible_cut(classes, budget, smallest);
   return std::move(*keep);
 }
 

@@ -3,6 +3,7 @@
 
 #include <optional>
 
+#include "base/error.h"
 #include "compress/saliency.h"
 
 namespace espalier {
@@ -23,6 +24,9 @@ struct CutBudget {
 std::optional<Keep> choose_cut(const AxisClasses& classes, const Saliency& saliency,
                                const CutBudget& budget, const Keep& start,
                                double* smallest = nullptr);
+
+/// The error for a budget that cannot be met; its hint names a class that stays whole, and why.
+UserError infeasible_cut(const AxisClasses& classes, const CutBudget& budget, double smallest);
 
 /// One-shot pruning by magnitude: the baseline every method is compared with. Throws
 /// UserError(infeasible) where the budget cannot be met.

@@ -12,8 +12,6 @@
 namespace espalier {
 namespace {
 
-std::string percent(double share) { return std::to_string(std::lround(100 * share)) + " %"; }
-
 /// Calls f(flat group, group, class) for all groups.
 template <class F>
 void each_group(const AxisClasses& classes, F f) {
@@ -39,16 +37,7 @@ Hesso::Hesso(AxisClasses classes, HessoOptions options)
                        c.silenceable() ? 1.0 : std::numeric_limits<double>::infinity());
   double smallest = 1;
   if (choose_cut(classes_, alike, options_.budget, Keep::all(classes_), &smallest)) return;
-  std::string hint = "ask for a larger share";
-  for (const AxisClass& c : classes_.classes)
-    if (const std::string why = c.obstacle(); !why.empty()) {
-      hint = "'" + c.name + "' was left whole: " + why;
-      break;
-    }
-  throw UserError(ExitCode::kInfeasible, "network '" + classes_.graph.name + "'",
-                  "cannot be pruned to " + percent(options_.budget.macs) +
-                      " of its multiply-accumulates, the least is " + percent(smallest),
-                  hint);
+  throw infeasible_cut(classes_, options_.budget, smallest);
 }
 
 std::vector<Hesso::Track> Hesso::tracks(bool producing_only) const {
