@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/rng.h"
 #include "compress/budget.h"
@@ -59,6 +60,16 @@ double largest_difference(const Tensor& a, const Tensor& b) {
   double worst = 0;
   for (int64_t i = 0; i < a.size(); ++i) worst = std::max(worst, std::abs(a.at(i) - b.at(i)));
   return worst;
+}
+
+/// |a - b| / |b|, Euclidean.
+double relative_error(const Tensor& a, const Tensor& b) {
+  double error = 0, energy = 0;
+  for (int64_t i = 0; i < b.size(); ++i) {
+    error += (a.at(i) - b.at(i)) * (a.at(i) - b.at(i));
+    energy += b.at(i) * b.at(i);
+  }
+  return std::sqrt(error / energy);
 }
 
 /// Exactly on the reference kernels, within rounding on the fast ones, and as cheap as predicted.
@@ -142,6 +153,27 @@ TEST(ZooCuts, EveryLayerOfTheZooRunsOnIntegers) {
     const auto program = compile(specialised(q, std::vector<Shape>{x[0].shape()}));
     for (const InstructionInfo& i : program->instructions())
       EXPECT_TRUE(i.macs == 0 || !i.reference) << name << ": " << i.node << " " << i.kernel;
+  }
+}
+
+TEST(ZooCuts, NetworksOfOthersOnIntegers) {
+  ESP_SKIP_WITHOUT_DATA("models");
+  for (const char* file :
+       {"mnist/mnist.onnx", "ultraface/version-RFB-320.onnx",
+        "ultraface/version-slim-320_simplified.onnx", "fastestdet/FastestDet.onnx"}) {
+    SCOPED_TRACE(file);
+    const Graph prepared = prepared_for_quantization(
+        import_onnx(testing::data_path(std::string("models/") + file).string()));
+    const auto x = sample(prepared);
+    Calibrator calibrator(prepared, RangeMethod::kMinMax);
+    calibrator.observe(x);
+    const Graph q = quantize(prepared, calibrator.ranges());
+    const auto want = interpret(prepared, x), slow = interpret(q, x), fast = Model(q).run(x);
+    for (size_t i = 0; i < want.size(); ++i) {
+      // Noise is what these networks answer least surely to.
+      EXPECT_LE(relative_error(slow[i], want[i]), 0.25) << "output " << i;
+      EXPECT_LE(relative_error(fast[i], slow[i]), 0.1) << "output " << i;
+    }
   }
 }
 
