@@ -4,6 +4,7 @@
 #include <map>
 
 #include "bind/families.h"
+#include "kernels/simd.h"
 
 namespace espalier {
 namespace {
@@ -12,6 +13,7 @@ using Table = std::map<std::string, std::vector<Candidate>, std::less<>>;
 
 const Table& table() {
   static const Table t = [] {
+    kernels::limit_instruction_set();
     Table all;
     for (const auto& family : bind::families())
       for (const auto& [room, candidate] : family()) all[room].push_back(candidate);

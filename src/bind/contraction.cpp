@@ -91,7 +91,10 @@ class Reader {
       main_ = id;
     }
     if (main_ == kNoNode) throw Refusal{"the region is pointwise"};
-    if (g_.node(main_).outputs.size() != 1) throw Refusal{"its operator has several results"};
+    for (size_t i = 1; i < g_.node(main_).outputs.size(); ++i)
+      if (const ValueId v = g_.node(main_).outputs[i];
+          v != kNoValue && !readers_[size_t(v)].empty())
+        throw Refusal{"its operator has several results"};
     ++seen_;
   }
 
@@ -261,8 +264,13 @@ std::variant<kernels::Epilogue, Refuse> epilogue_of(const Contraction& c, DType 
 
 std::vector<std::pair<int, int>> residual_places(const Contraction& c) {
   std::vector<std::pair<int, int>> places;
-  for (const ContractionStep& s : c.steps)
-    if (s.residual) places.emplace_back(0, s.residual->outer);
+  for (const ContractionStep& s : c.steps) {
+    if (!s.residual) continue;
+    // Not where the residual is read as an operand as well.
+    const int outer = s.residual->outer;
+    const auto reads = [&](const auto& o) { return o && o->outer == outer; };
+    if (std::none_of(c.operands.begin(), c.operands.end(), reads)) places.emplace_back(0, outer);
+  }
   return places;
 }
 

@@ -13,6 +13,7 @@ namespace espalier::bind {
 using Entries = std::vector<std::pair<std::string, Candidate>>;
 
 Entries view_entries();
+Entries int8_convolution_entries();
 Entries convolution_entries();
 Entries matmul_entries();
 Entries pointwise_entries();
@@ -24,9 +25,9 @@ Entries movement_entries();
 
 /// All families in order of preference.
 inline std::vector<Entries (*)()> families() {
-  return {view_entries,      convolution_entries, matmul_entries,
-          pointwise_entries, pooling_entries,     normalization_entries,
-          optimiser_entries, reduction_entries,   movement_entries};
+  return {view_entries,      int8_convolution_entries, convolution_entries,   matmul_entries,
+          pointwise_entries, pooling_entries,          normalization_entries, optimiser_entries,
+          reduction_entries, movement_entries};
 }
 
 /// What serves every operator whose room answers the pointwise facet.

@@ -20,7 +20,8 @@ namespace hn = hwy::HWY_NAMESPACE;
 using DF = hn::ScalableTag<float>;
 using VF = hn::Vec<DF>;
 
-HWY_INLINE VF keep_nan(VF x, VF y) { return hn::IfThenElse(hn::Ne(x, x), x, y); }
+// Highway's Ne is ordered: false for NaN. Eq is what tells.
+HWY_INLINE VF keep_nan(VF x, VF y) { return hn::IfThenElse(hn::Eq(x, x), y, x); }
 
 HWY_INLINE VF exp_v(DF d, VF x) {
   const VF top = hn::Set(d, 88.72284f);
@@ -84,8 +85,8 @@ HWY_INLINE void store_bf16(DF d, VF v, uint16_t* p) {
   const auto odd = hn::And(hn::ShiftRight<16>(u), hn::Set(du, 1u));
   const auto rounded = hn::Add(u, hn::Add(odd, hn::Set(du, 0x7FFFu)));
   const auto quiet = hn::Or(u, hn::Set(du, 0x400000u));
-  const auto nan = hn::RebindMask(du, hn::Ne(v, v));
-  const auto bits = hn::ShiftRight<16>(hn::IfThenElse(nan, quiet, rounded));
+  const auto number = hn::RebindMask(du, hn::Eq(v, v));
+  const auto bits = hn::ShiftRight<16>(hn::IfThenElse(number, rounded, quiet));
   hn::StoreU(hn::DemoteTo(dh, hn::BitCast(hn::RebindToSigned<DF>(), bits)), dh, p);
 }
 

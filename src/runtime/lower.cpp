@@ -95,11 +95,24 @@ class Lowering {
   }
 
   void lower_nodes(const Graph& g, Scope& scope) {
-    for (NodeId id : g.order()) lower_node(g, id, scope);
+    std::vector<bool> read(g.value_count(), false);
+    for (NodeId id : g.order())
+      for (ValueId v : g.node(id).inputs)
+        if (v != kNoValue) read[size_t(v)] = true;
+    for (ValueId v : g.outputs()) read[size_t(v)] = true;
+    for (const StatePair& s : g.states()) read[size_t(s.output)] = true;
+    for (NodeId id : g.order()) {
+      // Results nobody reads are not asked for.
+      Node node = g.node(id);
+      for (ValueId& v : node.outputs)
+        if (v != kNoValue && !read[size_t(v)]) v = kNoValue;
+      const auto asked = [](ValueId v) { return v != kNoValue; };
+      if (std::any_of(node.outputs.begin(), node.outputs.end(), asked))
+        lower_node(g, id, node, scope);
+    }
   }
 
-  BindRequest request_for(const Graph& g, NodeId id, const Scope& scope) {
-    const Node& n = g.node(id);
+  BindRequest request_for(const Graph& g, NodeId id, const Node& n, const Scope& scope) {
     std::vector<TypesIn::Operand> operands;
     BindRequest r{n.room, n.attrs, TypesIn("", {}), {}, {}, {}};
     for (ValueId v : n.inputs) {
@@ -121,12 +134,12 @@ class Lowering {
     return r;
   }
 
-  void lower_node(const Graph& g, NodeId id, Scope& scope) {
-    if (evaluate(g, id, scope)) return;
-    const BindRequest request = request_for(g, id, scope);
+  void lower_node(const Graph& g, NodeId id, const Node& n, Scope& scope) {
+    if (evaluate(g, id, n, scope)) return;
+    const BindRequest request = request_for(g, id, n, scope);
     KernelPtr kernel = bind_fast(request, options_.explain);
     const bool fast = kernel != nullptr;
-    if (!fast && request.room->expand.answered()) return lower_expansion(g, id, request, scope);
+    if (!fast && request.room->expand.answered()) return lower_expansion(g, n, scope);
     if (!fast) {
       Bound bound = bind_reference(request);
       if (auto* why = std::get_if<Refuse>(&bound))
@@ -135,12 +148,11 @@ class Lowering {
       fallbacks_.push_back(request.in.where());
       if (options_.explain) options_.explain(request.in.where() + ": runs by reference");
     }
-    emit(g, id, kernel, request, !fast, scope);
+    emit(g, id, n, kernel, request, !fast, scope);
   }
 
   // A node of constants that folding left alone (its result is larger) is computed now.
-  bool evaluate(const Graph& g, NodeId id, Scope& scope) {
-    const Node& n = g.node(id);
+  bool evaluate(const Graph& g, NodeId id, const Node& n, Scope& scope) {
     if (n.inputs.empty() || !n.room->deterministic || n.room->reference.refused()) return false;
     std::vector<const Tensor*> operands;
     for (ValueId v : n.inputs) {
@@ -157,8 +169,7 @@ class Lowering {
   }
 
   // No kernel takes the operator whole: its expansion is lowered in its place.
-  void lower_expansion(const Graph& g, NodeId id, const BindRequest& request, Scope& scope) {
-    const Node& n = g.node(id);
+  void lower_expansion(const Graph& g, const Node& n, Scope& scope) {
     auto body = std::make_unique<Graph>();
     Builder b(*body);
     Values operands;
@@ -192,9 +203,8 @@ class Lowering {
     expansions_.push_back(std::move(body));
   }
 
-  void emit(const Graph& g, NodeId id, const KernelPtr& kernel, const BindRequest& request,
-            bool reference, Scope& scope) {
-    const Node& n = g.node(id);
+  void emit(const Graph& g, NodeId id, const Node& n, const KernelPtr& kernel,
+            const BindRequest& request, bool reference, Scope& scope) {
     if (kernel->view_of >= 0) {
       const ValueId from = n.inputs[size_t(kernel->view_of)];
       const Layout layout = kernel->operand_layout(size_t(kernel->view_of));

@@ -1,0 +1,291 @@
+// Fused regions through compile(): the kernel that is meant to run does, and agrees with the
+// interpreter on the graph as it was written.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+#include "base/error.h"
+#include "base/rng.h"
+#include "ir/builder.h"
+#include "ir/interpret.h"
+#include "runtime/session.h"
+#include "tests/support/samples.h"
+
+namespace espalier {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::Not;
+
+Tensor random(Shape shape, uint64_t stream, double lo = -1, double hi = 1) {
+  Tensor t(DType::f32, std::move(shape));
+  const Rng rng(7, stream);
+  for (int64_t i = 0; i < t.size(); ++i)
+    t.mutable_data<float>()[i] = float(rng.uniform(uint64_t(i), lo, hi));
+  return t;
+}
+
+std::string kernels_of(const Program& p) {
+  std::string all;
+  for (const auto& i : p.instructions()) all += i.kernel + "; ";
+  return all;
+}
+
+struct Network {
+  Graph g;
+  Builder b{g};
+  std::vector<Tensor> inputs;
+
+  ValueId input(Shape shape, double lo = -1, double hi = 1, DType type = DType::f32) {
+    const auto name = "x" + std::to_string(inputs.size());
+    inputs.push_back(random(shape, 100 + inputs.size(), lo, hi).cast(type));
+    return g.add_input(name, TensorType(type, shape));
+  }
+  ValueId weight(Shape shape) { return b.constant(random(shape, 50 + g.value_count(), -0.5, 0.5)); }
+  ValueId conv(ValueId x, int64_t out, int64_t kernel, int64_t stride = 1, int64_t group = 1) {
+    const int64_t in = b.type(x).dims[1].value(), pad = kernel / 2;
+    return b.one("Conv", {x, weight({out, in / group, kernel, kernel}), weight({out})},
+                 {{"pads", std::vector<int64_t>{pad, pad, pad, pad}},
+                  {"strides", std::vector<int64_t>{stride, stride}},
+                  {"group", group}});
+  }
+  ValueId quantized(ValueId x, float scale, int zero, DType type) {
+    const ValueId s = b.constant(Tensor::scalar(scale));
+    const ValueId z = b.constant(Tensor::scalar<int64_t>(zero).cast(type));
+    const ValueId q = b.one("QuantizeLinear", {x, s, z});
+    return b.one("DequantizeLinear", {q, s, z});
+  }
+  /// A constant weight as s8 with one scale per output channel.
+  ValueId quantized_weight(Shape shape, int64_t axis) {
+    const Tensor w = random(shape, 900 + g.value_count(), -100, 100).cast(DType::i8);
+    Tensor s = random({shape[size_t(axis)]}, 901 + g.value_count(), 0.002, 0.006);
+    return b.one(
+        "DequantizeLinear",
+        {b.constant(w), b.constant(s), b.constant(Tensor(DType::i8, {shape[size_t(axis)]}))},
+        {{"axis", axis}});
+  }
+  std::shared_ptr<const Program> check(double rtol, double atol, CompileOptions options = {}) {
+    const auto want = interpret(g, inputs);
+    const auto program = compile(g, options);
+    Session session(program);
+    for (int threads : {1, 2}) {
+      options.threads = threads;
+      Session again(compile(g, options));
+      const auto got = again.run(inputs);
+      for (size_t i = 0; i < got.size(); ++i)
+        EXPECT_LE(testing::mismatch(got[i], want[i], rtol, atol), 1)
+            << "output " << i << " at " << threads << " threads\n"
+            << kernels_of(*program);
+    }
+    return program;
+  }
+};
+
+TEST(Regions, ConvolutionWithReluAndResidual) {
+  Network n;
+  const ValueId x = n.input({2, 8, 9, 7});
+  const ValueId a = n.b.one("Relu", {n.conv(x, 16, 3)});
+  const ValueId sum = n.b.add(n.conv(a, 16, 3), a);
+  n.g.add_output(n.b.one("Relu", {sum}));
+  const auto p = n.check(1e-5, 1e-5, {.strict = true});
+  EXPECT_THAT(kernels_of(*p), Not(HasSubstr("pointwise")));
+}
+
+// The residual is read again later: it must survive the sum that is written over its copy.
+TEST(Regions, ResidualThatLivesOn) {
+  Network n;
+  const ValueId x = n.input({1, 16, 6, 6});
+  const ValueId a = n.b.one("Relu", {n.conv(x, 16, 1)});
+  const ValueId first = n.b.one("Relu", {n.b.add(n.conv(a, 16, 3), a)});
+  const ValueId second = n.b.one("Relu", {n.b.add(n.conv(first, 16, 3), a)});
+  n.g.set_outputs({second, a});
+  n.check(1e-5, 1e-5, {.strict = true});
+}
+
+TEST(Regions, EveryActivationAfterAConvolution) {
+  for (const char* op : {"Relu", "LeakyRelu", "Tanh", "Sigmoid", "HardSwish", "HardSigmoid", "Elu",
+                         "Softplus", "Abs", "Neg", "Exp"}) {
+    SCOPED_TRACE(op);
+    Network n;
+    n.g.add_output(n.b.one(op, {n.conv(n.input({1, 3, 8, 8}), 8, 3)}));
+    n.check(2e-5, 2e-5);
+  }
+}
+
+TEST(Regions, MobileNetBlock) {
+  Network n;
+  const ValueId x = n.input({1, 16, 10, 10});
+  const auto relu6 = [&](ValueId v) {
+    return n.b.one("Clip",
+                   {v, n.b.constant(Tensor::scalar(0.0f)), n.b.constant(Tensor::scalar(6.0f))});
+  };
+  ValueId y = relu6(n.conv(x, 48, 1));
+  y = relu6(n.conv(y, 48, 3, 1, 48));
+  y = n.b.add(n.conv(y, 16, 1), x);
+  n.g.add_output(n.b.one("GlobalAveragePool", {y}));
+  n.check(1e-5, 1e-5, {.strict = true});
+}
+
+TEST(Regions, WeightsThatAreInputs) {
+  Network n;
+  const ValueId x = n.input({2, 4, 8, 8}), w = n.input({8, 4, 3, 3}), bias = n.input({8});
+  n.g.add_output(n.b.one("Relu", {n.b.one("Conv", {x, w, bias})}));
+  n.check(1e-5, 1e-5, {.strict = true});
+}
+
+TEST(Regions, PointwiseChainWithBroadcasts) {
+  Network n;
+  const ValueId x = n.input({2, 5, 4, 3}), per_channel = n.input({5, 1, 1});
+  const ValueId y = n.b.mul(n.b.add(x, per_channel), n.weight({1, 5, 1, 1}));
+  n.g.add_output(n.b.one("Sigmoid", {n.b.sub(y, n.b.mul(x, 0.5))}));
+  const auto p = n.check(1e-5, 1e-6, {.strict = true});
+  EXPECT_EQ(p->instructions().size(), 1u) << kernels_of(*p);
+}
+
+// ---- 8-bit regions: one step of the result is allowed, where rounding falls the other way ------
+
+Network integer_convolution(DType x_type, int x_zero, DType y_type, int y_zero, bool relu,
+                            int64_t kernel) {
+  Network n;
+  ValueId x = n.input({2, 16, 9, 9}, x_type == DType::u8 ? 0 : -1, 1);
+  x = n.quantized(x, 1.0f / 127, x_zero, x_type);
+  const int64_t pad = kernel / 2;
+  ValueId y = n.b.one("Conv", {x, n.quantized_weight({32, 16, kernel, kernel}, 0), n.weight({32})},
+                      {{"pads", std::vector<int64_t>{pad, pad, pad, pad}}});
+  if (relu) y = n.b.one("Relu", {y});
+  n.g.add_output(n.quantized(y, 0.03f, y_zero, y_type));
+  return n;
+}
+
+TEST(IntegerRegions, Convolutions) {
+  for (int64_t kernel : {1, 3}) {
+    SCOPED_TRACE(kernel);
+    const std::string used =
+        kernels_of(*integer_convolution(DType::u8, 0, DType::u8, 0, true, kernel).check(0, 0.0301));
+    EXPECT_THAT(used, Not(HasSubstr("reference")));
+    integer_convolution(DType::i8, 0, DType::i8, 0, false, kernel).check(0, 0.0301);
+    integer_convolution(DType::i8, 0, DType::u8, 0, true, kernel).check(0, 0.0301);
+    integer_convolution(DType::u8, 7, DType::u8, 128, false, kernel).check(0, 0.0301);
+    integer_convolution(DType::i8, -5, DType::i8, 11, true, kernel).check(0, 0.0301);
+  }
+}
+
+TEST(IntegerRegions, ResidualBlockStaysInIntegers) {
+  Network n;
+  const ValueId x = n.quantized(n.input({1, 16, 8, 8}, 0, 2), 2.0f / 255, 0, DType::u8);
+  const std::vector<int64_t> pads = {1, 1, 1, 1};
+  ValueId y =
+      n.b.one("Conv", {x, n.quantized_weight({16, 16, 3, 3}, 0), n.weight({16})}, {{"pads", pads}});
+  y = n.quantized(n.b.one("Relu", {y}), 0.02f, 0, DType::u8);
+  y = n.b.one("Conv", {y, n.quantized_weight({16, 16, 3, 3}, 0), n.weight({16})}, {{"pads", pads}});
+  y = n.b.one("Relu", {n.b.add(y, x)});
+  n.g.add_output(n.quantized(y, 0.04f, 0, DType::u8));
+  // A step of the first result moves the second by less than one of its own.
+  const auto p = n.check(0, 0.0801);
+  EXPECT_THAT(kernels_of(*p), Not(HasSubstr("reference")));
+}
+
+TEST(IntegerRegions, MatrixProducts) {
+  for (const bool gemm : {false, true}) {
+    for (const auto& [type, zero] : {std::pair{DType::u8, 0}, {DType::i8, 0}, {DType::u8, 30}}) {
+      Network n;
+      const ValueId x = n.quantized(n.input({5, 24}, -0.2, 0.8), 1.0f / 127, zero, type);
+      ValueId y;
+      if (gemm)
+        y = n.b.one("Gemm", {x, n.quantized_weight({10, 24}, 0), n.weight({10})},
+                    {{"transB", int64_t{1}}});
+      else
+        y = n.b.matmul(x, n.quantized_weight({24, 10}, 1));
+      n.g.add_output(y);
+      n.g.add_output(n.quantized(n.b.one("Relu", {n.b.add(y, y)}), 0.05f, 0, DType::u8));
+      n.check(1e-4, 0.0501);
+    }
+  }
+}
+
+TEST(IntegerRegions, PoolsAndSums) {
+  Network n;
+  const ValueId x = n.quantized(n.input({1, 8, 8, 8}, 0, 2), 2.0f / 255, 0, DType::u8);
+  const ValueId p = n.quantized(n.b.one("MaxPool", {x},
+                                        {{"kernel_shape", std::vector<int64_t>{2, 2}},
+                                         {"strides", std::vector<int64_t>{2, 2}}}),
+                                2.0f / 255, 0, DType::u8);
+  const ValueId s = n.quantized(n.b.one("Relu", {n.b.add(p, p)}), 0.02f, 3, DType::u8);
+  n.g.add_output(n.quantized(n.b.one("GlobalAveragePool", {s}), 0.02f, 0, DType::u8));
+  const auto program = n.check(0, 0.0201);
+  EXPECT_THAT(kernels_of(*program), Not(HasSubstr("reference")));
+}
+
+// ---- contracts ----------------------------------------------------------------------------------
+
+TEST(Strict, NamesTheNodeAndExplainsEachKernel) {
+  Network n;
+  const ValueId x = n.input({3, 4}, -9, 9, DType::i64);
+  n.g.add_output(n.b.one("Mul", {x, x}, {}, "product"));
+  std::string lines;
+  CompileOptions options;
+  options.strict = true;
+  options.explain = [&](const std::string& line) { lines += line + "\n"; };
+  try {
+    compile(n.g, options);
+    FAIL();
+  } catch (const UserError& e) {
+    EXPECT_EQ(e.code(), ExitCode::kUnsupported);
+    EXPECT_THAT(e.what(), HasSubstr("Mul 'product'"));
+    EXPECT_THAT(e.what(), HasSubstr("only the reference kernel runs it"));
+  }
+  EXPECT_THAT(lines, HasSubstr("Mul 'product': pointwise does not apply: an operand is i64"));
+  EXPECT_THAT(lines, HasSubstr("Mul 'product': runs by reference"));
+}
+
+TEST(Compile, RefusesSymbolicShapes) {
+  Graph g;
+  Builder b(g);
+  const ValueId x = g.add_input("x", TensorType(DType::f32, Dims{Dim::symbol("N"), Dim(2)}));
+  g.add_output(b.add(x, x));
+  try {
+    compile(g);
+    FAIL();
+  } catch (const UserError& e) {
+    EXPECT_THAT(e.what(), HasSubstr("value 'x'"));
+    EXPECT_THAT(e.what(), HasSubstr("f32[N,2]"));
+  }
+}
+
+TEST(Nan, PassesThroughPointwiseChainsAndNormalisations) {
+  Network n;
+  const ValueId x = n.input({2, 3, 4, 4});
+  n.g.add_output(n.b.one("Tanh", {n.b.one("Relu", {n.b.add(x, x)})}));
+  n.g.add_output(n.b.one("Softmax", {x}));
+  n.g.add_output(n.b.reduce_sum(x, {2, 3}));
+  n.inputs[0].mutable_data<float>()[5] = std::nanf("");
+  Session session(compile(n.g));
+  const auto y = session.run(n.inputs);
+  EXPECT_TRUE(std::isnan(y[0].at(5)));
+  EXPECT_FALSE(std::isnan(y[0].at(4)));
+  EXPECT_TRUE(std::isnan(y[1].at(4)));
+  EXPECT_TRUE(std::isnan(y[2].at(0)));
+  EXPECT_FALSE(std::isnan(y[2].at(1)));
+}
+
+TEST(Profile, NamesInstructionsAndCountsRuns) {
+  Network n;
+  n.g.add_output(n.b.one("Relu", {n.conv(n.input({1, 3, 8, 8}), 8, 3)}));
+  Session session(compile(n.g, {.profile = true}));
+  for (int i = 0; i < 3; ++i) session.run(n.inputs);
+  const Profile& p = session.profile();
+  ASSERT_EQ(p.entries.size(), session.program().instructions().size());
+  double macs = 0;
+  for (const auto& e : p.entries) {
+    EXPECT_EQ(e.microseconds.size(), 3u);
+    EXPECT_FALSE(e.kernel.empty());
+    macs += e.macs;
+  }
+  EXPECT_EQ(macs, 8 * 3 * 9 * 64);
+  session.clear_profile();
+  EXPECT_TRUE(session.profile().entries[0].microseconds.empty());
+}
+
+}  // namespace
+}  // namespace espalier
