@@ -64,6 +64,7 @@ Bound bind_convolution(const BindRequest& r) {
               size_t(std::max(0, c[1].outer))};
   IntegerWeights weights;
   if (c.integer()) {
+    if (kernels::integer_sums_saturate()) return Refuse{"without VNNI, sums of products saturate"};
     if (c[0].quant->scales.size() != 1) return Refuse{"the operand has several scales"};
     // Zero padding stands for real zeros, so an offset can be taken out of the sum beforehand only
     // where nothing is padded.

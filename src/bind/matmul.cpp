@@ -105,6 +105,7 @@ Bound bind_matmul(const BindRequest& r) {
   Tensor bias;
   std::vector<float> scales;
   if (c.integer()) {
+    if (kernels::integer_sums_saturate()) return Refuse{"without VNNI, sums of products saturate"};
     if (c[0].quant->scales.size() != 1) return Refuse{"the operand has several scales"};
     if (p.b.size() != 2 || p.weight_axis < 0) return Refuse{"the weight is no matrix"};
     if (p.alpha != 1 || p.beta != 1) return Refuse{"alpha or beta is not 1"};

@@ -1,5 +1,6 @@
 #include "kernels/convolution.h"
 
+#include "base/threads.h"
 #include "kernels/onednn.h"
 #include "kernels/onednn_epilogue.h"
 
@@ -47,33 +48,44 @@ dnnl::convolution_forward::primitive_desc forward_desc(const ConvSpec& s,
   return {{kind, how, x, w, b, y, g.strides, g.dilations, g.begin, g.end}, attr, cpu_engine()};
 }
 
+std::shared_ptr<const PrimitiveSequence> forward_sequence(const ConvSpec& s) {
+  SequenceBuilder b;
+  dnnl::primitive_attr attr = base_attributes();
+  if (s.x_zero_point != 0) attr.set_zero_points(DNNL_ARG_SRC, 0, {s.x_zero_point});
+  const auto y = channels_last_desc(s.y, s.y_type);
+  std::vector<SequenceBuilder::Arg> args;
+  apply_epilogue(s.epilogue, 1, y, attr, b, args);
+  const auto pd = forward_desc(s, attr);
+  const std::string implementation = pd.impl_info_str();
+  refuse_reference(implementation.c_str());
+  // By matrix products, oneDNN divides sums among the threads there are.
+  if (implementation.find("gemm") != std::string::npos) {
+    if (num_threads() > 1) {
+      const ThreadScope one(1);
+      return forward_sequence(s);
+    }
+    b.on_one_thread();
+  }
+
+  const auto plain_w = plain_desc(grouped(s.weight.shape, s.geometry.groups), s.weight.type);
+  const Ref w = s.weight.constant
+                    ? b.pack(plain_w, s.weight.constant, pd.weights_desc())
+                    : b.wanted(plain_w, Ref::operand(s.weight.operand), pd.weights_desc());
+  args.push_back({DNNL_ARG_SRC, pd.src_desc(), Ref::operand(s.x_operand)});
+  args.push_back({DNNL_ARG_WEIGHTS, pd.weights_desc(), w});
+  args.push_back({DNNL_ARG_DST, pd.dst_desc(), Ref::result(0)});
+  if (s.bias)
+    args.push_back({DNNL_ARG_BIAS, pd.bias_desc(),
+                    s.bias->constant ? b.pack(pd.bias_desc(), s.bias->constant, pd.bias_desc())
+                                     : Ref::operand(s.bias->operand)});
+  b.add(dnnl::convolution_forward(pd), pd.scratchpad_desc(), std::move(args));
+  return b.finish(implementation);
+}
+
 }  // namespace
 
 Prepared prepare_convolution(const ConvSpec& s) {
-  return guarded([&] {
-    SequenceBuilder b;
-    dnnl::primitive_attr attr = base_attributes();
-    if (s.x_zero_point != 0) attr.set_zero_points(DNNL_ARG_SRC, 0, {s.x_zero_point});
-    const auto y = channels_last_desc(s.y, s.y_type);
-    std::vector<SequenceBuilder::Arg> args;
-    apply_epilogue(s.epilogue, 1, y, attr, b, args);
-    const auto pd = forward_desc(s, attr);
-    refuse_reference(pd.impl_info_str());
-
-    const auto plain_w = plain_desc(grouped(s.weight.shape, s.geometry.groups), s.weight.type);
-    const Ref w = s.weight.constant
-                      ? b.pack(plain_w, s.weight.constant, pd.weights_desc())
-                      : b.wanted(plain_w, Ref::operand(s.weight.operand), pd.weights_desc());
-    args.push_back({DNNL_ARG_SRC, pd.src_desc(), Ref::operand(s.x_operand)});
-    args.push_back({DNNL_ARG_WEIGHTS, pd.weights_desc(), w});
-    args.push_back({DNNL_ARG_DST, pd.dst_desc(), Ref::result(0)});
-    if (s.bias)
-      args.push_back({DNNL_ARG_BIAS, pd.bias_desc(),
-                      s.bias->constant ? b.pack(pd.bias_desc(), s.bias->constant, pd.bias_desc())
-                                       : Ref::operand(s.bias->operand)});
-    b.add(dnnl::convolution_forward(pd), pd.scratchpad_desc(), std::move(args));
-    return b.finish(pd.impl_info_str());
-  });
+  return guarded([&] { return forward_sequence(s); });
 }
 
 namespace {

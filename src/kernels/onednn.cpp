@@ -4,6 +4,7 @@
 #include <variant>
 
 #include "base/error.h"
+#include "base/threads.h"
 
 namespace espalier::kernels {
 
@@ -12,6 +13,19 @@ using dnnl::memory;
 const dnnl::engine& cpu_engine() {
   static const dnnl::engine engine(dnnl::engine::kind::cpu, 0);
   return engine;
+}
+
+bool integer_sums_saturate() {
+  const auto isa = unsigned(dnnl::get_effective_cpu_isa());
+  const auto has = [isa](dnnl::cpu_isa least) {
+    return (isa & unsigned(least)) == unsigned(least);
+  };
+  return !has(dnnl::cpu_isa::avx512_core_vnni) && !has(dnnl::cpu_isa::avx2_vnni);
+}
+
+bool has_bf16() {
+  const auto least = unsigned(dnnl::cpu_isa::avx512_core);
+  return (unsigned(dnnl::get_effective_cpu_isa()) & least) == least;
 }
 
 bool onednn_supports(DType t) {
@@ -76,6 +90,7 @@ struct PrimitiveSequence::Impl {
   std::vector<Step> steps;
   std::vector<memory> kept;
   size_t scratch = 0, kept_bytes = 0;
+  bool one_thread = false;
   std::string implementation;
 };
 
@@ -126,6 +141,13 @@ class Call : public PrimitiveCall {
   }
 
   void run() override {
+    if (!s_.one_thread) return run_steps();
+    const ThreadScope one(1);
+    run_steps();
+  }
+
+ private:
+  void run_steps() {
     for (Bound& b : bound_) {
       if (b.copy) {
         if (b.from != b.to) std::memcpy(b.to, b.from, b.copy->bytes);
@@ -137,7 +159,6 @@ class Call : public PrimitiveCall {
     }
   }
 
- private:
   struct Bound {
     dnnl_primitive_t primitive = nullptr;
     std::vector<memory> memories;
@@ -226,6 +247,8 @@ Ref SequenceBuilder::pack(const memory::desc& from, const void* data, const memo
   }
   return keep(target);
 }
+
+void SequenceBuilder::on_one_thread() { sequence_->impl().one_thread = true; }
 
 std::shared_ptr<const PrimitiveSequence> SequenceBuilder::finish(std::string implementation) {
   sequence_->impl().implementation = std::move(implementation);

@@ -61,6 +61,9 @@ class SequenceBuilder {
   /// A constant as the primitive wants it, reordered now and kept.
   Ref pack(const dnnl::memory::desc& from, const void* data, const dnnl::memory::desc& to);
 
+  /// The sequence runs on one thread whatever the pool: for primitives whose sums are split by it.
+  void on_one_thread();
+
   std::shared_ptr<const PrimitiveSequence> finish(std::string implementation);
 
  private:

@@ -49,4 +49,10 @@ struct Prepared {
   std::string refusal;
 };
 
+/// Whether oneDNN's products of 8-bit integers may saturate here: without VNNI (or with
+/// ONEDNN_MAX_CPU_ISA below it) it adds pairs of them in 16 bits.
+bool integer_sums_saturate();
+/// Whether oneDNN computes in bf16 here.
+bool has_bf16();
+
 }  // namespace espalier::kernels
