@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include <cmath>
 
 #include "ir/builder.h"
@@ -94,15 +96,16 @@ TEST(Differentiate, ListsEveryRefusingNodeBeforeChangingTheGraph) {
   EXPECT_EQ(g.node_count(), nodes);
 }
 
-std::vector<testing::SampleCase> derived_cases() {
-  std::vector<testing::SampleCase> cases;
-  for (const auto& c : testing::all_sample_cases())
-    if (c.room->gradient.derived()) cases.push_back(c);
-  return cases;
+bool derives(const testing::SampleCase& c) {
+  const auto varies = [](const OperandSpec& s) {
+    return !s.absent && !s.constant && is_float(s.dtype);
+  };
+  return c.room->gradient.derived() &&
+         std::any_of(c.sample().inputs.begin(), c.sample().inputs.end(), varies);
 }
 
 class Derived : public ::testing::TestWithParam<testing::SampleCase> {};
-INSTANTIATE_TEST_SUITE_P(All, Derived, ::testing::ValuesIn(derived_cases()),
+INSTANTIATE_TEST_SUITE_P(All, Derived, ::testing::ValuesIn(testing::sample_cases_where(derives)),
                          [](const auto& info) { return info.param.name(); });
 GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(Derived);
 
@@ -110,9 +113,6 @@ TEST_P(Derived, GradientThroughTheExpansionMatchesCentralDifferences) {
   const auto operands = testing::sample_operands(GetParam(), DType::f64);
   std::vector<Tensor> feed;
   Graph g = testing::sample_graph(GetParam(), operands, &feed);
-  bool any = false;
-  for (const auto& t : feed) any = any || (is_float(t.dtype()) && t.size() > 0);
-  if (!any) GTEST_SKIP() << "no float operand";
   expect_gradients_match(std::move(g), feed);
 }
 

@@ -1,5 +1,7 @@
 #include "tests/support/samples.h"
 
+#include <ostream>
+
 #include <cmath>
 #include <limits>
 
@@ -44,6 +46,15 @@ Tensor draw(const OperandSpec& spec, DType float_type, const std::vector<double>
 }
 
 }  // namespace
+
+std::vector<SampleCase> sample_cases_where(const std::function<bool(const SampleCase&)>& applies) {
+  std::vector<SampleCase> cases;
+  for (SampleCase& c : all_sample_cases())
+    if (applies(c)) cases.push_back(std::move(c));
+  return cases;
+}
+
+void PrintTo(const SampleCase& c, std::ostream* out) { *out << c.name(); }
 
 std::vector<Tensor> sample_operands(const SampleCase& c, DType float_type) {
   std::vector<Tensor> operands;

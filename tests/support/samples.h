@@ -1,6 +1,8 @@
 // Graphs and operand values from the samples of rooms: what the generated tests run on.
 #pragma once
 
+#include <functional>
+#include <iosfwd>
 #include <string>
 #include <vector>
 
@@ -19,6 +21,10 @@ struct SampleCase {
 
 /// Every sample of every room; registers the rooms, so that tests can be enumerated before main().
 std::vector<SampleCase> all_sample_cases();
+/// Those to which a test applies.
+std::vector<SampleCase> sample_cases_where(const std::function<bool(const SampleCase&)>& applies);
+/// For GoogleTest's messages.
+void PrintTo(const SampleCase& c, std::ostream* out);
 
 /// Deterministic operand values; `float_type` replaces every float operand's type. Values keep a
 /// distance from the room's kinks.
