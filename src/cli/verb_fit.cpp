@@ -25,8 +25,10 @@ bool is_recipe(const std::string& path) {
 }
 
 FitPlan plan_of(const Args& args, const Common& common) {
+  if (!args.budget.empty()) parse_budget(args.budget);  // a mistake in it is one of usage
   if (is_recipe(args.what) && args.data.empty()) {
     Yaml recipe = load_recipe(args.what, "fit");
+    if (common.seed != 0) set_recipe_value(recipe, "seed=" + std::to_string(common.seed));
     for (const auto& assignment : args.set) set_recipe_value(recipe, assignment);
     if (!args.budget.empty()) set_recipe_value(recipe, "budget=" + args.budget);
     return read_fit_recipe(recipe);

@@ -60,7 +60,7 @@ Action train_verb(CLI::App& app) {
   app.add_option("recipe", args->recipe, "A recipe whose task is train")
       ->required()
       ->option_text("R");
-  app.add_option("--out", args->run.folder, "Folder of the run (default runs/NAME)");
+  app.add_option("-o,--out", args->run.folder, "Run directory (default: runs/NAME)");
   app.add_flag("--resume", args->run.resume, "Go on where an earlier run of the recipe stopped");
   app.add_flag("--any-threads", args->run.any_threads,
                "Resume at another thread count; the result may differ in its last digits");

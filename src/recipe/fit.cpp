@@ -52,7 +52,10 @@ class Fit {
     if (journal_.has("graph trained"))
       summary_.notes.push_back("resumed: the time taken counts the last run only");
     val_ = source_.split(Split::val);
+    test_ = source_.split(Split::test);
     summary_.validation_samples = val_->size();
+    summary_.test_samples = test_->size();
+    if (plan_.prune.epochs > 0) cutter(plan_.network);  // a budget it cannot meet is told now
 
     const Graph baseline = trained();
     std::vector<FitNetwork> networks = candidates(baseline, cut_of(baseline));
@@ -120,15 +123,19 @@ class Fit {
     return g;
   }
 
+  double share() const { return plan_.budget.macs_fraction.value_or(plan_.keep_macs); }
+  Hesso cutter(const Graph& network) const {
+    return Hesso(axis_classes(network),
+                 {.budget = {.macs = share(), .width_multiple = plan_.width_multiple}});
+  }
+
   /// The network cut to its share of multiply-accumulates; nothing where no cut was asked for.
   std::optional<Graph> cut_of(const Graph& baseline) {
     if (plan_.prune.epochs == 0) return std::nullopt;
     Graph g = once("cut", [&] {
-      const double share = plan_.budget.macs_fraction.value_or(plan_.keep_macs);
-      log_info("cutting to " + std::to_string(int(100 * share + 0.5)) +
+      log_info("cutting to " + std::to_string(int(100 * share() + 0.5)) +
                " % of the multiply-accumulates, " + std::to_string(plan_.prune.epochs) + " epochs");
-      Hesso hesso(axis_classes(baseline),
-                  {.budget = {.macs = share, .width_multiple = plan_.width_multiple}});
+      Hesso hesso = cutter(baseline);
       const Graph zeroed = train_phase("prune", baseline, plan_.prune, {&hesso});
       return hesso.cut(zeroed);
     });
@@ -247,14 +254,12 @@ class Fit {
 
   /// The test split, once; artefacts.
   void hand_over(const std::vector<FitNetwork>& networks) {
-    const auto test = source_.split(Split::test);
     const FitNetwork &base = networks[0], &best = networks[chosen_];
     const Json tested = Json::parse(journal_.once("test", [&] {
-      return Json{{"baseline", accuracy(base.graph, *test)},
-                  {"result", accuracy(best.graph, *test)}}
+      return Json{{"baseline", accuracy(base.graph, *test_)},
+                  {"result", accuracy(best.graph, *test_)}}
           .dump();
     }));
-    summary_.test_samples = test->size();
     summary_.baseline = summary_.candidates[0].measured;
     summary_.baseline.accuracy = tested["baseline"];
     summary_.result = summary_.candidates[chosen_].measured;
@@ -276,7 +281,7 @@ class Fit {
   const FitFiles& files_;
   Journal journal_;
   DataSource source_;
-  std::shared_ptr<const Dataset> val_;
+  std::shared_ptr<const Dataset> val_, test_;
   FitSummary summary_;
   size_t chosen_ = 0;
 };

@@ -20,7 +20,7 @@ Budget read_budget(const Yaml& part) {
   try {
     return parse_budget(text);
   } catch (const UserError& e) {
-    throw e.within(part.where());
+    throw bad_input(part.where() + ": " + e.where(), e.problem(), e.hint());
   }
 }
 
@@ -58,7 +58,7 @@ Graph build_network(const ModelPart& model, const DataSpec& data, uint64_t seed)
 }  // namespace
 
 FitPlan read_fit_recipe(const Yaml& recipe) {
-  Fields fields(recipe, "recipe");
+  Fields fields(recipe, "a recipe");
   fields.find("espalier");
   fields.find("task");
   FitPlan plan;

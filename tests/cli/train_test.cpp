@@ -9,7 +9,7 @@
 #include <thread>
 
 #include "base/files.h"
-#include "base/rng.h"
+#include "tests/cli/points.h"
 #include "tests/cli/program.h"
 
 namespace espalier {
@@ -22,30 +22,11 @@ using testing::run_program;
 using testing::Running;
 using testing::Scratch;
 
-constexpr const char* kDefinition = R"(espalier: 1
-name: small
-variables: {classes: 3}
-input: {name: x, shape: [N, 2]}
-body:
-  - linear: {name: fc1, out: 24}
-  - relu
-  - dropout: {ratio: 0.1}
-  - linear: {name: fc2, out: $classes}
-)";
-
 class Train : public ::testing::Test {
  protected:
   void SetUp() override {
-    std::string table = "a,b,label\n";
-    const Rng rng(1, stream_of("train test"));
-    for (uint64_t i = 0; i < 900; ++i) {
-      const double angle = 2.0943951 * double(i % 3);
-      table += std::to_string(std::cos(angle) + 0.3 * rng.normal(2 * i)) + "," +
-               std::to_string(std::sin(angle) + 0.3 * rng.normal(2 * i + 1)) + "," +
-               std::to_string(i % 3) + "\n";
-    }
-    scratch.write("points.csv", table);
-    scratch.write("net.yaml", kDefinition);
+    scratch.write("points.csv", testing::points_table());
+    scratch.write("net.yaml", testing::points_network());
     scratch.write("recipe.yaml", recipe());
   }
   std::string recipe() const {
