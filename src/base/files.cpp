@@ -61,6 +61,14 @@ void write_file_atomic(const std::filesystem::path& path, std::string_view bytes
   if (directory.fd >= 0) ::fsync(directory.fd);
 }
 
+void make_folder(const std::filesystem::path& path) {
+  std::error_code error;
+  std::filesystem::create_directories(path, error);
+  if (!error && !std::filesystem::is_directory(path, error))
+    error = std::make_error_code(std::errc::not_a_directory);
+  if (error) throw bad_input(path.string(), "cannot be made: " + error.message());
+}
+
 std::string read_file(const std::filesystem::path& path) {
   Descriptor file{::open(path.c_str(), O_RDONLY | O_CLOEXEC)};
   if (file.fd < 0) throw os_error(path, "cannot be read");

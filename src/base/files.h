@@ -21,6 +21,9 @@ enum class Sync {
 void write_file_atomic(const std::filesystem::path& path, std::string_view bytes,
                        Sync sync = Sync::yes);
 
+/// The folder and those above it, where they are missing. Throws UserError naming the path.
+void make_folder(const std::filesystem::path& path);
+
 /// The whole file. Throws UserError naming the path.
 std::string read_file(const std::filesystem::path& path);
 

@@ -46,7 +46,7 @@ struct Contraction {
 
   bool has(size_t i) const { return i < operands.size() && operands[i]; }
   const ContractionOperand& operator[](size_t i) const { return *operands[i]; }
-  /// Operands of the request that are constants somebody packed.
+  /// Operand 0 is dequantised before use: the products are of integers.
   bool integer() const { return operands[0]->quant.has_value(); }
 };
 

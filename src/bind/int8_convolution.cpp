@@ -10,6 +10,8 @@
 namespace espalier::bind {
 namespace {
 
+bool is_8bit(DType t) { return t == DType::u8 || t == DType::i8; }
+
 /// From here on oneDNN's kernel comes close to the machine's peak.
 constexpr int64_t kManyChannels = 128;
 
@@ -21,6 +23,7 @@ std::optional<Refuse> take_steps(const Contraction& c, float unit, kernels::Int8
       if (i != 0) return Refuse{"something is applied before the residual"};
       if (!q || q->scales.size() != 1)
         return Refuse{"the residual is not quantised with one scale"};
+      if (!is_8bit(step.residual->type.dtype)) return Refuse{"the residual is not 8 bit"};
       s.residual = true;
       s.residual_type = step.residual->type.dtype;
       s.residual_scale = q->scales[0] / unit;
@@ -37,8 +40,6 @@ std::optional<Refuse> take_steps(const Contraction& c, float unit, kernels::Int8
   }
   return std::nullopt;
 }
-
-bool is_8bit(DType t) { return t == DType::u8 || t == DType::i8; }
 
 Bound bind_int8_convolution(const BindRequest& r) {
   if (!kernels::int8_conv_available())
@@ -71,6 +72,7 @@ Bound bind_int8_convolution(const BindRequest& r) {
   s.pads_begin = window.begin;
   s.x_type = c[0].type.dtype;
   s.y_type = result_type(c);
+  if (c.quantized && !is_8bit(s.y_type)) return Refuse{"the result is not 8 bit"};
   s.x_zero_point = c[0].quant->zero_points[0];
   s.weights = c[1].constant->data<int8_t>();
   const float unit = c.quantized ? c.quantized->scales[0] : 1.0f;

@@ -33,6 +33,27 @@ void add_common(CLI::App& app, Common& common) {
   app.add_flag("--overwrite", common.overwrite, "Replace files that exist")->group("Common");
 }
 
+/// As a shell would read it back.
+std::string command_line(int argc, char** argv) {
+  std::string line = "espalier";
+  for (int i = 1; i < argc; ++i) {
+    const std::string word = argv[i];
+    const bool plain =
+        !word.empty() && word.find_first_not_of(
+                             "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+                             "-_=+.,:/%@") == std::string::npos;
+    line += ' ';
+    if (plain) {
+      line += word;
+      continue;
+    }
+    line += '\'';
+    for (const char c : word) line += c == '\'' ? std::string("'\\''") : std::string(1, c);
+    line += '\'';
+  }
+  return line;
+}
+
 ExitCode perform(const Action& action, const Common& common) {
   if (common.threads > 0) set_num_threads(common.threads);
   set_quiet(common.quiet || common.json);
@@ -72,6 +93,7 @@ int run(int argc, char** argv) {
       "Exit codes: 0 ok, 1 the asked check does not hold, 2 usage, 3 bad input, 4 unsupported,\n"
       "5 the budget cannot be met, 70 internal error.");
   Common common;
+  common.command = command_line(argc, argv);
   Action chosen;
   std::set<std::string> verbs;
 #define ESP_VERB(name, summary)                             \

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <string>
 
 #include "base/error.h"
 
@@ -20,6 +21,7 @@ struct Common {
   bool overwrite = false;  ///< files that stand in the way may be replaced
   int threads = 0;         ///< 0: as many as there are CPUs
   uint64_t seed = 0;
+  std::string command;  ///< as it was called, quoted for a shell
 };
 
 /// How a verb ends that was stopped by Ctrl-C after saving what it had done, as shells expect.

@@ -48,12 +48,9 @@ ExitCode run_fit(const Args& args, const Common& common) {
   FitPlan plan = plan_of(args, common);
   if (common.threads > 0) plan.threads = common.threads;
   plan.version = ESPALIER_VERSION;
-  plan.command = "espalier fit " + args.what;
-  if (!args.data.empty()) plan.command += " --data '" + args.data + "'";
-  if (!args.budget.empty()) plan.command += " --budget " + args.budget;
-  for (const auto& s : args.set) plan.command += " --set " + s;
+  plan.command = common.command;
   prepare_fit_folder(folder, args.resume, common.overwrite);
-  const auto summary = fit(plan, {folder, args.any_threads});
+  const auto summary = fit(plan, {folder, common.overwrite && !args.resume, args.any_threads});
   if (!summary) {
     log_warning("stopped; everything done so far is in " + folder.string() +
                 " (go on with --resume)");

@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "base/error.h"
+#include "base/rng.h"
 #include "data/dataset.h"
 #include "runtime/session.h"
 
@@ -170,12 +171,12 @@ std::vector<std::vector<Tensor>> calibration_batches(const Graph& graph, const D
   if (count < 1)
     throw bad_input(data.description(),
                     "has too few samples for one batch of " + std::to_string(batch));
+  // Data sets lie sorted by class more often than not.
+  const auto order = Rng(0, stream_of("calibration")).permutation(data.size());
   std::vector<std::vector<Tensor>> batches;
-  for (int64_t b = 0; b < count; ++b) {
-    std::vector<int64_t> rows;
-    for (int64_t i = 0; i < batch; ++i) rows.push_back(b * batch + i);
-    batches.push_back({data.fetch(rows).inputs});
-  }
+  for (int64_t b = 0; b < count; ++b)
+    batches.push_back(
+        {data.fetch(std::span(order).subspan(size_t(b * batch), size_t(batch))).inputs});
   return batches;
 }
 

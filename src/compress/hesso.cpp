@@ -101,6 +101,9 @@ void Hesso::before_step(Trainer& trainer, const StepReport& coming) {
   const int64_t step = coming.step, total = coming.total_steps;
   if (step < boundary(0, total)) return;
   if (step >= boundary(options_.periods, total)) {
+    // In a training of few steps the last periods hold none: what they had to choose is chosen now.
+    if (boundary(options_.periods - 1, total) == boundary(options_.periods, total))
+      begin_period(trainer, options_.periods - 1);
     settle();
     set_factors(trainer, 0);
     settled_ = true;

@@ -89,14 +89,29 @@ class Quantizer {
     const QuantForm form = *quant_form(g_, id);
     const ValueId w = g_.node(id).inputs[size_t(form.weight)];
     const Tensor weight = *g_.value(w).constant;
-    const std::vector<float> scales = channel_scales(weight, form.weight_axis);
+    std::vector<float> scales = channel_scales(weight, form.weight_axis);
+    const double x_scale =
+        scale_of_.at(restored_.at(g_.node(id).inputs[size_t(form.activations[0])]));
+    const ValueId bias = constant_bias(id, form);
+    if (bias != kNoValue) make_room_for_bias(scales, *g_.value(bias).constant, x_scale);
     g_.mutable_node(id).inputs[size_t(form.weight)] = stored_weight(w, weight, form, scales);
-    if (form.bias < 0 || size_t(form.bias) >= g_.node(id).inputs.size()) return;
+    if (bias != kNoValue)
+      g_.mutable_node(id).inputs[size_t(form.bias)] = stored_bias(bias, scales, x_scale);
+  }
+
+  ValueId constant_bias(NodeId id, const QuantForm& form) const {
+    if (form.bias < 0 || size_t(form.bias) >= g_.node(id).inputs.size()) return kNoValue;
     const ValueId bias = g_.node(id).inputs[size_t(form.bias)];
-    if (bias == kNoValue || !g_.is_constant(bias)) return;
-    const ValueId x = g_.node(id).inputs[size_t(form.activations[0])];
-    g_.mutable_node(id).inputs[size_t(form.bias)] =
-        stored_bias(bias, scales, scale_of_.at(restored_.at(x)));
+    return bias != kNoValue && g_.is_constant(bias) ? bias : kNoValue;
+  }
+
+  /// A bias is stored in units of the sum, 32 bits wide. Where a channel's weights are so small
+  /// that it would not fit, they are stored more coarsely.
+  static void make_room_for_bias(std::vector<float>& scales, const Tensor& bias, double x_scale) {
+    if (bias.size() != int64_t(scales.size())) return;
+    constexpr double kReach = 1 << 30;
+    for (size_t i = 0; i < scales.size(); ++i)
+      scales[i] = std::max(scales[i], float(std::abs(bias.at(int64_t(i))) / (x_scale * kReach)));
   }
 
   static std::vector<float> channel_scales(const Tensor& w, int axis) {

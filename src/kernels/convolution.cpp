@@ -48,6 +48,11 @@ dnnl::convolution_forward::primitive_desc forward_desc(const ConvSpec& s,
   return {{kind, how, x, w, b, y, g.strides, g.dilations, g.begin, g.end}, attr, cpu_engine()};
 }
 
+/// oneDNN's general matrix products divide sums among the threads there are.
+bool divides_sums(const std::string& implementation) {
+  return implementation.find("gemm:") != std::string::npos;
+}
+
 std::shared_ptr<const PrimitiveSequence> forward_sequence(const ConvSpec& s) {
   SequenceBuilder b;
   dnnl::primitive_attr attr = base_attributes();
@@ -58,8 +63,7 @@ std::shared_ptr<const PrimitiveSequence> forward_sequence(const ConvSpec& s) {
   const auto pd = forward_desc(s, attr);
   const std::string implementation = pd.impl_info_str();
   refuse_reference(implementation.c_str());
-  // By matrix products, oneDNN divides sums among the threads there are.
-  if (implementation.find("gemm") != std::string::npos) {
+  if (divides_sums(implementation)) {
     if (num_threads() > 1) {
       const ThreadScope one(1);
       return forward_sequence(s);
@@ -141,33 +145,47 @@ Prepared prepare_convolution_grad_weight(const ConvGradSpec& s) {
   });
 }
 
+namespace {
+
+std::shared_ptr<const PrimitiveSequence> matmul_sequence(const MatmulSpec& s) {
+  SequenceBuilder b;
+  dnnl::primitive_attr attr = base_attributes();
+  const auto y = plain_desc(s.y, s.y_type);
+  std::vector<SequenceBuilder::Arg> args;
+  apply_epilogue(s.epilogue, int(s.y.size()) - 1, y, attr, b, args);
+  const memory::desc a(s.a, onednn_type(s.a_type), s.a_strides);
+  const memory::desc given(s.b, onednn_type(s.b_type), s.b_strides);
+  const auto wanted = s.b_constant ? any_desc(s.b, s.b_type) : given;
+  const auto bias = s.bias ? plain_desc(s.bias->shape, s.bias->type) : memory::desc();
+  const dnnl::matmul::desc desc =
+      s.bias ? dnnl::matmul::desc(a, wanted, bias, y) : dnnl::matmul::desc(a, wanted, y);
+  const dnnl::matmul::primitive_desc pd(desc, attr, cpu_engine());
+  const std::string implementation = pd.impl_info_str();
+  refuse_reference(implementation.c_str());
+  if (divides_sums(implementation)) {
+    if (num_threads() > 1) {
+      const ThreadScope one(1);
+      return matmul_sequence(s);
+    }
+    b.on_one_thread();
+  }
+  const Ref weights =
+      s.b_constant ? b.pack(given, s.b_constant, pd.weights_desc()) : Ref::operand(s.b_operand);
+  args.push_back({DNNL_ARG_SRC, a, Ref::operand(s.a_operand)});
+  args.push_back({DNNL_ARG_WEIGHTS, pd.weights_desc(), weights});
+  args.push_back({DNNL_ARG_DST, y, Ref::result(0)});
+  if (s.bias)
+    args.push_back(
+        {DNNL_ARG_BIAS, bias,
+         s.bias->constant ? b.pack(bias, s.bias->constant, bias) : Ref::operand(s.bias->operand)});
+  b.add(dnnl::matmul(pd), pd.scratchpad_desc(), std::move(args));
+  return b.finish(implementation);
+}
+
+}  // namespace
+
 Prepared prepare_matmul(const MatmulSpec& s) {
-  return guarded([&] {
-    SequenceBuilder b;
-    dnnl::primitive_attr attr = base_attributes();
-    const auto y = plain_desc(s.y, s.y_type);
-    std::vector<SequenceBuilder::Arg> args;
-    apply_epilogue(s.epilogue, int(s.y.size()) - 1, y, attr, b, args);
-    const memory::desc a(s.a, onednn_type(s.a_type), s.a_strides);
-    const memory::desc given(s.b, onednn_type(s.b_type), s.b_strides);
-    const auto wanted = s.b_constant ? any_desc(s.b, s.b_type) : given;
-    const auto bias = s.bias ? plain_desc(s.bias->shape, s.bias->type) : memory::desc();
-    const dnnl::matmul::desc desc =
-        s.bias ? dnnl::matmul::desc(a, wanted, bias, y) : dnnl::matmul::desc(a, wanted, y);
-    const dnnl::matmul::primitive_desc pd(desc, attr, cpu_engine());
-    refuse_reference(pd.impl_info_str());
-    const Ref weights =
-        s.b_constant ? b.pack(given, s.b_constant, pd.weights_desc()) : Ref::operand(s.b_operand);
-    args.push_back({DNNL_ARG_SRC, a, Ref::operand(s.a_operand)});
-    args.push_back({DNNL_ARG_WEIGHTS, pd.weights_desc(), weights});
-    args.push_back({DNNL_ARG_DST, y, Ref::result(0)});
-    if (s.bias)
-      args.push_back({DNNL_ARG_BIAS, bias,
-                      s.bias->constant ? b.pack(bias, s.bias->constant, bias)
-                                       : Ref::operand(s.bias->operand)});
-    b.add(dnnl::matmul(pd), pd.scratchpad_desc(), std::move(args));
-    return b.finish(pd.impl_info_str());
-  });
+  return guarded([&] { return matmul_sequence(s); });
 }
 
 }  // namespace espalier::kernels

@@ -48,6 +48,13 @@ bool int8_conv_available() {
 Int8Conv::Int8Conv(const Int8ConvSpec& s) {
   auto plan = std::make_unique<Plan>();
   Plan& p = *plan;
+  const auto is_8bit = [](DType t) { return t == DType::u8 || t == DType::i8; };
+  ESP_CHECK(is_8bit(s.x_type) && (is_8bit(s.y_type) || s.y_type == DType::f32) &&
+                (!s.residual || is_8bit(s.residual_type)),
+            "an 8-bit convolution of other types");
+  ESP_CHECK(s.x.size() == 4 && s.w.size() == 4 && s.x[1] == s.w[1] && s.y[1] == s.w[0] &&
+                (s.scales.size() == 1 || s.scales.size() == size_t(s.y[1])),
+            "an 8-bit convolution whose shapes do not fit");
   p.spec = s;
   p.spec.weights = nullptr;
   const int64_t in = s.x[1], out = s.y[1], kh = s.w[2], kw = s.w[3];
@@ -140,7 +147,7 @@ namespace {
 /// One row of the padded image.
 void copy_row(const Int8ConvSpec& s, int64_t image_channels, int64_t image_width, uint8_t fill,
               uint8_t flip, const uint8_t* row, uint8_t* to) {
-  const int64_t in = s.x[1], left = s.pads_begin[1];
+  const int64_t in = s.x[1], left = std::min(s.pads_begin[1], image_width);
   const int64_t count = std::clamp<int64_t>(image_width - left, 0, s.x[3]);
   std::memset(to, fill, size_t(left * image_channels));
   uint8_t* at = to + left * image_channels;

@@ -13,20 +13,22 @@
 
 namespace espalier::kernels {
 
+/// What the kernel assumes is checked where it is prepared.
 struct Int8ConvSpec {
   Shape x, y, w;  ///< N, C, H, W; x and y channels-last in memory; w is O, I, KH, KW in rows
-  DType x_type = DType::u8, y_type = DType::u8;  ///< u8 or i8; y also f32
+  DType x_type = DType::u8,
+        y_type = DType::u8;  ///< u8 or i8; y also f32, where nothing is quantised
   int32_t x_zero_point = 0;
   std::vector<int64_t> strides, dilations, pads_begin;
   const int8_t* weights = nullptr;
-  std::vector<float> scales;  ///< per output channel
+  std::vector<float> scales;  ///< of the sum, in units of the result: one, or one per channel
   std::vector<float> bias;    ///< per output channel, in real units divided by the result's scale
   /// Result = clamp(sum * scales + bias + residual_scale * (residual - residual_zero), low, high)
   ///          + y_zero_point, rounded and saturated.
   float low = 0, high = 0;
   bool clamps = false;
   bool residual = false;
-  DType residual_type = DType::u8;
+  DType residual_type = DType::u8;  ///< u8 or i8
   float residual_scale = 1, residual_zero = 0;
   float y_zero_point = 0;
 };

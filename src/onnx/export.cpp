@@ -146,19 +146,28 @@ void check(const Model& model, const std::string& name) {
   }
 }
 
+/// A file that goes when this does.
+struct Draft {
+  fs::path path;
+  ~Draft() {
+    std::error_code ignored;
+    fs::remove(path, ignored);
+  }
+};
+
 /// The checker looks for external data beside the model's file, so that file must exist first:
 /// under another name, until it is found good.
 void check_beside(const onnx::ModelProto& model, const fs::path& path, const std::string& name) {
-  const fs::path draft = path.string() + ".draft";
-  struct Remover {
-    const fs::path& path;
-    ~Remover() {
-      std::error_code ignored;
-      fs::remove(path, ignored);
-    }
-  } remover{draft};
-  write_file_atomic(draft, model.SerializeAsString());
-  check(draft.string(), name);
+  const Draft draft{path.string() + ".draft"};
+  write_file_atomic(draft.path, model.SerializeAsString());
+  check(draft.path.string(), name);
+}
+
+/// The model's external data under another name.
+void point_at(onnx::ModelProto& model, const std::string& file) {
+  for (auto& tensor : *model.mutable_graph()->mutable_initializer())
+    for (auto& entry : *tensor.mutable_external_data())
+      if (entry.key() == "location") entry.set_value(file);
 }
 
 size_t constant_bytes(const Graph& g) {
@@ -189,10 +198,16 @@ void export_onnx(const Graph& graph, const fs::path& path, const ExportOptions& 
     return write_file_atomic(path, export_onnx_bytes(g));
   const fs::path data_path = path.string() + ".data";
   std::string data;
-  const onnx::ModelProto model = model_of(g, data_path.filename().string(), data);
-  // Data first: a model never stands there without its weights.
-  write_file_atomic(data_path, data);
+  // Checked over a draft of the data: a model that stands there keeps its weights until both are
+  // good. Data goes first: a model never stands there without its weights.
+  const Draft draft{path.string() + ".draft.data"};
+  onnx::ModelProto model = model_of(g, draft.path.filename().string(), data);
+  write_file_atomic(draft.path, data);
   check_beside(model, path, g.name);
+  point_at(model, data_path.filename().string());
+  std::error_code error;
+  fs::rename(draft.path, data_path, error);
+  if (error) throw bad_input(data_path.string(), "cannot be written: " + error.message());
   write_file_atomic(path, model.SerializeAsString());
 }
 

@@ -1,4 +1,5 @@
 // The budget's terms: parsing, printing, checking.
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstdio>
@@ -91,24 +92,26 @@ std::string to_string(const Budget& b) {
   return s;
 }
 
-std::optional<std::string> missed_term(const Budget& b, const Measured& m, double memory_bytes,
-                                       double input_macs, double baseline_accuracy) {
-  const auto miss = [](const char* term, double have, double limit, const char* unit) {
-    return std::string(term) + " " + number(have) + unit + " > " + number(limit) + unit;
-  };
+std::optional<BudgetMiss> missed(const Budget& b, const Measured& m, double memory_bytes,
+                                 double input_macs, double baseline_accuracy) {
+  std::optional<BudgetMiss> miss;
   // A hair of rounding in a relative limit is no miss.
   constexpr double kSlack = 1 + 1e-9;
-  if (b.drop && baseline_accuracy - m.accuracy > *b.drop * kSlack)
-    return miss("drop", baseline_accuracy - m.accuracy, *b.drop, "");
-  if (b.latency_ms && m.latency_ms > *b.latency_ms)
-    return miss("latency", m.latency_ms, *b.latency_ms, "ms");
-  if (b.weight_bytes && m.weight_bytes > *b.weight_bytes)
-    return miss("size", m.weight_bytes, *b.weight_bytes, "B");
-  if (b.macs_fraction && m.macs > *b.macs_fraction * input_macs * kSlack)
-    return miss("macs", 100 * m.macs / input_macs, 100 * *b.macs_fraction, "%");
-  if (b.memory_bytes && memory_bytes > *b.memory_bytes)
-    return miss("memory", memory_bytes, *b.memory_bytes, "B");
-  return std::nullopt;
+  const auto check = [&](const char* term, double have, const std::optional<double>& limit,
+                         const char* unit) {
+    if (!limit || have <= *limit * kSlack) return;
+    if (!miss)
+      miss = {std::string(term) + " " + number(have) + unit + " > " + number(*limit) + unit, 0};
+    miss->excess = std::max(miss->excess, *limit > 0 ? have / *limit - 1 : have);
+  };
+  std::optional<double> share;
+  if (b.macs_fraction) share = 100 * *b.macs_fraction;
+  check("drop", baseline_accuracy - m.accuracy, b.drop, "");
+  check("latency", m.latency_ms, b.latency_ms, "ms");
+  check("size", m.weight_bytes, b.weight_bytes, "B");
+  check("macs", 100 * m.macs / input_macs, share, "%");
+  check("memory", memory_bytes, b.memory_bytes, "B");
+  return miss;
 }
 
 }  // namespace espalier

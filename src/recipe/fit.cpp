@@ -3,10 +3,13 @@
 #include <algorithm>
 #include <chrono>
 #include <nlohmann/json.hpp>
+#include <optional>
+#include <tuple>
 
 #include "base/error.h"
 #include "base/files.h"
 #include "base/log.h"
+#include "base/rng.h"
 #include "base/threads.h"
 #include "compress/axis_classes.h"
 #include "compress/budget.h"
@@ -14,9 +17,11 @@
 #include "compress/restrict.h"
 #include "data/source.h"
 #include "ir/interpret.h"
+#include "ir/text.h"
 #include "onnx/export.h"
 #include "passes/passes.h"
 #include "recipe/fit_candidates.h"
+#include "recipe/fit_recipe.h"
 #include "recipe/journal.h"
 #include "runtime/machine.h"
 #include "runtime/plan.h"
@@ -33,10 +38,7 @@ struct Stopped {};
 class Fit {
  public:
   Fit(const FitPlan& plan, const FitFiles& files)
-      : plan_(plan),
-        files_(files),
-        journal_(files.folder, plan.fingerprint()),
-        source_(plan.data) {}
+      : plan_(plan), files_(files), source_(plan.data) {}
 
   FitSummary run() {
     const auto start = std::chrono::steady_clock::now();
@@ -49,13 +51,11 @@ class Fit {
     summary_.batch = plan_.batch;
     summary_.seed = plan_.seed;
     summary_.budget = plan_.budget;
-    if (journal_.has("graph trained"))
+    check();
+    if (files_.overwrite) clear_fit_folder(files_.folder);
+    journal_.emplace(files_.folder, plan_.fingerprint());
+    if (journal_->has("graph trained"))
       summary_.notes.push_back("resumed: the time taken counts the last run only");
-    val_ = source_.split(Split::val);
-    test_ = source_.split(Split::test);
-    summary_.validation_samples = val_->size();
-    summary_.test_samples = test_->size();
-    if (plan_.prune.epochs > 0) cutter(plan_.network);  // a budget it cannot meet is told now
 
     const Graph baseline = trained();
     std::vector<FitNetwork> networks = candidates(baseline, cut_of(baseline));
@@ -69,6 +69,30 @@ class Fit {
   }
 
  private:
+  /// Whatever can be known to fail later fails now.
+  void check() {
+    if (source_.raw().classes == 0 || plan_.train.loss != Loss::kCrossEntropy)
+      throw unsupported("fit", "judges networks by their accuracy, which needs class labels",
+                        "give data with labels, and the loss cross_entropy");
+    val_ = source_.split(Split::val);
+    test_ = source_.split(Split::test);
+    summary_.validation_samples = val_->size();
+    summary_.test_samples = test_->size();
+    input_ = val_->sample_shape();
+    input_.insert(input_.begin(), plan_.batch);
+    const auto inputs = plan_.network.inputs();
+    if (inputs.size() != 1)
+      throw unsupported(plan_.model, "has " + std::to_string(inputs.size()) + " inputs",
+                        "a network with one input can be fitted");
+    const Value& input = plan_.network.value(inputs[0]);
+    if (!refines(TensorType(DType::f32, input_), input.type))
+      throw bad_input("input '" + input.name + "' of " + plan_.model,
+                      "is " + to_string(input.type) + ", the data gives " +
+                          to_string(TensorType(DType::f32, input_)),
+                      "see `resize` and `layout` of the data, and `batch` under measure");
+    if (plan_.prune.epochs > 0) cutter(plan_.network);  // UserError when the budget is out of reach
+  }
+
   static double seconds_since(std::chrono::steady_clock::time_point start) {
     return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
   }
@@ -76,10 +100,10 @@ class Fit {
   /// A graph made once and kept as FOLDER/stages/NAME.plan.
   Graph once(const std::string& name, const std::function<Graph()>& make) {
     const auto path = files_.folder / "stages" / (name + ".plan");
-    if (!journal_.has("graph " + name)) {
-      std::filesystem::create_directories(path.parent_path());
+    if (!journal_->has("graph " + name)) {
+      make_folder(path.parent_path());
       save_plan(make(), path);
-      journal_.once("graph " + name, [] { return std::string("made"); });
+      journal_->once("graph " + name, [] { return std::string("made"); });
     }
     return load_plan(path);
   }
@@ -91,7 +115,7 @@ class Fit {
   Graph train_phase(const std::string& phase, const Graph& from, const TrainOptions& options,
                     std::vector<TrainHook*> hooks) {
     const auto folder = files_.folder / phase;
-    std::filesystem::create_directories(folder);
+    make_folder(folder);
     Trainer trainer(from, source_.split(Split::train), val_, options,
                     {folder / "checkpoints", folder / "log.jsonl"}, std::move(hooks));
     trainer.resume(files_.any_threads);
@@ -100,15 +124,15 @@ class Fit {
     Json points = Json::array();
     for (const EpochReport& e : result.history)
       points.push_back({{"epoch", e.epoch}, {"loss", e.train_loss}, {"val", 100 * e.val_accuracy}});
-    journal_.once("curve " + phase, [&] { return points.dump(); });
+    journal_->once("curve " + phase, [&] { return points.dump(); });
     return trainer.network();
   }
 
   void read_curve(const std::string& phase) {
     for (const auto& p :
-         Json::parse(journal_.once("curve " + phase, [] { return std::string("[]"); })))
+         Json::parse(journal_->once("curve " + phase, [] { return std::string("[]"); })))
       summary_.curves.push_back(
-          {phase, p["epoch"].get<double>(), p["loss"].get<double>(), p["val"].get<double>(), 0});
+          {phase, p["epoch"].get<double>(), p["loss"].get<double>(), p["val"].get<double>()});
   }
 
   /// The network before any cut.
@@ -147,7 +171,7 @@ class Fit {
     std::vector<FitNetwork> networks;
     const auto train = source_.split(Split::train);
     const auto judge = [&](const Graph& g) { return accuracy(g, *val_); };
-    const double wanted = judge(baseline) - plan_.budget.drop.value_or(1.0);
+    const double wanted = judge(baseline) - allowed_drop();
     for (const bool is_cut : {false, true}) {
       if (is_cut && !cut) continue;
       const Graph& from = is_cut ? *cut : baseline;
@@ -168,11 +192,11 @@ class Fit {
           n.graph = once(file, [&] {
             FitNetwork q =
                 quantised(from, *train, {method, plan_.calibration_samples, wanted}, judge);
-            journal_.once("notes " + file, [&] { return Json(q.notes).dump(); });
+            journal_->once("notes " + file, [&] { return Json(q.notes).dump(); });
             return q.graph;
           });
           for (const auto& note :
-               Json::parse(journal_.once("notes " + file, [] { return std::string("[]"); })))
+               Json::parse(journal_->once("notes " + file, [] { return std::string("[]"); })))
             n.notes.push_back(n.name + ": " + note.get<std::string>());
           networks.push_back(std::move(n));
         }
@@ -184,11 +208,11 @@ class Fit {
   /// Accuracy, cost and time of every candidate; times are kept in the journal, so that a resumed
   /// fit chooses alike.
   void measure(const std::vector<FitNetwork>& networks) {
-    const Json times = Json::parse(journal_.once("times", [&] {
+    const Json times = Json::parse(journal_->once("times", [&] {
       log_info("timing " + std::to_string(networks.size()) + " candidates, alternating");
       std::vector<const Graph*> graphs;
       for (const auto& n : networks) graphs.push_back(&n.graph);
-      const auto timings = time_networks(graphs, plan_.batch, plan_.threads, plan_.rounds);
+      const auto timings = time_networks(graphs, input_, plan_.threads, plan_.rounds);
       Json list = Json::array();
       for (const Timing& t : timings)
         list.push_back({{"median", t.median_ms},
@@ -202,12 +226,12 @@ class Fit {
       const FitNetwork& n = networks[i];
       if (stop_requested()) throw Stopped{};
       FitCandidate c{n.name, n.cut, n.precision};
-      const NetworkCost cost = network_cost(n.graph, plan_.batch);
+      const NetworkCost cost = network_cost(n.graph, input_, plan_.threads);
       c.measured.macs = cost.macs;
       c.measured.params = cost.params;
       c.measured.weight_bytes = cost.weight_bytes;
       c.memory_bytes = cost.memory_bytes;
-      c.measured.accuracy = std::stod(journal_.once(
+      c.measured.accuracy = std::stod(journal_->once(
           "accuracy " + n.name, [&] { return Json(accuracy(n.graph, *val_)).dump(); }));
       c.measured.latency_ms = times[i]["median"];
       c.measured.p10_ms = times[i]["p10"];
@@ -223,39 +247,42 @@ class Fit {
     auto& all = summary_.candidates;
     const Measured& base = all[0].measured;
     for (FitCandidate& c : all) {
-      const auto missed =
-          missed_term(plan_.budget, c.measured, c.memory_bytes, base.macs, base.accuracy);
-      c.meets = !missed && !c.slower;
-      c.why_not = missed ? *missed : c.slower ? "slower than the baseline" : "";
-      c.pareto = std::ranges::none_of(all, [&](const FitCandidate& o) {
-        return o.measured.latency_ms < c.measured.latency_ms &&
-               o.measured.accuracy > c.measured.accuracy;
-      });
+      const auto miss = missed(plan_.budget, c.measured, c.memory_bytes, base.macs, base.accuracy);
+      c.meets = !miss && !c.slower;
+      c.why_not = miss ? miss->what : c.slower ? "slower than the baseline" : "";
+      c.excess = miss ? miss->excess : 0;
+      c.pareto = std::ranges::none_of(all, [&](const FitCandidate& o) { return dominates(o, c); });
     }
-    // The fastest that meets the budget; if none does, the fastest of those that lose no more
-    // accuracy than allowed. The baseline is never slower than itself.
-    const double drop = plan_.budget.drop.value_or(1.0);
-    const auto better = [&](bool need_budget) {
-      size_t best = all.size();
-      for (size_t i = 0; i < all.size(); ++i) {
-        if (need_budget ? !all[i].meets
-                        : (all[i].slower || base.accuracy - all[i].measured.accuracy > drop))
-          continue;
-        if (best == all.size() || all[i].measured.latency_ms < all[best].measured.latency_ms)
-          best = i;
-      }
-      return best;
+    // The fastest that meets the budget; if none does, the one that exceeds it least of those that
+    // lose no more accuracy than allowed. The baseline is never slower than itself.
+    const auto eligible = [&](const FitCandidate& c) {
+      return !c.slower && base.accuracy - c.measured.accuracy <= allowed_drop();
     };
-    chosen_ = better(true);
-    summary_.met = chosen_ < all.size();
-    if (!summary_.met) chosen_ = better(false);
+    const auto better = [](const FitCandidate& a, const FitCandidate& b) {
+      return std::tuple(!a.meets, a.excess, a.measured.latency_ms) <
+             std::tuple(!b.meets, b.excess, b.measured.latency_ms);
+    };
+    for (size_t i = 1; i < all.size(); ++i)
+      if (eligible(all[i]) && better(all[i], all[chosen_])) chosen_ = i;
+    summary_.met = all[chosen_].meets;
     summary_.chosen = networks[chosen_].name;
   }
+
+  static bool dominates(const FitCandidate& a, const FitCandidate& b) {
+    const auto facts = [](const FitCandidate& c) {
+      return std::pair(c.measured.latency_ms, -c.measured.accuracy);
+    };
+    const auto [a_ms, a_loss] = facts(a);
+    const auto [b_ms, b_loss] = facts(b);
+    return a_ms <= b_ms && a_loss <= b_loss && (a_ms < b_ms || a_loss < b_loss);
+  }
+
+  double allowed_drop() const { return plan_.budget.drop.value_or(1.0); }
 
   /// The test split, once; artefacts.
   void hand_over(const std::vector<FitNetwork>& networks) {
     const FitNetwork &base = networks[0], &best = networks[chosen_];
-    const Json tested = Json::parse(journal_.once("test", [&] {
+    const Json tested = Json::parse(journal_->once("test", [&] {
       return Json{{"baseline", accuracy(base.graph, *test_)},
                   {"result", accuracy(best.graph, *test_)}}
           .dump();
@@ -265,7 +292,7 @@ class Fit {
     summary_.result = summary_.candidates[chosen_].measured;
     summary_.result.accuracy = tested["result"];
     summary_.speedup = summary_.candidates[chosen_].speedup;
-    summary_.layers = compare_layers(base.graph, best.graph, plan_.batch, plan_.threads);
+    summary_.layers = compare_layers(base.graph, best.graph, input_, plan_.threads);
     // ONNX's convolutions know no bf16: such a network is handed over in f32, and runs in bf16
     // here.
     const bool bf16 = best.precision == "bf16";
@@ -279,12 +306,29 @@ class Fit {
 
   const FitPlan& plan_;
   const FitFiles& files_;
-  Journal journal_;
+  std::optional<Journal> journal_;
   DataSource source_;
+  Shape input_;  ///< of one timed run
   std::shared_ptr<const Dataset> val_, test_;
   FitSummary summary_;
   size_t chosen_ = 0;
 };
+
+}  // namespace
+
+namespace {
+
+/// Of structure and weights.
+uint64_t content(const Graph& g) {
+  uint64_t hash = stream_of(print(g, {.max_literal = 0, .elide_large = true}));
+  for (ValueId v : g.constants()) {
+    const Tensor& t = *g.value(v).constant;
+    if (t.dtype() == DType::string) continue;
+    hash = hash * 0x9E3779B97F4A7C15u +
+           stream_of({static_cast<const char*>(t.raw()), size_t(t.bytes())});
+  }
+  return hash;
+}
 
 }  // namespace
 
@@ -293,7 +337,7 @@ std::string FitPlan::fingerprint() const {
                   "|" + prune.fingerprint() + "|" + std::to_string(keep_macs) + "|" +
                   std::to_string(width_multiple) + "|" + std::to_string(threads) + "|" +
                   std::to_string(batch) + "|" + std::to_string(seed) + "|" +
-                  std::to_string(calibration_samples);
+                  std::to_string(calibration_samples) + "|" + std::to_string(content(network));
   for (const auto& p : precisions) s += "|" + p;
   return s;
 }

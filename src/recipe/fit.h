@@ -18,7 +18,7 @@ struct FitPlan {
   std::string model;  ///< how reports name the network
   Graph network;      ///< inference form, first dimension of its input free or fixed
   DataSpec data;
-  Budget budget;
+  Budget budget;               ///< drop 1.0 where it names none
   TrainOptions train;          ///< epochs 0: the network is trained already
   TrainOptions prune;          ///< epochs 0: nothing is cut
   double keep_macs = 0.5;      ///< of the cut, where the budget does not say
@@ -38,14 +38,16 @@ struct FitPlan {
 
 struct FitFiles {
   std::filesystem::path folder;  ///< run directory, exists
-  bool any_threads = false;      ///< resume training at another thread count
+  bool overwrite = false;    ///< an earlier fit is removed once this one is known to be possible
+  bool any_threads = false;  ///< resume training at another thread count
 };
 
 /// Runs (or goes on with) the fit in its folder, which afterwards holds model.onnx, model.plan,
 /// summary.json and report.html. Progress goes to the log. Throws UserError for input that cannot
-/// be used, and (infeasible) never: an unmet budget is told by `met` and the result is then the
-/// nearest candidate that is not slower. Nothing is returned when a stop was requested: everything
-/// done so far is kept.
+/// be used, before any work: (infeasible) when no cut can reach the budget's share of
+/// multiply-accumulates. A budget that no candidate meets is told by `met`; the result is then the
+/// candidate that exceeds it least among those that are neither slower nor less accurate than
+/// allowed. Nothing is returned when a stop was requested: everything done so far is kept.
 std::optional<FitSummary> fit(const FitPlan& plan, const FitFiles& files);
 
 }  // namespace espalier

@@ -17,16 +17,8 @@
 namespace espalier {
 namespace {
 
-/// The graph for inputs whose free first extent is `batch`.
-Graph at_batch(const Graph& graph, int64_t batch) {
-  std::vector<Shape> shapes;
-  for (ValueId v : graph.inputs()) {
-    Shape shape;
-    for (const Dim& d : graph.value(v).tensor().dims)
-      shape.push_back(d.known() ? d.value() : batch);
-    shapes.push_back(std::move(shape));
-  }
-  return specialised(graph, shapes);
+Graph at(const Graph& graph, const Shape& input) {
+  return specialised(graph, std::vector<Shape>{input});
 }
 
 /// Inputs of the network's types, filled with a fixed pattern.
@@ -49,15 +41,16 @@ struct ThreadCount {
 
 }  // namespace
 
-NetworkCost network_cost(const Graph& graph, int64_t batch) {
+NetworkCost network_cost(const Graph& graph, const Shape& input, int threads) {
   NetworkCost cost;
-  cost.macs = cost_of(at_batch(graph, 1)).macs;
+  const Graph fixed = at(graph, input);
+  cost.macs = cost_of(fixed).macs / double(input[0]);
   for (ValueId v : graph.constants()) {
     const Value& value = graph.value(v);
     cost.weight_bytes += double(value.constant->bytes());
     if (value.role == Role::kParameter) cost.params += double(value.constant->size());
   }
-  cost.memory_bytes = double(compile(at_batch(graph, batch))->arena_bytes());
+  cost.memory_bytes = double(compile(fixed, {.threads = threads})->arena_bytes());
   return cost;
 }
 
@@ -75,22 +68,16 @@ FitNetwork quantised(const Graph& float_graph, const Dataset& calibration,
   network.precision = "int8";
   const Graph prepared = prepared_for_quantization(float_graph);
   Calibrator calibrator(prepared, range_method(options.method));
-  const int64_t count = std::min(options.calibration_samples, calibration.size());
-  constexpr int64_t kBatch = 64;
-  std::vector<std::vector<Tensor>> samples;
-  for (int64_t at = 0; at < count; at += kBatch) {
-    std::vector<int64_t> indices;
-    for (int64_t i = at; i < std::min(at + kBatch, count); ++i) indices.push_back(i);
-    const Batch batch = calibration.fetch(indices);
-    calibrator.observe(std::span(&batch.inputs, 1));
-    if (samples.empty()) samples.push_back({batch.inputs});
-  }
+  const auto samples = calibration_batches(prepared, calibration, options.calibration_samples);
+  for (const auto& inputs : samples) calibrator.observe(inputs);
   const Ranges ranges = calibrator.ranges();
   network.graph = quantize(prepared, ranges);
   if (accuracy(network.graph) >= options.least_accuracy) return network;
 
   // Layers go back to float, worst first, twice as many each time.
-  const auto worst = sensitivity(prepared, ranges, samples);
+  const auto worst = sensitivity(
+      prepared, ranges,
+      {samples.begin(), samples.begin() + std::min<int64_t>(2, int64_t(samples.size()))});
   for (size_t back = 1; back <= worst.size() / 2; back *= 2) {
     std::set<std::string> exclude;
     for (size_t i = 0; i < back; ++i) exclude.insert(worst[i].layer);
@@ -103,7 +90,7 @@ FitNetwork quantised(const Graph& float_graph, const Dataset& calibration,
   return network;
 }
 
-std::vector<Timing> time_networks(const std::vector<const Graph*>& graphs, int64_t batch,
+std::vector<Timing> time_networks(const std::vector<const Graph*>& graphs, const Shape& input,
                                   int threads, int rounds) {
   const ThreadCount scope(threads);
   struct Contender {
@@ -113,7 +100,7 @@ std::vector<Timing> time_networks(const std::vector<const Graph*>& graphs, int64
   std::vector<std::unique_ptr<Contender>> contenders;
   std::vector<std::function<void()>> runs;
   for (const Graph* graph : graphs) {
-    const Graph fixed = at_batch(*graph, batch);
+    const Graph fixed = at(*graph, input);
     auto c = std::make_unique<Contender>(
         Contender{Session(compile(fixed, {.threads = threads})), pattern_inputs(fixed), {}});
     c->outputs = c->session.run(c->inputs);
@@ -132,9 +119,9 @@ struct LayerFacts {
 };
 
 /// Contractions by name, in order.
-std::vector<std::pair<std::string, LayerFacts>> layers_of(const Graph& graph, int64_t batch,
+std::vector<std::pair<std::string, LayerFacts>> layers_of(const Graph& graph, const Shape& input,
                                                           int threads) {
-  const Graph fixed = at_batch(graph, batch);
+  const Graph fixed = at(graph, input);
   std::vector<std::pair<std::string, LayerFacts>> layers;
   for (NodeId id : fixed.order()) {
     const Node& n = fixed.node(id);
@@ -163,12 +150,12 @@ std::vector<std::pair<std::string, LayerFacts>> layers_of(const Graph& graph, in
 
 }  // namespace
 
-std::vector<FitLayer> compare_layers(const Graph& before, const Graph& after, int64_t batch,
+std::vector<FitLayer> compare_layers(const Graph& before, const Graph& after, const Shape& input,
                                      int threads) {
   std::map<std::string, LayerFacts> now;
-  for (auto& [name, facts] : layers_of(after, batch, threads)) now[name] = facts;
+  for (auto& [name, facts] : layers_of(after, input, threads)) now[name] = facts;
   std::vector<FitLayer> rows;
-  for (const auto& [name, facts] : layers_of(before, batch, threads)) {
+  for (const auto& [name, facts] : layers_of(before, input, threads)) {
     FitLayer row;
     row.name = name;
     row.op = facts.op;

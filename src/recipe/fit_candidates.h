@@ -22,11 +22,12 @@ struct FitNetwork {
   std::vector<std::string> notes;  ///< layers left in float, and why
 };
 
-/// MACs, parameters, weight bytes and planned peak activation bytes at a batch of `batch`.
+/// MACs of one sample, parameters, weight bytes, and planned peak bytes of activations for an input
+/// of this shape at that many threads.
 struct NetworkCost {
   double macs = 0, params = 0, weight_bytes = 0, memory_bytes = 0;
 };
-NetworkCost network_cost(const Graph& graph, int64_t batch);
+NetworkCost network_cost(const Graph& graph, const Shape& input, int threads);
 
 struct Int8Options {
   std::string method = "minmax";  ///< or percentile
@@ -43,13 +44,13 @@ FitNetwork quantised(const Graph& float_graph, const Dataset& calibration,
                      const Int8Options& options,
                      const std::function<double(const Graph&)>& accuracy);
 
-/// Times all networks at `batch` and `threads`, alternating.
-std::vector<Timing> time_networks(const std::vector<const Graph*>& graphs, int64_t batch,
+/// Times all networks on inputs of this shape at `threads`, alternating.
+std::vector<Timing> time_networks(const std::vector<const Graph*>& graphs, const Shape& input,
                                   int threads, int rounds);
 
 /// What happened to each contraction between two networks that name their layers alike, with the
 /// time each takes.
-std::vector<FitLayer> compare_layers(const Graph& before, const Graph& after, int64_t batch,
+std::vector<FitLayer> compare_layers(const Graph& before, const Graph& after, const Shape& input,
                                      int threads);
 
 }  // namespace espalier

@@ -92,10 +92,9 @@ std::string to_json(const FitSummary& s) {
     j["curves"].push_back({{"phase", p.phase},
                            {"epoch", p.epoch},
                            {"train_loss", p.train_loss},
-                           {"validation_accuracy", p.validation_accuracy},
-                           {"zeroed", p.zeroed}});
+                           {"validation_accuracy", p.validation_accuracy}});
   j["notes"] = s.notes;
-  return j.dump(2) + "\n";
+  return j.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
 std::string to_table(const FitSummary& s) {

@@ -1,6 +1,7 @@
 #include "recipe/fit_recipe.h"
 
 #include "base/error.h"
+#include "base/files.h"
 #include "data/source.h"
 #include "recipe/recipe.h"
 
@@ -22,6 +23,12 @@ Budget read_budget(const Yaml& part) {
   } catch (const UserError& e) {
     throw bad_input(part.where() + ": " + e.where(), e.problem(), e.hint());
   }
+}
+
+/// No budget allows any loss of accuracy: where it names none, one point.
+Budget with_default_drop(Budget budget) {
+  if (!budget.drop) budget.drop = 1.0;
+  return budget;
 }
 
 /// What a cut network is trained with: briefly and gently, for its weights are good already.
@@ -66,14 +73,16 @@ FitPlan read_fit_recipe(const Yaml& recipe) {
   plan.seed = uint64_t(fields.integer("seed", 0));
   const ModelPart model = read_model(fields.require("model"));
   plan.data = read_data(fields.require("data"));
-  plan.budget = read_budget(fields.require("budget"));
+  plan.budget = with_default_drop(read_budget(fields.require("budget")));
   TrainOptions defaults;
   defaults.epochs = 0;
   plan.train = defaults;
-  if (const Yaml* part = fields.find("training")) plan.train = read_training(*part, defaults);
+  if (const Yaml* part = fields.find("training")) plan.train = read_training(*part, defaults, 0);
   plan.prune = pruning_defaults(plan.train);
-  plan.prune.epochs = 0;
-  if (const Yaml* part = fields.find("prune")) plan.prune = read_training(*part, plan.prune);
+  if (const Yaml* part = fields.find("prune"))
+    plan.prune = read_training(*part, plan.prune, 0);
+  else
+    plan.prune.epochs = 0;
   plan.train.seed = plan.prune.seed = plan.seed;
   if (const Yaml* part = fields.find("cut")) read_cut(*part, plan);
   if (const Yaml* part = fields.find("precisions")) {
@@ -99,7 +108,7 @@ FitPlan plan_for_model(const std::string& path, const std::string& data, const s
   FitPlan plan;
   const ModelPart model = model_from_file(path);
   plan.data = DataSpec::parse(data);
-  plan.budget = parse_budget(budget);
+  plan.budget = with_default_drop(parse_budget(budget));
   plan.seed = seed;
   plan.train.epochs = train_epochs;
   plan.train.seed = seed;
@@ -119,9 +128,11 @@ void prepare_fit_folder(const fs::path& folder, bool resume, bool overwrite) {
   if (used && !resume && !overwrite)
     throw usage_error(folder.string(), "holds a run already",
                       "--resume goes on with it, --overwrite replaces it, --out names another");
-  fs::create_directories(folder, error);
-  if (error) throw bad_input(folder.string(), "cannot be made: " + error.message());
-  if (!used || resume) return;
+  make_folder(folder);
+}
+
+void clear_fit_folder(const fs::path& folder) {
+  std::error_code error;
   for (const char* name :
        {"journal.json", "summary.json", "report.html", "model.onnx", "model.plan"})
     fs::remove(folder / name, error);

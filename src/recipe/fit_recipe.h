@@ -8,8 +8,9 @@
 //   data: synthetic:glyphs
 //   budget: macs=50%,drop=1.0           # or as keys: {macs: 50%, drop: 1.0}
 //   training: {epochs: 8, …}            # see recipe.h; epochs 0 takes the network as it is
-//   prune: {epochs: 8, …}               # the same keys, defaults from training; epochs 0 cuts
-//   nothing cut: {macs: 50%, width_multiple: 8} # share of MACs to keep where the budget names none
+//   prune: {epochs: 8, …}               # the same keys, defaults from training;
+//                                       # left out or epochs 0: nothing is cut
+//   cut: {macs: 50%, width_multiple: 8} # share of MACs to keep where the budget names none
 //   precisions: [f32, bf16, int8]
 //   calibration: 512                    # training samples that int8 ranges come from
 //   measure: {threads: 1, batch: 1, rounds: 9}
@@ -32,8 +33,10 @@ FitPlan read_fit_recipe(const Yaml& recipe);
 FitPlan plan_for_model(const std::string& model, const std::string& data, const std::string& budget,
                        int64_t train_epochs, int64_t prune_epochs, uint64_t seed);
 
-/// Makes a folder ready for a fit: UserError (usage) when it holds one and neither `resume` nor
-/// `overwrite` is set. With `overwrite`, what an earlier fit left is removed.
+/// Makes a folder for a fit: UserError (usage) when it holds one and neither `resume` nor
+/// `overwrite` is set.
 void prepare_fit_folder(const std::filesystem::path& folder, bool resume, bool overwrite);
+/// Removes what an earlier fit left.
+void clear_fit_folder(const std::filesystem::path& folder);
 
 }  // namespace espalier

@@ -38,7 +38,8 @@ struct FitCandidate {
   bool slower = false;  ///< by the design's definition, against the baseline
   bool meets = false;
   bool pareto = false;
-  std::string why_not;  ///< the first budget term it misses
+  std::string why_not;  ///< the first budget term it misses, or that it is slower
+  double excess = 0;    ///< see BudgetMiss
 };
 
 struct FitLayer {
@@ -54,7 +55,6 @@ struct FitCurvePoint {
   double epoch = 0;
   double train_loss = 0;
   double validation_accuracy = 0;  ///< percent
-  double zeroed = 0;               ///< share of groups that are zero, in percent
 };
 
 struct FitSummary {
@@ -87,10 +87,13 @@ std::string to_table(const FitSummary& summary);
 /// term.
 Budget parse_budget(const std::string& text);
 std::string to_string(const Budget& budget);
-/// The first term that `measured` misses, in words, or nothing. `input_macs` and
-/// `baseline_accuracy` give the relative terms their meaning.
-std::optional<std::string> missed_term(const Budget& budget, const Measured& measured,
-                                       double memory_bytes, double input_macs,
-                                       double baseline_accuracy);
+struct BudgetMiss {
+  std::string what;   ///< the first term that is missed, in words
+  double excess = 0;  ///< by the worst term: 0.5 is one and a half times what is allowed
+};
+/// Nothing when `measured` meets the budget. `input_macs` and `baseline_accuracy` give the relative
+/// terms their meaning.
+std::optional<BudgetMiss> missed(const Budget& budget, const Measured& measured,
+                                 double memory_bytes, double input_macs, double baseline_accuracy);
 
 }  // namespace espalier

@@ -35,7 +35,7 @@ std::string Journal::once(const std::string& key, const std::function<std::strin
 
 void Journal::save() const {
   const nlohmann::json j = {{"asked", fingerprint_}, {"entries", entries_}};
-  write_file_atomic(path_, j.dump(1) + "\n");
+  write_file_atomic(path_, j.dump(1, ' ', false, nlohmann::json::error_handler_t::replace) + "\n");
 }
 
 }  // namespace espalier

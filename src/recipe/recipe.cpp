@@ -168,10 +168,10 @@ Schedule read_schedule(const Yaml& part, Schedule s) {
 
 }  // namespace
 
-TrainOptions read_training(const Yaml& part, TrainOptions o) {
+TrainOptions read_training(const Yaml& part, TrainOptions o, int64_t least_epochs) {
   Fields fields(part, "training");
   constexpr int64_t kMany = 1'000'000'000;
-  o.epochs = fields.integer("epochs", o.epochs, 1, kMany);
+  o.epochs = fields.integer("epochs", o.epochs, least_epochs, kMany);
   o.batch = fields.integer("batch", o.batch, 1, kMany);
   o.eval_batch = fields.integer("eval_batch", o.eval_batch, 1, kMany);
   o.precision = fields.choice("precision", o.precision == DType::bf16, {"f32", "bf16"}) == 1

@@ -53,8 +53,8 @@ ModelPart model_from_file(const std::string& path);
 /// A spec's text or its keys. A relative path that does not exist here is looked for under
 /// $ESPALIER_DATA and in folders shared/data beside the recipe's ancestors.
 DataSpec read_data(const Yaml& part);
-/// Keys that are missing keep their value from `defaults`.
-TrainOptions read_training(const Yaml& part, TrainOptions defaults = {});
+/// Keys that are missing keep their value from `defaults`. `least_epochs` 0 allows no training.
+TrainOptions read_training(const Yaml& part, TrainOptions defaults = {}, int64_t least_epochs = 1);
 
 struct TrainRecipe {
   std::string name;

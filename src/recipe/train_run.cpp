@@ -73,22 +73,30 @@ void prepare_run_folder(const TrainRunOptions& options) {
   if (used && !options.resume && !options.overwrite)
     throw usage_error(options.folder.string(), "holds a run already",
                       "--resume goes on with it, --overwrite replaces it, --out names another");
-  fs::create_directories(options.folder, error);
-  if (error) throw bad_input(options.folder.string(), "cannot be made: " + error.message());
-  if (!used || options.resume) return;
-  for (const char* name : {kRecipe, kLog, kSummary, kModel})
-    fs::remove(options.folder / name, error);
-  for (const fs::path& file : CheckpointFolder(options.folder / kCheckpoints).files())
+  make_folder(options.folder);
+}
+
+namespace {
+
+void clear_run_folder(const fs::path& folder) {
+  std::error_code error;
+  for (const char* name : {kRecipe, kLog, kSummary, kModel}) fs::remove(folder / name, error);
+  for (const fs::path& file : CheckpointFolder(folder / kCheckpoints).files())
     fs::remove(file, error);
 }
+
+}  // namespace
 
 TrainRun run_training(const TrainRecipe& recipe, const TrainRunOptions& options) {
   prepare_run_folder(options);
   const DataSource source(recipe.data);
-  const auto train = source.split(Split::train), val = source.split(Split::val);
+  const auto train = source.split(Split::train), val = source.split(Split::val),
+             test = source.split(Split::test);
   const Graph network = recipe.model.build(recipe.training.seed, train.get());
   Trainer trainer(network, train, val, recipe.training,
                   {options.folder / kCheckpoints, options.folder / kLog});
+  // An earlier run goes only now that this one is known to be possible.
+  if (options.overwrite && !options.resume) clear_run_folder(options.folder);
   if (options.resume && trainer.resume(options.any_threads))
     log_info("going on after step " + std::to_string(trainer.steps_done()));
   write_file_atomic(options.folder / kRecipe, recipe.source.dump());
@@ -100,7 +108,6 @@ TrainRun run_training(const TrainRecipe& recipe, const TrainRunOptions& options)
 
   const Graph trained = trainer.network();
   export_onnx(trained, options.folder / kModel);
-  const auto test = source.split(Split::test);
   const Evaluation tested = trainer.evaluate(*test);
   const bool classes = recipe.training.loss == Loss::kCrossEntropy;
   run.test_accuracy = tested.accuracy;
@@ -126,7 +133,7 @@ TrainRun run_training(const TrainRecipe& recipe, const TrainRunOptions& options)
                         {"test", to_json(tested, *test, classes)},
                         {"history", history},
                         {"timing", {{"seconds", seconds}, {"step_ms", median(trainer.step_ms())}}}};
-  run.summary = summary.dump(2) + "\n";
+  run.summary = summary.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
   write_file_atomic(options.folder / kSummary, run.summary);
   return run;
 }

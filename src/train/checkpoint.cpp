@@ -85,7 +85,7 @@ std::string encode_checkpoint(const Checkpoint& c) {
   TensorFile file;
   for (const auto& [name, tensor] : c.states) file.tensors[kStatePrefix + name] = tensor;
   for (const auto& [name, tensor] : c.hooks) file.tensors[kHookPrefix + name] = tensor;
-  file.metadata[kFacts] = facts_of(c).dump();
+  file.metadata[kFacts] = facts_of(c).dump(-1, ' ', false, json::error_handler_t::replace);
   file.metadata[kChecksum] = checksum_of(file);
   return encode_safetensors(file);
 }
@@ -127,20 +127,25 @@ std::vector<fs::path> CheckpointFolder::files() const {
 }
 
 void CheckpointFolder::save(const Checkpoint& c) const {
-  std::error_code error;
-  fs::create_directories(folder_, error);
-  if (error) throw bad_input(folder_.string(), "cannot be made: " + error.message());
+  make_folder(folder_);
   std::string number = std::to_string(c.step);
   number.insert(0, 9 - std::min<size_t>(9, number.size()), '0');
   write_file_atomic(folder_ / ("step-" + number + ".safetensors"), encode_checkpoint(c));
   const auto all = files();
-  for (size_t i = 0; i + 2 < all.size(); ++i) fs::remove(all[i], error);
+  std::error_code ignored;
+  for (size_t i = 0; i + 2 < all.size(); ++i) fs::remove(all[i], ignored);
 }
 
 std::optional<Checkpoint> CheckpointFolder::newest() const {
   const auto all = files();
   if (all.empty()) return std::nullopt;
-  return decode_checkpoint(read_file(all.back()), all.back().string());
+  try {
+    return decode_checkpoint(read_file(all.back()), all.back().string());
+  } catch (const UserError& e) {
+    if (all.size() < 2) throw;
+    throw UserError(e.code(), e.where(), e.problem(),
+                    "remove it to go on from the one before, " + all[all.size() - 2].string());
+  }
 }
 
 }  // namespace espalier

@@ -13,8 +13,8 @@
 #include "base/progress.h"
 #include "base/threads.h"
 #include "ir/text.h"
-#include "runtime/session.h"
 #include "train/log.h"
+#include "train/step_session.h"
 #include "train/stop.h"
 
 namespace espalier {
@@ -77,15 +77,9 @@ struct Trainer::Impl {
   TrainFiles files;
   std::vector<TrainHook*> hooks;
   Loader loader;
-  StepGraph step_graph;
-  std::unique_ptr<Session> session;
-  std::vector<std::string> states;
+  std::unique_ptr<StepSession> step;
 
-  std::vector<Tensor> inputs, outputs;
-  int input_slot = -1, target_slot = -1, rate_slot = -1, step_slot = -1;
-  std::map<std::string, int> extra_slots, output_slots;
-
-  Checkpoint at;  ///< where the run stands; `states` and `hooks` are filled when it is saved
+  Checkpoint at;  ///< where the run stands; its states and hooks are filled when it is saved
   bool stopping = false;
   std::vector<float> step_ms;
 
@@ -129,14 +123,9 @@ struct Trainer::Impl {
     for (TrainHook* hook : hooks)
       extensions.push_back({[hook](StepGraph& g) { hook->on_gradients(g); },
                             [hook](StepGraph& g) { hook->on_updates(g); }});
-    step_graph = build_training_step(network, s, extensions);
-    check_classes();
-    session = std::make_unique<Session>(compile(step_graph.graph));
-    for (const auto& [name, first] : step_graph.initial) {
-      session->set_state(name, first);
-      states.push_back(name);
-    }
-    connect();
+    StepGraph built = build_training_step(network, s, extensions);
+    check_classes(built);
+    step = std::make_unique<StepSession>(std::move(built));
   }
 
   void check_targets() const {
@@ -149,43 +138,14 @@ struct Trainer::Impl {
                       "train with the loss cross_entropy");
   }
 
-  void check_classes() const {
+  void check_classes(const StepGraph& built) const {
     if (options.loss != Loss::kCrossEntropy) return;
-    const int64_t answers = step_graph.graph.value(step_graph.logits).tensor().shape()[1];
+    const int64_t answers = built.graph.value(built.logits).tensor().shape()[1];
     if (train_data->classes() > answers)
       throw bad_input(network.name,
                       "answers with " + std::to_string(answers) + " classes, the data has " +
                           std::to_string(train_data->classes()),
                       "set the definition's variable 'classes'");
-  }
-
-  void connect() {
-    const Graph& g = step_graph.graph;
-    const Program& p = session->program();
-    const auto name = [&](ValueId v) { return g.value(v).name; };
-    for (size_t i = 0; i < p.input_names().size(); ++i) {
-      const std::string& n = p.input_names()[i];
-      const TensorType& t = p.input_types()[i];
-      inputs.emplace_back(t.dtype, t.shape());
-      if (n == name(step_graph.input)) input_slot = int(i);
-      if (n == name(step_graph.targets)) target_slot = int(i);
-      if (n == name(step_graph.rate)) rate_slot = int(i);
-      if (n == name(step_graph.step)) step_slot = int(i);
-      if (step_graph.extra_inputs.contains(n)) {
-        extra_slots[n] = int(i);
-        inputs.back() = step_graph.extra_inputs.at(n);
-      }
-    }
-    for (size_t i = 0; i < p.output_types().size(); ++i) {
-      outputs.emplace_back(p.output_types()[i].dtype, p.output_types()[i].shape());
-      output_slots[name(g.outputs()[i])] = int(i);
-    }
-    ESP_CHECK(input_slot >= 0 && target_slot >= 0 && rate_slot >= 0,
-              "the step lost an input while it was compiled");
-  }
-
-  double scalar_output(ValueId v) const {
-    return outputs[size_t(output_slots.at(step_graph.graph.value(v).name))].at(0);
   }
 
   int64_t total_steps() const { return options.epochs * loader.batches(); }
@@ -202,14 +162,11 @@ struct Trainer::Impl {
 
   StepReport run_step(Batch batch) {
     StepReport r = coming();
-    inputs[size_t(input_slot)] = std::move(batch.inputs);
-    inputs[size_t(target_slot)] = std::move(batch.targets);
-    inputs[size_t(rate_slot)] = Tensor::scalar(float(r.learning_rate));
-    if (step_slot >= 0) inputs[size_t(step_slot)] = Tensor::scalar(at.step + 1);
     for (TrainHook* hook : hooks) hook->before_step(self, r);
-    session->run_into(inputs, outputs);
-    r.loss = scalar_output(step_graph.loss);
-    r.correct = step_graph.correct == kNoValue ? 0 : scalar_output(step_graph.correct);
+    step->run(std::move(batch), r.learning_rate, at.step + 1);
+    r.loss = step->scalar(step->graph().loss);
+    const ValueId correct = step->graph().correct;
+    r.correct = correct == kNoValue ? 0 : step->scalar(correct);
     if (!std::isfinite(r.loss)) diverged("the loss became " + formatted("%g", r.loss));
     ++at.step;
     ++at.position;
@@ -232,8 +189,8 @@ struct Trainer::Impl {
 
   void save(RunLog& log) {
     at.states.clear();
-    for (const std::string& name : states) {
-      Tensor t = session->state(name);
+    for (const std::string& name : step->state_names()) {
+      Tensor t = step->state(name);
       if (!all_finite(t)) diverged("'" + name + "' is no longer finite");
       at.states[name] = std::move(t);
     }
@@ -248,9 +205,9 @@ struct Trainer::Impl {
   }
 
   void restore(Checkpoint c) {
-    for (const std::string& name : states)
+    for (const std::string& name : step->state_names())
       if (!c.states.contains(name)) throw bad_input("checkpoint", "lacks the state '" + name + "'");
-    for (const auto& [name, t] : c.states) session->set_state(name, t);
+    for (const auto& [name, t] : c.states) step->set_state(name, t);
     for (size_t i = 0; i < hooks.size(); ++i) {
       std::map<std::string, Tensor> own;
       const std::string prefix = std::to_string(i) + "/";
@@ -286,6 +243,7 @@ struct Trainer::Impl {
     if (val_data) {
       const auto start = Clock::now();
       const Evaluation v = self.evaluate(*val_data);
+      if (!std::isfinite(v.loss)) diverged("the validation loss became " + formatted("%g", v.loss));
       e.val_loss = v.loss;
       e.val_accuracy = v.accuracy;
       e.val_seconds = seconds_since(start);
@@ -405,7 +363,7 @@ Graph Trainer::network() const {
   std::map<std::string, Tensor> values;
   for (ValueId v : impl_->network.constants()) {
     const std::string& name = impl_->network.value(v).name;
-    if (impl_->step_graph.initial.contains(name)) values[name] = impl_->session->state(name);
+    if (impl_->step->graph().initial.contains(name)) values[name] = impl_->step->state(name);
   }
   return with_values(impl_->network, values);
 }
@@ -416,24 +374,17 @@ Evaluation Trainer::evaluate(const Dataset& data) const {
 }
 
 const TrainOptions& Trainer::options() const { return impl_->options; }
-const StepGraph& Trainer::step_graph() const { return impl_->step_graph; }
-Tensor Trainer::state(const std::string& name) const { return impl_->session->state(name); }
+const StepGraph& Trainer::step_graph() const { return impl_->step->graph(); }
+Tensor Trainer::state(const std::string& name) const { return impl_->step->state(name); }
 void Trainer::set_state(const std::string& name, const Tensor& value) {
-  impl_->session->set_state(name, value);
+  impl_->step->set_state(name, value);
 }
-std::vector<std::string> Trainer::state_names() const { return impl_->states; }
+std::vector<std::string> Trainer::state_names() const { return impl_->step->state_names(); }
 
 void Trainer::set_input(const std::string& name, const Tensor& value) {
-  const auto it = impl_->extra_slots.find(name);
-  ESP_CHECK(it != impl_->extra_slots.end(), "the step has no further input '" + name + "'");
-  impl_->inputs[size_t(it->second)] = value;
+  impl_->step->set_input(name, value);
 }
-
-Tensor Trainer::output(const std::string& name) const {
-  const auto it = impl_->output_slots.find(name);
-  ESP_CHECK(it != impl_->output_slots.end(), "the step has no output '" + name + "'");
-  return impl_->outputs[size_t(it->second)].clone();
-}
+Tensor Trainer::output(const std::string& name) const { return impl_->step->output(name); }
 
 int64_t Trainer::steps_done() const { return impl_->at.step; }
 int64_t Trainer::steps_per_epoch() const { return impl_->loader.batches(); }

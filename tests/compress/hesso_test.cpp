@@ -72,6 +72,25 @@ TEST(Hesso, MeetsTheBudgetWithRedundantGroupsExactlyZero) {
   EXPECT_GT(evaluate(run.cut, *data, Loss::kCrossEntropy).accuracy, 0.9);
 }
 
+// However few the steps are, the budget is met.
+TEST(Hesso, MeetsTheBudgetInFewSteps) {
+  const Graph network = testing::residual();
+  for (const int64_t steps : {1, 2, 3, 7, 10, 12, 14, 16, 18}) {
+    Hesso hesso(axis_classes(network), {.budget = {.macs = 0.5}});
+    TrainOptions options = short_training();
+    options.epochs = steps;
+    Trainer trainer(network, patterns(32), nullptr, options, {}, {&hesso});
+    const Trained run = finish(trainer, hesso);
+    const AxisClasses& classes = hesso.classes();
+    const double share =
+        cost_of_cut(classes, run.keep).macs / cost_of_cut(classes, Keep::all(classes)).macs;
+    EXPECT_LE(share, 0.5) << steps << " steps";
+    const auto x = testing::random_inputs(network, 4, 1);
+    EXPECT_EQ(testing::largest_difference(interpret(run.trained, x)[0], interpret(run.cut, x)[0]),
+              0);
+  }
+}
+
 TEST(Hesso, AResumedRunEndsTheSame) {
   const auto folder = std::filesystem::path(::testing::TempDir()) / "hesso_resume";
   std::filesystem::remove_all(folder);

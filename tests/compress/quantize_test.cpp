@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "compress/half_precision.h"
+#include "ir/builder.h"
 #include "ir/interpret.h"
 #include "ir/room.h"
 #include "ir/text.h"
@@ -165,6 +166,30 @@ TEST(Quantize, ScalesOfAHandMadeCase) {
   EXPECT_EQ(constant(q, "c_quantized").dtype(), DType::i32);
   const Tensor& columns = constant(q, "w_quantized_0");
   EXPECT_THAT(columns.to_i64(), ElementsAre(127, -127, 0, 65));
+}
+
+// A folded batch norm leaves channels whose weights are next to nothing beside their bias.
+TEST(Quantize, BiasesOfSilentChannelsSurvive) {
+  Graph g;
+  Builder b(g);
+  const ValueId x =
+      g.add_input("x", TensorType(DType::f32, Dims{Dim::symbol("N"), Dim(1), Dim(4), Dim(4)}));
+  Tensor w(DType::f32, {2, 1, 1, 1}), bias(DType::f32, {2});
+  w.mutable_data<float>()[0] = 1e-9f;
+  w.mutable_data<float>()[1] = 0.5f;
+  bias.mutable_data<float>()[0] = 0.3f;
+  bias.mutable_data<float>()[1] = -0.2f;
+  const ValueId y = b.op("Conv",
+                         {x, g.add_constant("w", w, Role::kParameter),
+                          g.add_constant("bias", bias, Role::kParameter)},
+                         {}, "", {"y"})
+                        .at(0);
+  g.add_output(y);
+  const Graph prepared = prepared_for_quantization(g);
+  const Graph q = quantize(prepared, calibrated(prepared));
+  const auto inputs = testing::random_inputs(prepared, 2, 3);
+  const Tensor want = interpret(prepared, inputs)[0], got = interpret(q, inputs)[0];
+  for (int64_t i = 0; i < want.size(); ++i) EXPECT_NEAR(got.at(i), want.at(i), 0.02);
 }
 
 TEST(Quantize, PoolingSharesItsOperandsScale) {

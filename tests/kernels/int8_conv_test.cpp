@@ -116,6 +116,7 @@ TEST(Int8Conv, AgreesWithIntegerSums) {
       {17, 64, 12, 3, 1, 2, 2, DType::u8, DType::f32, 100, true},
       {20, 16, 6, 2, 3, 0, 1, DType::i8, DType::u8, 0, false},
       {1, 1, 4, 3, 1, 1, 1, DType::u8, DType::u8, 0, false},
+      {8, 5, 4, 1, 8, 2, 1, DType::u8, DType::u8, 0, false},  // only padding is met
   };
   for (const Case& c : cases) check(c);
 }

@@ -41,9 +41,10 @@ TEST(Budget, SaysWhichTermIsMissed) {
   Measured m;
   m.accuracy = 90;
   m.macs = 50;
-  EXPECT_EQ(missed_term(b, m, 0, 100, 91), std::nullopt);
-  EXPECT_EQ(missed_term(b, m, 0, 99, 91), "macs 50.5051% > 50%");
-  EXPECT_EQ(missed_term(b, m, 0, 100, 91.5), "drop 1.5 > 1");
+  EXPECT_FALSE(missed(b, m, 0, 100, 91));
+  EXPECT_EQ(missed(b, m, 0, 99, 91)->what, "macs 50.5051% > 50%");
+  EXPECT_EQ(missed(b, m, 0, 100, 91.5)->what, "drop 1.5 > 1");
+  EXPECT_NEAR(missed(b, m, 0, 50, 91.5)->excess, 1.0, 1e-12);  // twice the MACs
 }
 
 FitSummary example() {
@@ -58,7 +59,7 @@ FitSummary example() {
   s.met = true;
   s.candidates = {{"baseline", false, "f32", s.baseline, 0, 1, false, true, true, ""},
                   {"cut, int8", true, "int8", s.result, 0, 4, false, true, true, ""}};
-  s.curves = {{"train", 1, 2.0, 50, 0}, {"train", 2, 1.0, 90, 0}};
+  s.curves = {{"train", 1, 2.0, 50}, {"train", 2, 1.0, 90}};
   return s;
 }
 
