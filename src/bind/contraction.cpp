@@ -216,14 +216,13 @@ std::variant<Contraction, Refuse> contraction_of(const BindRequest& request) {
   }
 }
 
-DType result_type(const Contraction& c) {
-  if (c.quantized) return c.quantized->type;
-  return c.integer() ? DType::f32 : c.result.dtype;
-}
+DType result_type(const Contraction& c) { return c.quantized ? c.quantized->type : c.result.dtype; }
 
 std::variant<kernels::Epilogue, Refuse> epilogue_of(const Contraction& c, DType result,
                                                     std::vector<float> sum_scales) {
   using Kind = kernels::EpilogueStep::Kind;
+  if (is_float(result) && result != DType::f32 && result != DType::bf16)
+    return Refuse{"the result is " + std::string(name_of(result))};
   kernels::Epilogue e;
   e.scales = std::move(sum_scales);
   const float unit = c.quantized ? c.quantized->scales[0] : 1.0f;

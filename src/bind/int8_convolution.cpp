@@ -72,7 +72,8 @@ Bound bind_int8_convolution(const BindRequest& r) {
   s.pads_begin = window.begin;
   s.x_type = c[0].type.dtype;
   s.y_type = result_type(c);
-  if (c.quantized && !is_8bit(s.y_type)) return Refuse{"the result is not 8 bit"};
+  if (c.quantized ? !is_8bit(s.y_type) : s.y_type != DType::f32)
+    return Refuse{"the result is " + std::string(name_of(s.y_type))};
   s.x_zero_point = c[0].quant->zero_points[0];
   s.weights = c[1].constant->data<int8_t>();
   const float unit = c.quantized ? c.quantized->scales[0] : 1.0f;
