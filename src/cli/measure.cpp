@@ -2,6 +2,7 @@
 
 #include "ir/derive.h"
 #include "ir/room.h"
+#include "passes/fuse_region.h"
 
 namespace espalier::cli {
 namespace {
@@ -43,11 +44,29 @@ ModelFacts facts_of(const Graph& g) {
   return facts;
 }
 
-std::string precision_of(const Graph& g) {
+namespace {
+
+/// The float type in which a stored float constant is computed with: that of the one Cast that
+/// reads it, where there is one.
+DType computed_type(const Graph& g, const std::vector<NodeId>& readers, const Tensor& t) {
+  if (!is_float(t.dtype()) || readers.size() != 1) return t.dtype();
+  const Node& n = g.node(readers[0]);
+  const ValueId result = n.outputs[0];
+  const bool widened = n.inputs.size() == 1 && result != kNoValue &&
+                       g.value(result).type.is_tensor() && is_float(g.value(result).tensor().dtype);
+  return widened ? g.value(result).tensor().dtype : t.dtype();
+}
+
+}  // namespace
+
+std::string precision_of(const Graph& graph) {
+  Graph g = graph;
+  passes::expand_regions(g);
+  const auto readers = g.users();
   int64_t elements[size_t(DType::string) + 1] = {};
   for (ValueId v : g.constants()) {
     const Tensor& t = *g.value(v).constant;
-    if (t.rank() > 1) elements[size_t(t.dtype())] += t.size();
+    if (t.rank() > 1) elements[size_t(computed_type(g, readers[size_t(v)], t))] += t.size();
   }
   DType most = DType::f32;
   for (DType t : {DType::f64, DType::bf16, DType::f16, DType::i8, DType::u8})

@@ -10,6 +10,7 @@
 #include "ir/text.h"
 #include "onnx/export.h"
 #include "onnx/import.h"
+#include "passes/fuse_region.h"
 #include "passes/passes.h"
 #include "recipe/blueprint.h"
 #include "runtime/plan.h"
@@ -88,7 +89,11 @@ void ModelOptions::add_to(CLI::App& app) {
       ->check(CLI::Range(int64_t{1}, int64_t{1} << 30));
 }
 
-Graph ModelOptions::load() const { return load_model(path, parse_shapes(shape_texts)); }
+Graph ModelOptions::load() const {
+  Graph g = load_model(path, parse_shapes(shape_texts));
+  if (keep_regions || passes::expand_regions(g) == 0) return g;
+  return g.compacted();
+}
 
 std::vector<Shape> ModelOptions::shapes_of(const Graph& graph) const {
   const auto given = parse_shapes(shape_texts);

@@ -31,6 +31,8 @@ struct ModelOptions {
   std::string path;
   std::vector<std::string> shape_texts;
   int64_t batch = 0;  ///< 0: 1 where the batch is open, else as the model says
+  /// Fused regions stay as a file has them, for verbs that run networks as they are.
+  bool keep_regions = false;
 
   void add_to(CLI::App& app);
   Graph load() const;

@@ -127,6 +127,7 @@ ExitCode bench(const Args& args, const Common& common) {
 
 Action bench_verb(CLI::App& app) {
   auto args = std::make_shared<Args>();
+  args->model.keep_regions = true;
   args->model.add_to(app);
   app.add_option("--seconds", args->seconds, "How long to measure (default 1)")
       ->check(CLI::Range(0.01, 3600.0));

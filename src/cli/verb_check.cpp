@@ -124,6 +124,7 @@ ExitCode check(const Args& args, const Common& common) {
 
 Action check_verb(CLI::App& app) {
   auto args = std::make_shared<Args>();
+  args->model.keep_regions = true;
   args->model.add_to(app);
   app.add_option("--data", args->data, "Folder with test_data_set_* folders, or one of them")
       ->required();

@@ -72,6 +72,7 @@ ExitCode optimise(const Args& args, const Common& common) {
 
 Action opt_verb(CLI::App& app) {
   auto args = std::make_shared<Args>();
+  args->model.keep_regions = true;
   args->model.add_to(app);
   app.get_option("model")->required(false);
   app.add_option("--pass", args->passes,

@@ -141,6 +141,7 @@ ExitCode run_once(const Args& args, const Common& common) {
 
 Action run_verb(CLI::App& app) {
   auto args = std::make_shared<Args>();
+  args->model.keep_regions = true;
   args->model.add_to(app);
   app.add_option("-i,--input", args->inputs,
                  "NAME=FILE.npy or .pb; NAME= may be left out where there is one input "

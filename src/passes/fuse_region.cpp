@@ -1,12 +1,20 @@
 #include "passes/fuse_region.h"
 
 #include <algorithm>
+#include <cstring>
+#include <map>
 
 #include "base/error.h"
+#include "ir/derive.h"
 #include "ir/patch.h"
 #include "ir/registry.h"
 
 namespace espalier::passes {
+namespace {
+
+constexpr std::string_view kRegion = "espalier.Fused";
+
+}  // namespace
 
 Readers::Readers(const Graph& graph)
     : count_(graph.value_count(), 0), one_(graph.value_count(), kNoNode) {
@@ -78,7 +86,7 @@ NodeId make_region(Graph& graph, std::span<const NodeId> nodes, std::span<const 
   for (NodeId id : nodes)
     if (label.empty()) label = graph.node(id).name;
   Patch patch(graph);
-  const Room& room = room_named("espalier.Fused");
+  const Room& room = room_named(kRegion);
   const Attributes attrs =
       room.parse({{"body", std::make_shared<const Graph>(std::move(body))}}, "region");
   const Values fused = patch.builder().op(room, attrs, operands, label);
@@ -88,5 +96,64 @@ NodeId make_region(Graph& graph, std::span<const NodeId> nodes, std::span<const 
   for (size_t i = nodes.size(); i-- > 0;) graph.erase_node(nodes[i]);
   return id;
 }
+
+namespace {
+
+bool same_constant(const Value& a, const Value& b) {
+  return a.role == b.role && a.type == b.type && a.constant->dtype() != DType::string &&
+         (a.constant->raw() == b.constant->raw() ||
+          std::memcmp(a.constant->raw(), b.constant->raw(), a.constant->bytes()) == 0);
+}
+
+class Expander {
+ public:
+  explicit Expander(Graph& graph) : g_(graph) {}
+
+  int run() {
+    int expanded = 0;
+    for (bool again = true; again;) {  // a body may hold regions
+      again = false;
+      const std::vector<NodeId> order = g_.order();
+      for (NodeId id : order) {
+        if (g_.node(id).room->full_name() != kRegion) continue;
+        expand(id);
+        again = true;
+        ++expanded;
+      }
+    }
+    if (expanded > 0) g_.erase_dead();
+    return expanded;
+  }
+
+ private:
+  void expand(NodeId id) {
+    const Node n = g_.node(id);
+    const AttributeMap attributes = n.room->print(n.attrs, true);
+    const GraphRef& body = std::get<GraphRef>(attributes.at("body"));
+    Patch patch(g_);
+    auto copy = ValueId(g_.value_count());  // of the body's first constant; the others follow
+    const Values results = splice(patch.builder(), *body, n.inputs);
+    for (ValueId original : body->constants()) join(copy++, body->value(original).name);
+    for (size_t i = 0; i < n.outputs.size(); ++i)
+      if (n.outputs[i] != kNoValue) patch.shunt(n.outputs[i], results.at(i));
+    patch.apply();
+    g_.erase_node(id);
+  }
+
+  /// The constant of a body is the one of that name outside, where they are equal.
+  void join(ValueId copy, const std::string& name) {
+    const auto [it, first] = named_.try_emplace(name, g_.find(name));
+    const ValueId known = it->second;
+    if (known != copy && g_.is_constant(known) && same_constant(g_.value(known), g_.value(copy)))
+      g_.replace_uses(copy, known);
+  }
+
+  Graph& g_;
+  std::map<std::string, ValueId> named_;
+};
+
+}  // namespace
+
+int expand_regions(Graph& graph) { return Expander(graph).run(); }
 
 }  // namespace espalier::passes

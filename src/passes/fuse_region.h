@@ -1,4 +1,4 @@
-// Making fused regions: a set of nodes becomes one espalier.Fused node.
+// Making fused regions, a set of nodes becoming one espalier.Fused node, and taking them apart.
 #pragma once
 
 #include <optional>
@@ -30,5 +30,9 @@ std::optional<ScalarOp> scalar_of(const Graph& graph, NodeId node);
 /// Constants move into the body, so that it is complete in itself; everything else becomes an
 /// operand. Returns the new node.
 NodeId make_region(Graph& graph, std::span<const NodeId> nodes, std::span<const ValueId> results);
+
+/// Puts the nodes of every region back where it stands, under the names they had; a constant that
+/// several regions carry becomes one again. Returns how many regions there were.
+int expand_regions(Graph& graph);
 
 }  // namespace espalier::passes
