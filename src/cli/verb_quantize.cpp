@@ -78,6 +78,8 @@ ExitCode quantize_model(const Args& args, const Common& common) {
   Outcome o;
   if (args.precision == "int8")
     o = to_integers(args, g);
+  else if (args.output.ends_with(".onnx"))
+    o.graph = with_bf16_weights(prepared_for_quantization(g));
   else
     o.graph = to_bf16(prepared_for_quantization(g));
   save_model(o.graph, args.output);
@@ -128,8 +130,10 @@ Action quantize_verb(CLI::App& app) {
       "  espalier quantize net.onnx --data 'idx:data/mnist?normalize=raw' -o int8.onnx\n"
       "  espalier quantize net.onnx --data images:photos.zip --method percentile -o int8.onnx\n"
       "  espalier quantize net.onnx --precision bf16 -o net.plan\n"
-      "The result holds QuantizeLinear and DequantizeLinear pairs, which ONNX Runtime and others\n"
-      "understand. The train split is used unless the spec names another.");
+      "In int8 the result holds QuantizeLinear and DequantizeLinear pairs, which ONNX Runtime and\n"
+      "others understand. In bf16 a .plan or .esp computes in bf16; an .onnx holds its weights in\n"
+      "bf16 and computes in f32, as other runtimes have no bf16 kernels. The train split is used\n"
+      "unless the spec names another.");
   return [args](const Common& common) { return quantize_model(*args, common); };
 }
 

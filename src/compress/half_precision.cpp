@@ -4,12 +4,20 @@
 #include <optional>
 
 #include "base/error.h"
+#include "compress/integer_coding.h"
 #include "ir/builder.h"
 #include "ir/room.h"
 #include "ir/verify.h"
 
 namespace espalier {
 namespace {
+
+void refuse_integers(const Graph& g) {
+  if (const NodeId id = integer_coding(g); id != kNoNode)
+    throw unsupported(
+        g.name, "is quantised to integers already: " + describe(g, id) + " reads or writes them",
+        "lower the float network it was made from");
+}
 
 bool is_f32(const Type& t) { return t.is_tensor() && t.tensor().dtype == DType::f32; }
 
@@ -22,6 +30,7 @@ class Narrower {
 
   Graph run() && {
     ESP_CHECK(from_.states().empty(), "a training graph is not narrowed");
+    refuse_integers(from_);
     for (ValueId v : from_.inputs())
       same_[v] = to_.add_input(from_.value(v).name, from_.value(v).type);
     for (NodeId id : from_.order()) narrow(id);
@@ -97,5 +106,25 @@ class Narrower {
 }  // namespace
 
 Graph to_bf16(const Graph& graph) { return Narrower(graph).run(); }
+
+Graph with_bf16_weights(const Graph& graph) {
+  refuse_integers(graph);
+  Graph g = graph.compacted();
+  Builder b(g);
+  for (ValueId v : g.constants()) {
+    if (g.value(v).role != Role::kParameter || g.value(v).constant->dtype() != DType::f32) continue;
+    const std::string name = g.value(v).name;
+    const Tensor value = *g.value(v).constant;
+    g.rename(v, g.fresh_name(name + "_old"));
+    const ValueId narrow = g.add_constant(name, value.cast(DType::bf16), Role::kParameter);
+    const ValueId wide = b.cast(narrow, DType::f32);
+    g.replace_uses(v, wide);
+    g.erase_value(v);
+    g.rename(wide, g.fresh_name(name + "_f32"));
+  }
+  g.sort();
+  verify(g, "with_bf16_weights");
+  return g.compacted();
+}
 
 }  // namespace espalier

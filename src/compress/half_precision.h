@@ -1,5 +1,5 @@
-// A float network in 16 bits: inputs and outputs keep their types, everything between is bf16 where
-// the operators can be.
+// A float network in 16 bits: everything between inputs and outputs, which keep their types, or the
+// stored weights alone.
 #pragma once
 
 #include "ir/graph.h"
@@ -8,7 +8,13 @@ namespace espalier {
 
 /// The graph with its f32 values as bf16, cast at the inputs and back at the outputs. An operator
 /// that refuses bf16 operands runs in f32 between casts; f32 operands that describe rather than
-/// compute (a resize's scales) stay as they are.
+/// compute (a resize's scales) stay as they are. UserError (unsupported) for a network that is
+/// quantised to integers: its scales would lose what they say.
 Graph to_bf16(const Graph& graph);
+
+/// The graph with its parameters stored as bf16 and widened where they are read: half the size and
+/// bf16's rounding of the weights, in operators and types that every runtime has. All arithmetic is
+/// f32. UserError (unsupported) as above.
+Graph with_bf16_weights(const Graph& graph);
 
 }  // namespace espalier

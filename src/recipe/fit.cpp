@@ -13,7 +13,9 @@
 #include "base/threads.h"
 #include "compress/axis_classes.h"
 #include "compress/budget.h"
+#include "compress/half_precision.h"
 #include "compress/hesso.h"
+#include "compress/integer_coding.h"
 #include "compress/restrict.h"
 #include "data/source.h"
 #include "ir/interpret.h"
@@ -172,11 +174,16 @@ class Fit {
     const auto train = source_.split(Split::train);
     const auto judge = [&](const Graph& g) { return accuracy(g, *val_); };
     const double wanted = judge(baseline) - allowed_drop();
+    const NodeId coding = integer_coding(baseline);
+    if (coding != kNoNode)
+      summary_.notes.push_back("the network is quantised already (" + describe(baseline, coding) +
+                               "): no other precision was tried");
     for (const bool is_cut : {false, true}) {
       if (is_cut && !cut) continue;
       const Graph& from = is_cut ? *cut : baseline;
       for (const auto& precision : plan_.precisions) {
         if (stop_requested()) throw Stopped{};
+        if (coding != kNoNode && precision != "f32") continue;
         const std::string what = (is_cut ? "cut, " : "") + precision;
         if (precision != "int8") {
           const std::string file = (is_cut ? "cut_" : "whole_") + precision;
@@ -293,13 +300,15 @@ class Fit {
     summary_.result.accuracy = tested["result"];
     summary_.speedup = summary_.candidates[chosen_].speedup;
     summary_.layers = compare_layers(base.graph, best.graph, input_, plan_.threads);
-    // ONNX's convolutions know no bf16: such a network is handed over in f32, and runs in bf16
-    // here.
-    const bool bf16 = best.precision == "bf16";
-    if (bf16) summary_.notes.push_back("model.onnx holds the f32 weights; model.plan runs in bf16");
+    // Few runtimes have bf16 kernels for ONNX's operators: weights are handed over in bf16, to be
+    // computed with in f32.
     const auto f32_twin = std::ranges::find_if(
         networks, [&](const FitNetwork& n) { return n.precision == "f32" && n.cut == best.cut; });
-    export_onnx(bf16 && f32_twin != networks.end() ? f32_twin->graph : best.graph,
+    const bool bf16 = best.precision == "bf16" && f32_twin != networks.end();
+    if (bf16)
+      summary_.notes.push_back(
+          "model.onnx holds the weights in bf16 and computes in f32; model.plan computes in bf16");
+    export_onnx(bf16 ? with_bf16_weights(f32_twin->graph) : best.graph,
                 files_.folder / "model.onnx");
     save_plan(best.graph, files_.folder / "model.plan");
   }

@@ -1,0 +1,81 @@
+#include "compress/half_precision.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "base/error.h"
+#include "compress/calibrate.h"
+#include "compress/integer_coding.h"
+#include "compress/quantize.h"
+#include "ir/interpret.h"
+#include "ir/text.h"
+#include "ir/verify.h"
+#include "tests/compress/cuts.h"
+#include "tests/compress/networks.h"
+
+namespace espalier {
+namespace {
+
+using ::testing::HasSubstr;
+
+Graph quantised_mlp() {
+  const Graph prepared = prepared_for_quantization(testing::mlp());
+  Calibrator c(prepared, RangeMethod::kMinMax);
+  c.observe(testing::random_inputs(prepared, 8, 1));
+  return quantize(prepared, c.ranges());
+}
+
+size_t constant_bytes(const Graph& g) {
+  size_t bytes = 0;
+  for (ValueId v : g.constants()) bytes += g.value(v).constant->bytes();
+  return bytes;
+}
+
+TEST(HalfPrecision, QuantisedNetworksAreRefused) {
+  const Graph q = quantised_mlp();
+  for (auto* lower : {to_bf16, with_bf16_weights}) {
+    try {
+      lower(q);
+      FAIL();
+    } catch (const UserError& e) {
+      EXPECT_EQ(e.code(), ExitCode::kUnsupported);
+      EXPECT_THAT(e.problem(), HasSubstr("quantised to integers already"));
+    }
+  }
+}
+
+TEST(HalfPrecision, WeightsInBf16KeepTypesAndArithmetic) {
+  for (const Graph& g : {testing::mlp(), testing::residual(), testing::depthwise()}) {
+    const Graph prepared = prepared_for_quantization(g);
+    const Graph half = with_bf16_weights(prepared);
+    EXPECT_EQ(violation(half), "");
+    EXPECT_LT(double(constant_bytes(half)), 0.55 * double(constant_bytes(prepared)));
+    for (NodeId id : half.order())
+      for (ValueId v : half.node(id).outputs)
+        if (half.value(v).type.is_tensor()) {
+          EXPECT_NE(half.value(v).tensor().dtype, DType::bf16);
+        }
+    const auto x = testing::random_inputs(prepared, 8, 7);
+    const Tensor want = interpret(prepared, x)[0], got = interpret(half, x)[0];
+    double error = 0, energy = 0;
+    for (int64_t i = 0; i < want.size(); ++i) {
+      error += (got.at(i) - want.at(i)) * (got.at(i) - want.at(i));
+      energy += want.at(i) * want.at(i);
+    }
+    EXPECT_GT(error, 0);
+    EXPECT_LT(error, 1e-4 * energy);
+  }
+}
+
+TEST(IntegerCoding, IsWhatScalesNotWhatConverts) {
+  EXPECT_NE(integer_coding(quantised_mlp()), kNoNode);
+  EXPECT_EQ(integer_coding(testing::residual()), kNoNode);
+  EXPECT_EQ(integer_coding(to_bf16(prepared_for_quantization(testing::residual()))), kNoNode);
+  const Graph pictures = parse_graph(
+      "graph \"g\"(%x: u8[N,2]) -> (%y) {\n  %s = constant f32[] [0.5]\n"
+      "  %f: f32[N,2] = Cast(%x) {to = 1}\n  %y: f32[N,2] = Mul(%f, %s)\n}\n");
+  EXPECT_EQ(integer_coding(pictures), kNoNode);
+}
+
+}  // namespace
+}  // namespace espalier
