@@ -3,10 +3,12 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "base/error.h"
 #include "cli/model_file.h"
 #include "cli/output.h"
 #include "cli/verb.h"
 #include "data/source.h"
+#include "passes/open_batch.h"
 #include "train/trainer.h"
 
 namespace espalier::cli {
@@ -17,9 +19,18 @@ struct Args {
   std::string data, output;
 };
 
+/// A network tied to one batch size is evaluated in batches of that.
+Graph open_where_possible(Graph g) {
+  try {
+    return with_open_batch(g);
+  } catch (const UserError&) {
+    return g;
+  }
+}
+
 ExitCode evaluate_on(const Args& args, const Common& common) {
   const DataSpec spec = DataSpec::parse(args.data);
-  const Graph g = args.model.load();
+  const Graph g = open_where_possible(args.model.load());
   const auto data = load_dataset(spec, Split::test);
   const bool classes = data->classes() > 0;
   const int64_t batch = args.model.batch > 0 ? args.model.batch : 250;
@@ -48,6 +59,7 @@ ExitCode evaluate_on(const Args& args, const Common& common) {
 
 Action eval_verb(CLI::App& app) {
   auto args = std::make_shared<Args>();
+  args->model.keep_regions = true;
   args->model.add_to(app);
   app.add_option("--data", args->data, "The data, as kind:path?key=value&…")
       ->required()

@@ -3,6 +3,8 @@
 //
 // A result larger than its operands is not folded: a dequantised weight, an expanded constant would
 // take memory and bandwidth that the node itself saves.
+#include <algorithm>
+
 #include "base/error.h"
 #include "ir/builder.h"
 #include "ir/reference.h"
@@ -41,6 +43,15 @@ std::vector<Tensor> known_results(const Graph& g, NodeId id) {
   return run_reference(*n.room, n.attrs, operands, describe(g, id));
 }
 
+/// What is computed from parameters is learned as well.
+Role role_of(const Graph& g, const Node& n, const Tensor& result) {
+  const bool learned = std::ranges::any_of(n.inputs, [&](ValueId v) {
+    return v != kNoValue && g.value(v).role == Role::kParameter &&
+           is_float(g.value(v).tensor().dtype);
+  });
+  return learned && is_float(result.dtype()) && result.rank() > 0 ? Role::kParameter : Role::kNone;
+}
+
 }  // namespace
 
 int fold_constants(Graph& graph) {
@@ -62,7 +73,8 @@ int fold_constants(Graph& graph) {
       if (outputs[i] == kNoValue) continue;
       const std::string name = graph.value(outputs[i]).name;
       graph.rename(outputs[i], graph.fresh_name(name + "_folded"));
-      graph.replace_uses(outputs[i], graph.add_constant(name, std::move(results.at(i))));
+      const Role role = role_of(graph, graph.node(id), results.at(i));
+      graph.replace_uses(outputs[i], graph.add_constant(name, std::move(results.at(i)), role));
     }
     graph.erase_node(id);
     ++folded;

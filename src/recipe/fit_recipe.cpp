@@ -38,6 +38,14 @@ TrainOptions pruning_defaults(TrainOptions training) {
   return training;
 }
 
+/// A trained network's inputs, outputs and gradients have whatever scale its makers chose: AdamW's
+/// steps do not depend on it. Small batches make many steps of little data.
+void tune_gently(TrainOptions& training) {
+  training.optimizer.kind = Optimizer::Kind::kAdamW;
+  training.schedule.peak = 0.002;
+  training.batch = 32;
+}
+
 void read_cut(const Yaml& part, FitPlan& plan) {
   Fields fields(part, "cut");
   if (const Yaml* macs = fields.find("macs")) {
@@ -113,6 +121,7 @@ FitPlan plan_for_model(const std::string& path, const std::string& data, const s
   plan.train.epochs = train_epochs;
   plan.train.seed = seed;
   plan.train.schedule.peak = 0.05;
+  if (!model.is_definition()) tune_gently(plan.train);
   plan.prune = pruning_defaults(plan.train);
   plan.prune.epochs = prune_epochs;
   plan.model = model.text;

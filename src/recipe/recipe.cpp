@@ -7,7 +7,11 @@
 #include "base/files.h"
 #include "ir/text.h"
 #include "onnx/import.h"
+#include "passes/fuse_region.h"
+#include "passes/open_batch.h"
+#include "passes/passes.h"
 #include "recipe/blueprint.h"
+#include "runtime/plan.h"
 
 namespace espalier {
 namespace {
@@ -70,12 +74,27 @@ std::map<std::string, std::string> read_variables(const Yaml* part) {
   return variables;
 }
 
+/// A network as a file has it, its batch open, its regions apart and its parameters as they are
+/// read: what training, cuts and data sets need.
+Graph for_training(Graph g) {
+  passes::expand_regions(g);
+  g = with_open_batch(g);
+  run_passes(g, {}, std::vector<std::string>{"fold_parameters"});
+  return g.compacted();
+}
+
 }  // namespace
+
+bool ModelPart::is_definition() const {
+  const std::string suffix = path.extension().string();
+  return suffix == ".yaml" || suffix == ".yml";
+}
 
 Graph ModelPart::build(uint64_t seed, const Dataset* data) const {
   const std::string suffix = path.extension().string();
-  if (suffix == ".onnx") return import_onnx(path);
-  if (suffix == ".esp") return parse_graph(read_file(path), path.string());
+  if (suffix == ".onnx") return for_training(import_onnx(path));
+  if (suffix == ".esp") return for_training(parse_graph(read_file(path), path.string()));
+  if (suffix == ".plan") return for_training(load_plan(path));
   const Yaml definition = Yaml::load(path);
   BlueprintOptions options{seed, variables};
   if (data) add_data_facts(definition, *data, options.variables);
@@ -84,9 +103,10 @@ Graph ModelPart::build(uint64_t seed, const Dataset* data) const {
 
 ModelPart model_from_file(const std::string& path) {
   const std::string suffix = fs::path(path).extension().string();
-  if (suffix != ".onnx" && suffix != ".esp" && suffix != ".yaml" && suffix != ".yml")
+  if (suffix != ".onnx" && suffix != ".esp" && suffix != ".plan" && suffix != ".yaml" &&
+      suffix != ".yml")
     throw usage_error(path, "has a suffix that names no network format",
-                      "networks are read from .yaml, .onnx and .esp");
+                      "networks are read from .yaml, .onnx, .esp and .plan");
   return {path, "file " + path, {}};
 }
 

@@ -38,11 +38,14 @@ namespace espalier {
 
 /// Where a recipe's network comes from.
 struct ModelPart {
-  std::filesystem::path path;                    ///< .yaml, .onnx or .esp
+  std::filesystem::path path;                    ///< .yaml, .onnx, .esp or .plan
   std::string text;                              ///< for reports: "zoo resnet8", "file net.onnx"
   std::map<std::string, std::string> variables;  ///< of a definition
 
-  /// The network. First parameters of a definition depend on `seed`; a definition's variables
+  /// Whether it is a definition, whose parameters are fresh, and no network with weights.
+  bool is_definition() const;
+  /// The network, its batch open: UserError where a file's network is tied to one batch size. First
+  /// parameters of a definition depend on `seed`; a definition's variables
   /// classes, channels and size default to what `data` (may be null) has.
   Graph build(uint64_t seed, const Dataset* data) const;
 };

@@ -121,7 +121,8 @@ AxisMap axes(const Resize& a, const TypesIn& in, const Types& out) {
 
 Resized resized(const Resize& a, const TypesIn& before, const TypesIn&, const Types& wanted) {
   Resized r{Attributes::of(a), {}};
-  if (!missing(before, 3))
+  // Sizes cannot say that an extent is open.
+  if (!missing(before, 3) && wanted[0].tensor().is_static())
     r.constants.emplace_back(3, Tensor::vector_i64(wanted[0].tensor().shape()));
   return r;
 }

@@ -9,6 +9,21 @@ struct Reshape {
   bool allowzero = false;
 };
 
+/// The symbol among `have` if there is one only and the numbers beside it make up `count`.
+std::optional<Dim> only_symbol(const Dims& have, int64_t count) {
+  std::optional<Dim> symbol;
+  Shape numbers;
+  for (const Dim& d : have) {
+    if (d.known()) {
+      numbers.push_back(d.value());
+    } else {
+      if (symbol) return std::nullopt;
+      symbol = d;
+    }
+  }
+  return count > 0 && numel(numbers) == count ? symbol : std::nullopt;
+}
+
 Types infer(const Reshape& a, const TypesIn& in) {
   const auto target = in.ints(1);
   if (!target) {
@@ -34,7 +49,7 @@ Types infer(const Reshape& a, const TypesIn& in) {
       dims.emplace_back(d);
     }
   }
-  // Extents that stand on both sides cancel; what remains must be numbers to be divided.
+  // Symbols that stand on both sides cancel; what remains is a matter of numbers.
   Dims have = in[0].dims, want = dims;
   if (rest >= 0) want.erase(want.begin() + rest);
   for (auto it = want.begin(); it != want.end();) {
@@ -48,8 +63,8 @@ Types infer(const Reshape& a, const TypesIn& in) {
   }
   const TensorType left(DType::f32, have), right(DType::f32, want);
   if (!left.is_static() || !right.is_static()) {
-    if (rest >= 0 && have.size() == 1 && right.is_static() && right.numel() == 1)
-      dims[size_t(rest)] = have[0];
+    if (rest >= 0 && right.is_static())
+      if (const auto left_over = only_symbol(have, right.numel())) dims[size_t(rest)] = *left_over;
     return {TensorType(in[0].dtype, std::move(dims))};
   }
   const int64_t n = left.numel(), m = right.numel();
@@ -69,8 +84,10 @@ void reference(const Reshape&, Ref<Real>& r) {
 }
 
 Values gradient(const Reshape&, Builder& b, const Tape& t) {
-  return {b.one("Reshape", {t.dy(), b.one("Shape", {t.x(0)})}, {{"allowzero", int64_t{1}}}),
-          kNoValue};
+  // Where the shape is known now, so is the gradient's type.
+  const TensorType& x = t.type_x(0);
+  const ValueId shape = x.is_static() ? b.ints(x.shape()) : b.one("Shape", {t.x(0)});
+  return {b.one("Reshape", {t.dy(), shape}, {{"allowzero", int64_t{1}}}), kNoValue};
 }
 
 AxisMap axes(const Reshape&, const TypesIn& in, const Types& out) {
