@@ -81,7 +81,7 @@ ExitCode run_fit(const Args& args, const Common& common) {
 Action fit_verb(CLI::App& app) {
   auto args = std::make_shared<Args>();
   app.add_option("what", args->what,
-                 "A recipe (.yaml), or a network (.onnx, .esp, .yaml definition)")
+                 "A recipe (.yaml), or a network (.onnx, .esp, .plan, .yaml definition)")
       ->required();
   app.add_option("--data", args->data, "Data for a network, as kind:path[?key=value&...]");
   app.add_option("--budget", args->budget, "latency=1.5ms,size=200kB,macs=50%,memory=4MB,drop=1.0");

@@ -48,8 +48,8 @@ class Calibrator {
   std::unique_ptr<Impl> impl_;
 };
 
-/// `samples` samples, drawn evenly and always the same, as inputs of a network with one input, in batches of its own first
-/// extent, or of 32 where that is open. UserError when they do not fit it.
+/// `samples` samples, drawn evenly and always the same, as inputs of a network with one input, in
+/// batches of its own first extent, or of 32 where that is open. UserError when they do not fit it.
 std::vector<std::vector<Tensor>> calibration_batches(const Graph& graph, const Dataset& data,
                                                      int64_t samples);
 
