@@ -39,7 +39,7 @@ memory::data_type onednn_type(DType t) {
     case DType::i32: return memory::data_type::s32;
     case DType::i8: return memory::data_type::s8;
     case DType::u8: return memory::data_type::u8;
-    default: ESP_CHECK(false, "an element type oneDNN lacks");
+    default: throw NoPrimitive{"oneDNN has no " + std::string(name_of(t))};
   }
   return memory::data_type::undef;
 }

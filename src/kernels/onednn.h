@@ -16,7 +16,12 @@ namespace espalier::kernels {
 /// The one CPU engine.
 const dnnl::engine& cpu_engine();
 
-/// oneDNN's element type. The type must be one it has: see onednn_supports.
+/// Thrown inside `guarded` to say why there is no primitive.
+struct NoPrimitive {
+  std::string why;
+};
+
+/// oneDNN's element type. Throws NoPrimitive for those it lacks: see onednn_supports.
 dnnl::memory::data_type onednn_type(DType type);
 /// f32, bf16, i32, i8 and u8.
 bool onednn_supports(DType type);

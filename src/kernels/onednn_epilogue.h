@@ -8,11 +8,6 @@
 
 namespace espalier::kernels {
 
-/// Thrown inside `guarded` to say why there is no primitive.
-struct NoPrimitive {
-  std::string why;
-};
-
 /// Runs `make`; oneDNN's "unimplemented" and NoPrimitive become refusals.
 template <class Make>
 Prepared guarded(Make make) {

@@ -186,6 +186,20 @@ TEST(IntegerRegions, ResidualBlockStaysInIntegers) {
   EXPECT_THAT(kernels_of(*p), Not(HasSubstr("reference")));
 }
 
+// Integers wider than 8 bits are no business of the 8-bit kernels.
+TEST(IntegerRegions, WiderIntegersAround8BitProducts) {
+  for (const DType type : {DType::u16, DType::i16}) {
+    const auto p = integer_convolution(DType::u8, 0, type, 0, false, 3).check(0, 0.0301);
+    EXPECT_THAT(kernels_of(*p), Not(HasSubstr("int8_conv")));
+    Network n;
+    const ValueId x = n.quantized(n.input({1, 16, 6, 6}, 0, 2), 2.0f / 255, 0, DType::u8);
+    const ValueId r = n.quantized(n.input({1, 16, 6, 6}, -9, 9), 0.0004f, 0, type);
+    const ValueId y = n.b.one("Conv", {x, n.quantized_weight({16, 16, 1, 1}, 0), n.weight({16})});
+    n.g.add_output(n.quantized(n.b.add(y, r), 0.04f, 0, DType::i8));
+    n.check(0, 0.0401);
+  }
+}
+
 TEST(IntegerRegions, MatrixProducts) {
   for (const bool gemm : {false, true}) {
     for (const auto& [type, zero] : {std::pair{DType::u8, 0}, {DType::i8, 0}, {DType::u8, 30}}) {
