@@ -113,7 +113,8 @@ std::string to_table(const FitSummary& s) {
   t += row("parameters, k", format("%.1f", b.params / 1e3), format("%.1f", r.params / 1e3), "");
   t += "\n  returned: " + s.chosen + "; budget " + to_string(s.budget) +
        (s.met ? " met" : " NOT met") + "; latency at " + std::to_string(s.threads) +
-       " thread(s), batch " + std::to_string(s.batch) + "\n";
+       (s.threads == 1 ? " thread" : " threads") + ", batch " + std::to_string(s.batch) +
+       "\n  \"faster\" is the median over rounds in which before and after ran in turn\n";
   return t;
 }
 

@@ -34,21 +34,22 @@ std::vector<double> one_turn(const std::function<void()>& run, const TimingOptio
 std::vector<Timing> time_alternating(std::span<const std::function<void()>> contenders,
                                      const TimingOptions& options) {
   std::vector<Timing> timings(contenders.size());
-  std::vector<std::vector<double>> all(contenders.size());
+  std::vector<std::vector<double>> low(contenders.size()), high(contenders.size());
   for (const auto& run : contenders)
     for (int i = 0; i < options.warmup_runs; ++i) run();
   for (int round = 0; round < options.rounds; ++round)
     for (size_t i = 0; i < contenders.size(); ++i) {
       const auto times = one_turn(contenders[i], options);
       timings[i].round_medians.push_back(quantile(times, 0.5));
-      all[i].insert(all[i].end(), times.begin(), times.end());
+      low[i].push_back(quantile(times, 0.1));
+      high[i].push_back(quantile(times, 0.9));
+      timings[i].runs += int64_t(times.size());
     }
   for (size_t i = 0; i < contenders.size(); ++i) {
     Timing& t = timings[i];
     t.median_ms = quantile(t.round_medians, 0.5);
-    t.p10_ms = quantile(all[i], 0.1);
-    t.p90_ms = quantile(all[i], 0.9);
-    t.runs = int64_t(all[i].size());
+    t.p10_ms = quantile(low[i], 0.5);
+    t.p90_ms = quantile(high[i], 0.5);
     std::vector<double> deviations;
     for (double m : t.round_medians) deviations.push_back(std::abs(m - t.median_ms));
     t.mad_ms = quantile(deviations, 0.5);

@@ -17,8 +17,9 @@ struct TimingOptions {
 
 /// Times of one contender, in milliseconds per run.
 struct Timing {
-  double median_ms = 0;           ///< of the rounds' medians
-  double p10_ms = 0, p90_ms = 0;  ///< over all runs
+  /// Medians over rounds of each round's median, p10 and p90: a slow round counts no less for having
+  /// had few runs.
+  double median_ms = 0, p10_ms = 0, p90_ms = 0;
   double mad_ms = 0;              ///< median absolute deviation of the rounds' medians
   int64_t runs = 0;
   std::vector<double> round_medians;
