@@ -138,7 +138,7 @@ Action bench_verb(CLI::App& app) {
       "  espalier bench net.onnx --threads 1\n"
       "  espalier bench net.onnx --batch 8 --profile\n"
       "  espalier bench net.onnx --json | jq .median_ms\n"
-      "Inputs are random numbers (--seed); all three are medians over rounds.");
+      "Inputs are random numbers (--seed); median, p10 and p90 are medians over rounds.");
   return [args](const Common& common) { return bench(*args, common); };
 }
 
