@@ -113,38 +113,52 @@ std::vector<Timing> time_networks(const std::vector<const Graph*>& graphs, const
 namespace {
 
 struct LayerFacts {
-  std::string op, precision = "f32";
+  std::string op, precision;
   double macs = 0, ms = 0;
   int64_t channels = 0;
 };
 
-/// Contractions by name, in order.
-std::vector<std::pair<std::string, LayerFacts>> layers_of(const Graph& graph, const Shape& input,
-                                                          int threads) {
-  const Graph fixed = at(graph, input);
-  std::vector<std::pair<std::string, LayerFacts>> layers;
-  for (NodeId id : fixed.order()) {
-    const Node& n = fixed.node(id);
+using Forms = std::vector<std::pair<std::string, QuantForm>>;
+
+/// Contractions with weights, by name, in order.
+Forms contractions(const Graph& graph) {
+  Forms forms;
+  for (NodeId id : graph.order()) {
+    const Node& n = graph.node(id);
     if (n.name.empty() || !n.room->quantize.answered()) continue;
-    const QuantForm form = (*n.room->quantize)(n.attrs, types_in(fixed, id));
-    if (form.weight < 0) continue;
-    LayerFacts facts;
-    facts.op = n.room->full_name();
-    facts.macs = cost_of(fixed, id).macs;
-    const ValueId w = n.inputs[size_t(form.weight)];
-    facts.channels = fixed.value(w).tensor().shape()[size_t(form.weight_axis)];
-    if (fixed.value(n.outputs[0]).tensor().dtype != DType::f32)
-      facts.precision = name_of(fixed.value(n.outputs[0]).tensor().dtype);
-    if (!fixed.is_constant(w)) facts.precision = "int8";
-    layers.emplace_back(n.name, facts);
+    const QuantForm form = (*n.room->quantize)(n.attrs, types_in(graph, id));
+    if (form.weight >= 0) forms.emplace_back(n.name, form);
   }
+  return forms;
+}
+
+/// What these contractions have become in a graph.
+std::map<std::string, LayerFacts> layers_of(const Graph& graph, const Forms& forms,
+                                            const Shape& input, int threads) {
+  const Graph fixed = at(graph, input);
+  std::map<std::string, NodeId> by_name;
+  for (NodeId id : fixed.order()) by_name[fixed.node(id).name] = id;
   const ThreadCount scope(threads);
   Session session(compile(fixed, {.threads = threads, .profile = true}));
   const auto inputs = pattern_inputs(fixed);
   for (int i = 0; i < 30; ++i) session.run(inputs);
-  for (auto& [name, facts] : layers)
+  std::map<std::string, LayerFacts> layers;
+  for (const auto& [name, form] : forms) {
+    const auto it = by_name.find(name);
+    if (it == by_name.end()) continue;
+    const Node& n = fixed.node(it->second);
+    LayerFacts facts;
+    facts.op = n.room->full_name();
+    facts.macs = cost_of(fixed, it->second).macs;
+    const ValueId w = n.inputs[size_t(form.weight)];
+    facts.channels = fixed.value(w).tensor().shape()[size_t(form.weight_axis)];
+    facts.precision = fixed.is_constant(w)
+                          ? std::string(name_of(fixed.value(n.outputs[0]).tensor().dtype))
+                          : "int8";
     for (const ProfileEntry& entry : session.profile().entries)
       if (entry.node.ends_with("'" + name + "'")) facts.ms += entry.median_us() / 1000;
+    layers[name] = std::move(facts);
+  }
   return layers;
 }
 
@@ -152,23 +166,14 @@ std::vector<std::pair<std::string, LayerFacts>> layers_of(const Graph& graph, co
 
 std::vector<FitLayer> compare_layers(const Graph& before, const Graph& after, const Shape& input,
                                      int threads) {
-  std::map<std::string, LayerFacts> now;
-  for (auto& [name, facts] : layers_of(after, input, threads)) now[name] = facts;
   std::vector<FitLayer> rows;
-  for (const auto& [name, facts] : layers_of(before, input, threads)) {
-    FitLayer row;
-    row.name = name;
-    row.op = facts.op;
-    row.macs_before = facts.macs;
-    row.channels_before = facts.channels;
-    row.ms_before = facts.ms;
-    if (const auto it = now.find(name); it != now.end()) {
-      row.macs_after = it->second.macs;
-      row.channels_after = it->second.channels;
-      row.ms_after = it->second.ms;
-      row.precision = it->second.precision;
-    }
-    rows.push_back(std::move(row));
+  const Forms forms = contractions(at(before, input));
+  auto then = layers_of(before, forms, input, threads);
+  auto now = layers_of(after, forms, input, threads);
+  for (const auto& [name, form] : forms) {
+    const LayerFacts &was = then[name], &is = now[name];
+    rows.push_back(
+        {name, was.op, was.macs, is.macs, was.channels, is.channels, was.ms, is.ms, is.precision});
   }
   return rows;
 }

@@ -109,6 +109,12 @@ TEST_F(FitCli, LeavesNetworksReportAndSummary) {
   EXPECT_FALSE(candidate(s, s["result"]["candidate"])["slower"]);
   EXPECT_EQ(s["candidates"].size(), 8u);
   EXPECT_EQ(s["candidates"][0]["name"], "baseline, f32");
+  EXPECT_EQ(s["layers"].size(), 2u);
+  for (const json& layer : s["layers"]) {
+    EXPECT_GT(layer["channels_after"], 0) << layer;
+    EXPECT_GT(layer["macs_after"], 0) << layer;
+    EXPECT_NE(layer["precision"], "") << layer;
+  }
   const std::string page = file("run/report.html");
   EXPECT_THAT(page, HasSubstr("<svg"));
   EXPECT_THAT(page, Not(HasSubstr("src=\"http")));
