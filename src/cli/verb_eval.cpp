@@ -59,7 +59,6 @@ ExitCode evaluate_on(const Args& args, const Common& common) {
 
 Action eval_verb(CLI::App& app) {
   auto args = std::make_shared<Args>();
-  args->model.keep_regions = true;
   args->model.add_to(app);
   app.add_option("--data", args->data, "The data, as kind:path?key=value&…")
       ->required()
