@@ -1,10 +1,12 @@
 #include "cli/model_file.h"
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <filesystem>
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/log.h"
 #include "cli/verb.h"
 #include "ir/interpret.h"
 #include "ir/text.h"
@@ -34,6 +36,15 @@ int64_t extent(const std::string& text, const std::string& option) {
   return v;
 }
 
+/// Whether some node computes with several bf16 operands, which ONNX may say and few runtimes do.
+bool computes_in_bf16(const Graph& g) {
+  const auto narrow = [&](ValueId v) {
+    return v != kNoValue && g.value(v).type.is_tensor() && g.value(v).tensor().dtype == DType::bf16;
+  };
+  return std::ranges::any_of(
+      g.order(), [&](NodeId id) { return std::ranges::count_if(g.node(id).inputs, narrow) > 1; });
+}
+
 }  // namespace
 
 Graph load_model(const std::string& path, const std::map<std::string, Shape>& shapes) {
@@ -47,7 +58,13 @@ Graph load_model(const std::string& path, const std::map<std::string, Shape>& sh
 
 void save_model(const Graph& graph, const std::string& path) {
   const std::string suffix = fs::path(path).extension().string();
-  if (suffix == ".onnx") return export_onnx(graph, path);
+  if (suffix == ".onnx") {
+    if (computes_in_bf16(graph))
+      log_warning(
+          path + " computes in bf16, for which other runtimes have few kernels; quantize " +
+          "--precision bf16 writes bf16 weights that they can load, from the float network");
+    return export_onnx(graph, path);
+  }
   if (suffix == ".esp") return write_file_atomic(path, print(graph));
   if (suffix == ".plan") {
     Graph optimised = graph.compacted();

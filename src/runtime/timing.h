@@ -17,10 +17,10 @@ struct TimingOptions {
 
 /// Times of one contender, in milliseconds per run.
 struct Timing {
-  /// Medians over rounds of each round's median, p10 and p90: a slow round counts no less for having
-  /// had few runs.
+  /// Medians over rounds of each round's median, p10 and p90: a slow round counts no less for
+  /// having had few runs.
   double median_ms = 0, p10_ms = 0, p90_ms = 0;
-  double mad_ms = 0;              ///< median absolute deviation of the rounds' medians
+  double mad_ms = 0;  ///< median absolute deviation of the rounds' medians
   int64_t runs = 0;
   std::vector<double> round_medians;
 };

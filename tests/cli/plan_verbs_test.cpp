@@ -92,6 +92,15 @@ TEST_F(PlanVerbs, Bf16InOnnxIsStoredAndWidened) {
   EXPECT_TRUE(fitted.code == 0 || fitted.code == 5) << fitted.err;
 }
 
+TEST_F(PlanVerbs, Bf16ArithmeticInOnnxIsWarnedOf) {
+  done({"quantize", p("net.onnx"), "--precision", "bf16", "-o", p("bf16.plan")});
+  const auto r = run_program({"export", p("bf16.plan"), "-o", p("bf16.onnx")});
+  EXPECT_EQ(r.code, 0) << r.err;
+  EXPECT_THAT(r.err, HasSubstr("computes in bf16"));
+  const auto quiet = run_program({"export", p("net.plan"), "-o", p("f32.onnx")});
+  EXPECT_EQ(quiet.err, "");
+}
+
 TEST_F(PlanVerbs, QuantisedNetworksAreNotLoweredAgain) {
   done({"quantize", p("net.onnx"), "--data", data, "-o", p("int8.plan")});
   const auto r =
