@@ -2,6 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
+#include <cmath>
 #include <filesystem>
 
 #include "base/error.h"
@@ -13,6 +15,7 @@
 #include "passes/passes.h"
 #include "recipe/recipe.h"
 #include "runtime/plan.h"
+#include "runtime/session.h"
 #include "tests/onnx/models.h"
 #include "tests/support/data.h"
 #include "train/step.h"
@@ -120,6 +123,45 @@ TEST_F(ForeignNetworks, OneErrorNamesWhatIsTiedToTheBatch) {
     EXPECT_EQ(e.code(), ExitCode::kUnsupported);
     EXPECT_THAT(e.where(), HasSubstr("Reshape 'merge'"));
     EXPECT_THAT(e.problem(), HasSubstr("works on batches of 1 only"));
+  }
+}
+
+/// Rows `from` to `from + rows` along the first axis.
+Tensor rows_of(const Tensor& t, int64_t from, int64_t rows) {
+  Shape shape = t.shape();
+  const int64_t width = t.size() / shape[0];
+  shape[0] = rows;
+  Tensor part(DType::f32, shape);
+  std::copy_n(t.data<float>() + from * width, rows * width, part.mutable_data<float>());
+  return part;
+}
+
+TEST_F(ForeignNetworks, RealNetworksAnswerAlikeInBatches) {
+  for (const char* name : {"mnist/mnist", "mnist/opt-mnist", "dtln/model_1", "dtln/model_2",
+                           "ultraface/version-slim-320_simplified"}) {
+    SCOPED_TRACE(name);
+    const std::string file = "models/" + std::string(name) + ".onnx";
+    ESP_SKIP_WITHOUT_DATA(file);
+    const Graph fixed = import_onnx(testing::data_path(file));
+    const Graph open = model_from_file(testing::data_path(file).string()).build(0, nullptr);
+    std::vector<Tensor> both, first, second;
+    for (ValueId v : fixed.inputs()) {
+      Shape shape = fixed.value(v).tensor().shape();
+      ASSERT_EQ(shape[0], 1);
+      shape[0] = 2;
+      both.push_back(random(shape, 40 + both.size()));
+      first.push_back(rows_of(both.back(), 0, 1));
+      second.push_back(rows_of(both.back(), 1, 1));
+    }
+    Model one(fixed), many(open);
+    const auto got = many.run(both), a = one.run(first), b = one.run(second);
+    for (size_t k = 0; k < got.size(); ++k) {
+      const double scale = 1 + std::abs(a[k].at(0));
+      for (int64_t i = 0; i < a[k].size(); ++i) {
+        ASSERT_NEAR(got[k].at(i), a[k].at(i), 1e-4 * scale) << k << " " << i;
+        ASSERT_NEAR(got[k].at(a[k].size() + i), b[k].at(i), 1e-4 * scale) << k << " " << i;
+      }
+    }
   }
 }
 
