@@ -118,6 +118,9 @@ std::string make_data(const DataSpec& spec, const fs::path& folder, DataFormat f
   std::error_code error;
   if (!overwrite && fs::exists(folder, error) && !fs::is_empty(folder, error))
     throw usage_error(folder.string(), "is not empty", "choose another folder, or add --overwrite");
+  if (spec.split || spec.limit > 0)
+    throw usage_error(spec.text(), "names a part, a folder holds all splits",
+                      "leave out split and limit, or write the part to one .npz");
   const DataSource source(spec);
   const RawData& raw = source.raw();
   const bool channels_fit =

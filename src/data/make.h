@@ -16,8 +16,9 @@ enum class DataFormat {
 DataFormat parse_data_format(const std::string& name);
 
 /// Writes all samples of `spec` below `folder`, validation rows as training rows unless the source
-/// names them. Throws UserError when the folder holds anything and `overwrite` is not set, or when
-/// the samples are no pictures of bytes with class labels. Returns the spec that reads them back.
+/// names them. Throws UserError when the folder holds anything and `overwrite` is not set, when the
+/// spec asks for a part, or when the samples are no pictures of bytes with class labels. Returns
+/// the spec that reads them back.
 std::string make_data(const DataSpec& spec, const std::filesystem::path& folder, DataFormat format,
                       bool overwrite);
 

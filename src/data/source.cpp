@@ -5,6 +5,7 @@
 
 #include "base/rng.h"
 #include "base/threads.h"
+#include "data/locate.h"
 #include "formats/images.h"
 
 namespace espalier {
@@ -13,6 +14,9 @@ namespace {
 /// Splits must not move when a run changes its seed: models chosen on one validation part are
 /// compared with others chosen on it.
 constexpr uint64_t kSplitSeed = 0x45737061;
+
+/// Labels are trusted to count the classes of a small set up to here; ImageNet's 21,841 fit.
+constexpr int64_t kMostClassesOfFew = 65536;
 
 int64_t part_of(int64_t count, double fraction) { return std::llround(double(count) * fraction); }
 
@@ -61,7 +65,8 @@ const std::vector<DataKey>& common_data_keys() {
       {"limit", "at most this many samples, drawn evenly from the split"},
       {"normalize", "how elements become inputs"},
       {"layout", "nchw (default) or nhwc"},
-      {"resize", "pictures to 224x224 (resize=224) or height x width (resize=96x128)"},
+      {"resize",
+       "pictures to 224x224 (resize=224) or height x width (resize=96x128); at most 16384"},
       {"val", "part of the training samples held out for validation (0.1)"},
       {"test", "part held out for testing where the source names no test samples (0.1)"},
       {"classes", "number of classes when the labels do not show all of them"},
@@ -108,7 +113,8 @@ const std::vector<DataKind>& data_kinds() {
        "generated here: 32x32 colour pictures of 20 glyphs",
        {{"samples", "number of training samples (20000); a fifth as many test samples"},
         {"seed", "of the generator (1)"}},
-       load_synthetic_source},
+       load_synthetic_source,
+       /*generated=*/true},
   };
   return kinds;
 }
@@ -123,7 +129,9 @@ const DataKind& find_data_kind(const std::string& name) {
 }
 
 DataSource::DataSource(DataSpec spec) : spec_(std::move(spec)) {
-  raw_ = find_data_kind(spec_.kind).load(spec_);
+  const DataKind& kind = find_data_kind(spec_.kind);
+  if (!kind.generated) spec_.path = locate_data(spec_.path);
+  raw_ = kind.load(spec_);
   const std::string where = spec_.kind + ":" + spec_.path;
   ESP_CHECK(raw_.samples.rank() >= 1 && raw_.samples.shape()[0] == raw_.rows() &&
                 raw_.targets.shape()[0] == raw_.rows(),
@@ -211,14 +219,22 @@ void set_labels(RawData& raw, Tensor labels, int64_t classes, const std::string&
                         " samples",
                     "labels are whole numbers, one per sample");
   labels = labels.cast(DType::i64);
+  const int64_t limit = classes > 0 ? classes : std::max(kMostClassesOfFew, raw.rows());
+  const auto refuse = [&](int64_t sample, const std::string& why, const std::string& hint = "") {
+    throw bad_input(where,
+                    "gives sample " + std::to_string(sample) + " the label " +
+                        std::to_string(labels.data<int64_t>()[sample]) + why,
+                    hint);
+  };
   int64_t most = -1;
   for (int64_t i = 0; i < labels.size(); ++i) {
     const int64_t label = labels.data<int64_t>()[i];
-    if (label < 0 || (classes > 0 && label >= classes))
-      throw bad_input(where, "gives sample " + std::to_string(i) + " the label " +
-                                 std::to_string(label) +
-                                 (classes > 0 ? ", beyond " + std::to_string(classes) + " classes"
-                                              : ", labels begin at 0"));
+    if (label < 0) refuse(i, ", labels begin at 0");
+    if (label >= limit && classes > 0)
+      refuse(i, ", beyond " + std::to_string(classes) + " classes");
+    if (label >= limit)
+      refuse(i, ", more classes than " + std::to_string(raw.rows()) + " samples can show",
+             "number labels from 0, or say classes=N; numbers to predict are stored as floats");
     most = std::max(most, label);
   }
   raw.targets = std::move(labels);

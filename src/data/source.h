@@ -33,6 +33,7 @@ struct DataKind {
   const char* what;
   std::vector<DataKey> keys;  ///< beyond those every kind has
   RawData (*load)(const DataSpec&);
+  bool generated = false;  ///< its path names no file
 };
 const std::vector<DataKind>& data_kinds();
 /// The keys every kind has.
@@ -44,7 +45,8 @@ const DataKind& find_data_kind(const std::string& name);
 /// source's size and the fractions `val` and `test` of the spec.
 class DataSource {
  public:
-  /// Reads, decodes or generates the data. Throws UserError when that cannot be done.
+  /// Reads, decodes or generates the data. A path that is not here is looked for (data/locate.h).
+  /// Throws UserError when that cannot be done.
   explicit DataSource(DataSpec spec);
 
   const DataSpec& spec() const { return spec_; }
@@ -76,8 +78,8 @@ RawData load_synthetic_source(const DataSpec& spec);
 /// Rows of `parts` one after another; all have one type and one row shape. Throws UserError naming
 /// `where` otherwise.
 Tensor concat_rows(const std::vector<Tensor>& parts, const std::string& where);
-/// Labels as i64, checked to lie in [0, classes) (or merely not to be negative when `classes` is
-/// 0), one per row. Sets `raw.targets` and `raw.classes`.
+/// Labels as i64, checked to lie in [0, classes), one per row; when `classes` is 0, in the range
+/// that a set of so many rows can show. Sets `raw.targets` and `raw.classes`.
 void set_labels(RawData& raw, Tensor labels, int64_t classes, const std::string& where);
 /// Samples as f32, refused when one is not finite.
 Tensor finite_f32(const Tensor& samples, const std::string& where);

@@ -34,7 +34,9 @@ RawData load_idx_source(const DataSpec& spec) {
   std::error_code error;
   std::vector<fs::path> files;
   for (const auto& entry : fs::directory_iterator(spec.path, error)) files.push_back(entry.path());
-  if (error) throw bad_input(spec.path, "cannot be listed: " + error.message());
+  if (error)
+    throw bad_input(spec.path, "cannot be listed: " + error.message(),
+                    "idx names a folder that holds train-images-idx3-ubyte.gz and companions");
   std::sort(files.begin(), files.end());
 
   RawData raw;

@@ -233,7 +233,6 @@ RawData decode_all(const DataSpec& spec, const Listing& listing) {
 
 RawData load_images_source(const DataSpec& spec) {
   try {
-    if (!fs::exists(spec.path)) throw bad_input(spec.path, "does not exist");
     Listing listing = fs::is_directory(spec.path) ? list_folder(spec.path) : list_zip(spec.path);
     const std::string key = "images 1\n" + fs::canonical(spec.path).string() + "\nresize " +
                             std::to_string(spec.height) + "x" + std::to_string(spec.width) +

@@ -1,9 +1,12 @@
 // npz:FILE and csv:FILE.
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <optional>
+#include <set>
 
 #include "base/files.h"
+#include "base/log.h"
 #include "data/source.h"
 #include "formats/csv.h"
 #include "formats/npy.h"
@@ -86,34 +89,99 @@ CsvTable read_table(const DataSpec& spec) {
                   separator[0]);
 }
 
-/// Whole numbers are labels as they stand; anything else names a class, in alphabetical order.
+/// The whole numbers in a column, or nothing when it holds anything else. UserError where all cells
+/// are numbers but not all whole: those are no labels.
+std::optional<std::vector<int64_t>> whole_numbers(const CsvTable& table, size_t column,
+                                                  const std::string& where) {
+  constexpr double kExact = 9007199254740992;  // up to 2^53 a double tells whole numbers apart
+  std::vector<int64_t> numbers;
+  size_t fraction = table.rows.size();
+  for (size_t r = 0; r < table.rows.size(); ++r) {
+    const auto value = csv_number(table.rows[r][column]);
+    if (!value) return std::nullopt;
+    if (*value == std::floor(*value) && std::abs(*value) <= kExact)
+      numbers.push_back(int64_t(*value));
+    else
+      fraction = std::min(fraction, r);
+  }
+  if (fraction < table.rows.size())
+    throw bad_input(where + ": line " + std::to_string(table.lines[fraction]),
+                    "the target " + table.rows[fraction][column] + " is no class label",
+                    "labels are whole numbers or words; add task=regress to predict numbers");
+  return numbers;
+}
+
+void check_class_count(size_t classes, int64_t rows, const std::string& where) {
+  if (classes > 1000 && int64_t(classes) * 2 > rows)
+    throw bad_input(
+        where,
+        "names " + std::to_string(classes) + " classes in " + std::to_string(rows) + " lines",
+        "add task=regress if the target is a number");
+}
+
+/// "-1 is class 0, 0 is class 1, 1 is class 2".
+std::string numbering(const std::vector<std::string>& names) {
+  constexpr size_t kShown = 8;
+  std::string text;
+  for (size_t k = 0; k < std::min(names.size(), kShown); ++k)
+    text += (k ? ", " : "") + names[k] + " is class " + std::to_string(k);
+  return text + (names.size() > kShown ? ", …" : "");
+}
+
+/// Labels for `values`, numbered in their order; `name` says how a value is written.
+template <class T, class Name>
+Tensor numbered(const std::vector<T>& values, RawData& raw, Name name) {
+  std::map<T, int64_t> labels;
+  for (const T& v : values) labels[v] = 0;
+  for (auto& [v, label] : labels) {
+    label = int64_t(raw.class_names.size());
+    raw.class_names.push_back(name(v));
+  }
+  Tensor result(DType::i64, {int64_t(values.size())});
+  for (size_t r = 0; r < values.size(); ++r)
+    result.mutable_data<int64_t>()[r] = labels.at(values[r]);
+  return result;
+}
+
+/// Whether the numbers are 0..n-1, every one of them. Where the number of classes is given, some
+/// may be missing.
+bool are_labels(const std::vector<int64_t>& numbers, int64_t classes) {
+  const std::set<int64_t> distinct(numbers.begin(), numbers.end());
+  return *distinct.begin() >= 0 && (classes > 0 || *distinct.rbegin() < int64_t(distinct.size()));
+}
+
+/// Labels 0..n-1 stand for themselves; other whole numbers, and words, are numbered in sorted
+/// order.
 void set_class_column(RawData& raw, const CsvTable& table, size_t column, const DataSpec& spec) {
-  std::map<std::string, int64_t> names;
-  bool numeric = true;
-  for (const auto& row : table.rows) {
-    names[row[column]] = 0;
-    numeric = numeric && !row[column].empty() && row[column].size() <= 9 &&
-              row[column].find_first_not_of("0123456789") == std::string::npos;
+  const auto numbers = whole_numbers(table, column, spec.path);
+  if (numbers && are_labels(*numbers, spec.classes)) {
+    Tensor labels(DType::i64, {raw.rows()});
+    std::copy(numbers->begin(), numbers->end(), labels.mutable_data<int64_t>());
+    return set_labels(raw, std::move(labels), spec.classes, spec.path);
   }
-  Tensor labels(DType::i64, {raw.rows()});
-  auto* out = labels.mutable_data<int64_t>();
-  if (numeric) {
-    for (size_t r = 0; r < table.rows.size(); ++r) out[r] = std::stoll(table.rows[r][column]);
+  Tensor labels;
+  if (numbers) {
+    labels = numbered(*numbers, raw, [](int64_t v) { return std::to_string(v); });
   } else {
-    int64_t next = 0;
-    for (auto& [name, label] : names) {
-      label = next++;
-      raw.class_names.push_back(name);
+    std::vector<std::string> words;
+    for (size_t r = 0; r < table.rows.size(); ++r) {
+      words.push_back(table.rows[r][column]);
+      if (words.back().empty())
+        throw bad_input(spec.path + ": line " + std::to_string(table.lines[r]),
+                        "has an empty target", "every sample needs a label");
     }
-    for (size_t r = 0; r < table.rows.size(); ++r) out[r] = names.at(table.rows[r][column]);
-    if (next > 1000 && next * 2 > raw.rows())
-      throw bad_input(
-          spec.path,
-          "names " + std::to_string(next) + " classes in " + std::to_string(raw.rows()) + " lines",
-          "add task=regress if the target is a number");
+    labels = numbered(words, raw, [](const std::string& word) { return word; });
   }
-  set_labels(raw, std::move(labels), numeric ? spec.classes : int64_t(raw.class_names.size()),
-             spec.path);
+  check_class_count(raw.class_names.size(), raw.rows(), spec.path);
+  const auto found = int64_t(raw.class_names.size());
+  if (spec.classes > 0 && spec.classes != found)
+    throw bad_input(
+        spec.path,
+        "names " + std::to_string(found) + " classes, not " + std::to_string(spec.classes),
+        "classes=N goes with labels that are numbered from 0");
+  if (numbers)
+    log_info(spec.path + ": labels are renumbered in their order: " + numbering(raw.class_names));
+  set_labels(raw, std::move(labels), found, spec.path);
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <charconv>
 #include <cstdio>
 #include <functional>
+#include <set>
 
 #include "data/source.h"
 
@@ -27,9 +28,15 @@ T parse_number(const std::string& key, const std::string& value, T least, T most
 
 constexpr int64_t kMany = int64_t{1} << 40;
 
-int64_t whole(const std::string& key, const std::string& value, int64_t least) {
-  return parse_number<int64_t>(key, value, least, kMany,
-                               "a whole number of at least " + std::to_string(least));
+/// Where a definition with one unit per class stops being sane.
+constexpr int64_t kMostClasses = int64_t{1} << 24;
+
+int64_t whole(const std::string& key, const std::string& value, int64_t least,
+              int64_t most = kMany) {
+  const std::string bounds =
+      most == kMany ? "of at least " + std::to_string(least)
+                    : "between " + std::to_string(least) + " and " + std::to_string(most);
+  return parse_number<int64_t>(key, value, least, most, "a whole number " + bounds);
 }
 
 double fraction(const std::string& key, const std::string& value) {
@@ -55,7 +62,8 @@ const std::vector<std::pair<std::string, bool>> kSwitch = {{"on", true}, {"off",
 
 void set_size(DataSpec& spec, const std::string& value) {
   constexpr int64_t kLargest = 16384;
-  const std::string expected = "a size such as 224 or 96x128 (height x width)";
+  const std::string expected =
+      "a size such as 224 or 96x128 (height x width), at most " + std::to_string(kLargest);
   const auto extent = [&](const std::string& text) {
     try {
       return parse_number<int64_t>("resize", text, 1, kLargest, expected);
@@ -101,7 +109,7 @@ void DataSpec::set(const std::string& key, const std::string& value) {
   } else if (key == "test") {
     test = fraction(key, value);
   } else if (key == "classes") {
-    classes = whole(key, value, 1);
+    classes = whole(key, value, 1, kMostClasses);
   } else if (key == "cache") {
     cache = choose(key, value, kSwitch);
   } else {
@@ -112,7 +120,8 @@ void DataSpec::set(const std::string& key, const std::string& value) {
       std::string names;
       for (const auto* list : {&common_data_keys(), &known.keys})
         for (const DataKey& k : *list) names += std::string(names.empty() ? "" : ", ") + k.name;
-      throw usage_error("data spec " + kind + ":", "has no key '" + key + "'", "keys are " + names);
+      throw usage_error("data kind '" + kind + "'", "has no key '" + key + "'",
+                        "keys are " + names);
     }
     extra[key] = value;
   }
@@ -130,13 +139,17 @@ DataSpec DataSpec::parse(const std::string& text) {
   if (spec.path.empty()) throw usage_error("data spec '" + text + "'", "has no path");
   if (question == text.npos) return spec;
   std::string rest = text.substr(question + 1);
+  std::set<std::string> seen;
   while (!rest.empty()) {
     const size_t end = rest.find('&');
     const std::string pair = rest.substr(0, end);
     const size_t equals = pair.find('=');
     if (equals == pair.npos || equals == 0)
       throw usage_error("data spec '" + text + "'", "'" + pair + "' is not key=value");
-    spec.set(pair.substr(0, equals), pair.substr(equals + 1));
+    const std::string key = pair.substr(0, equals);
+    if (!seen.insert(key).second)
+      throw usage_error("data spec '" + text + "'", "gives '" + key + "' twice");
+    spec.set(key, pair.substr(equals + 1));
     rest = end == rest.npos ? "" : rest.substr(end + 1);
   }
   return spec;

@@ -31,7 +31,8 @@ struct DataSpec {
   bool cache = true;    ///< keep what was decoded or generated in the cache folder
   std::map<std::string, std::string> extra;  ///< keys that belong to the kind
 
-  /// Throws UserError(usage) for an unknown kind, key or value, listing what is known.
+  /// Throws UserError(usage) for an unknown kind, key or value, listing what is known, and for a
+  /// key given twice.
   static DataSpec parse(const std::string& text);
   /// Sets one key as `parse` does.
   void set(const std::string& key, const std::string& value);

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <optional>
 
 #include "base/error.h"
 #include "formats/gzip.h"
@@ -14,15 +13,6 @@ std::string_view trimmed(std::string_view text) {
   while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
   while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
   return text;
-}
-
-std::optional<double> number(std::string_view cell) {
-  cell = trimmed(cell);
-  if (cell.starts_with('+')) cell.remove_prefix(1);
-  double value = 0;
-  const auto [end, error] = std::from_chars(cell.data(), cell.data() + cell.size(), value);
-  if (error != std::errc() || end != cell.data() + cell.size()) return std::nullopt;
-  return value;
 }
 
 std::string line(const std::string& where, int64_t number) {
@@ -97,10 +87,19 @@ class Scanner {
 
 bool looks_like_header(const std::vector<std::string>& cells) {
   return std::none_of(cells.begin(), cells.end(),
-                      [](const std::string& c) { return number(c).has_value(); });
+                      [](const std::string& c) { return csv_number(c).has_value(); });
 }
 
 }  // namespace
+
+std::optional<double> csv_number(std::string_view cell) {
+  cell = trimmed(cell);
+  if (cell.starts_with('+')) cell.remove_prefix(1);
+  double value = 0;
+  const auto [end, error] = std::from_chars(cell.data(), cell.data() + cell.size(), value);
+  if (error != std::errc() || end != cell.data() + cell.size()) return std::nullopt;
+  return value;
+}
 
 CsvTable read_csv(std::string_view bytes, const std::string& where, CsvHeader header,
                   char separator) {
@@ -155,7 +154,7 @@ Tensor numeric_columns(const CsvTable& table, const std::vector<size_t>& columns
   for (size_t r = 0; r < table.rows.size(); ++r)
     for (size_t c : columns) {
       const std::string& cell = table.rows[r][c];
-      const auto value = number(cell);
+      const auto value = csv_number(cell);
       if (!value)
         throw bad_input(line(where, table.lines[r]),
                         "'" + cell + "' in column " +

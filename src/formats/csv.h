@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -32,6 +33,9 @@ CsvTable read_csv(std::string_view bytes, const std::string& where,
                   CsvHeader header = CsvHeader::guess, char separator = ',');
 CsvTable load_csv(const std::filesystem::path& path, CsvHeader header = CsvHeader::guess,
                   char separator = ',');
+
+/// A cell's number, blanks around it and a leading + allowed; nothing when it is none.
+std::optional<double> csv_number(std::string_view cell);
 
 /// f64 [rows, columns.size()] of the given columns. Throws UserError naming line and column of a
 /// cell that is not a number; an empty cell is not one.

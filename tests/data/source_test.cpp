@@ -77,7 +77,7 @@ TEST(Idx, ErrorsNameTheFile) {
   save_idx(folder / "train-labels-idx1-ubyte", turns(4, 2));
   EXPECT_NE(opening(text).find("has shape [4] beside images of shape [5,1,2,2]"),
             std::string::npos);
-  EXPECT_NE(opening("idx:/nonexistent").find("/nonexistent: cannot be listed"), std::string::npos);
+  EXPECT_NE(opening("idx:/nonexistent").find("/nonexistent: does not exist"), std::string::npos);
 }
 
 TEST(Splits, AreDisjointAndCoverTheSource) {
@@ -100,7 +100,7 @@ TEST(Splits, AreDisjointAndCoverTheSource) {
 TEST(Splits, AreTheSameEveryTimeAndWithoutTestFilesAPartIsHeldOut) {
   TemporaryFolder folder;
   write_idx_folder(folder, 200, 0);
-  const std::string text = "idx:" + folder.path().string() + "?test=0.2&val=0.1";
+  const std::string text = "idx:" + folder.path().string() + "?test=0.2";
   const DataSource a = open(text), b = open(text);
   EXPECT_EQ(a.split(Split::test)->size(), 40);
   EXPECT_EQ(a.split(Split::val)->size(), 16);
@@ -221,6 +221,42 @@ TEST(Csv, NamedClassesAndChosenColumns) {
   EXPECT_NEAR(standard->fetch(middle).inputs.at(0), 0, 1e-6);
 }
 
+TEST(Csv, LabelsFromZeroStandForThemselvesAndOthersAreNumbered) {
+  TemporaryFolder folder;
+  const auto labels = [&](const std::string& column, const std::string& keys = "") {
+    std::string rows;
+    for (size_t at = 0; at < column.size();) {
+      const size_t end = std::min(column.find(' ', at), column.size());
+      rows += "1," + column.substr(at, end - at) + "\n";
+      at = end + 1;
+    }
+    folder.write("a.csv", rows);
+    return open("csv:" + (folder / "a.csv") + keys).split(Split::all)->targets().to_i64();
+  };
+  using Labels = std::vector<int64_t>;
+  LogLines log;
+  EXPECT_EQ(labels("1 0 2 2"), (Labels{1, 0, 2, 2}));
+  EXPECT_EQ(labels("0 1.0 +2"), (Labels{0, 1, 2}));
+  EXPECT_EQ(labels("9 0 1", "?classes=10"), (Labels{9, 0, 1}));
+  EXPECT_EQ(labels("b a b"), (Labels{1, 0, 1}));
+  EXPECT_TRUE(log.lines.empty());
+  EXPECT_EQ(labels("1 -1 0 1"), (Labels{2, 0, 1, 2}));
+  ASSERT_EQ(log.lines.size(), 1u);
+  EXPECT_NE(log.lines[0].find("a.csv: labels are renumbered in their order: -1 is class 0, 0 is "
+                              "class 1, 1 is class 2"),
+            std::string::npos);
+  EXPECT_EQ(labels("0 1 1000000000"), (Labels{0, 1, 2}));
+  EXPECT_EQ(labels("10 9 10"), (Labels{1, 0, 1}));
+  EXPECT_EQ(user_error([&] { labels("0 0.5 1"); }),
+            (folder / "a.csv") +
+                ": line 2: the target 0.5 is no class label | labels are whole numbers or words; "
+                "add task=regress to predict numbers");
+  EXPECT_NE(user_error([&] { labels("a  b"); }).find("line 2: has an empty target"),
+            std::string::npos);
+  EXPECT_NE(user_error([&] { labels("0 7", "?classes=5"); }).find("the label 7, beyond 5 classes"),
+            std::string::npos);
+}
+
 TEST(Csv, RegressionAndErrors) {
   TemporaryFolder folder;
   folder.write("a.csv", "x,y\n1,0.5\n2,1.5\n");
@@ -246,6 +282,43 @@ TEST(Labels, BeyondTheClassesAreRefused) {
                 .find("gives sample 2 the label 2, beyond 2 classes"),
             std::string::npos);
   EXPECT_EQ(open("npz:" + (folder / "a.npz") + "?classes=7").split(Split::all)->classes(), 7);
+}
+
+TEST(Labels, OfFewSamplesCannotNameMillionsOfClasses) {
+  TemporaryFolder folder;
+  const auto save = [&](int64_t label) {
+    save_npz(folder / "a.npz",
+             {{"x", bytes({2, 2})}, {"y", Tensor::from<int64_t>({2}, {0, label})}});
+  };
+  const std::string text = "npz:" + (folder / "a.npz");
+  save(1'000'000'000'000);
+  EXPECT_NE(
+      opening(text).find("gives sample 1 the label 1000000000000, more classes than 2 samples "
+                         "can show | number labels from 0, or say classes=N"),
+      std::string::npos);
+  save(21840);
+  EXPECT_EQ(open(text).split(Split::all)->classes(), 21841);
+  save(1'000'000);
+  EXPECT_EQ(open(text + "?classes=1000001").split(Split::all)->classes(), 1'000'001);
+}
+
+TEST(Files, AreFoundBelowTheDataFolder) {
+  TemporaryFolder folder;
+  folder.write("set/a.csv", "1,0\n2,1\n");
+  const char* before = std::getenv("ESPALIER_DATA");
+  const std::string kept = before ? before : "";
+  ::setenv("ESPALIER_DATA", folder.path().c_str(), 1);
+  EXPECT_EQ(open("csv:set/a.csv").spec().path, folder / "set/a.csv");
+  const std::string message = opening("csv:set/b.csv");
+  EXPECT_NE(message.find("set/b.csv: does not exist | looked for in the current folder, in "
+                         "ESPALIER_DATA (" +
+                         folder.path().string()),
+            std::string::npos)
+      << message;
+  ::unsetenv("ESPALIER_DATA");
+  EXPECT_NE(opening("csv:set/a.csv").find("ESPALIER_DATA may name a further folder"),
+            std::string::npos);
+  if (before) ::setenv("ESPALIER_DATA", kept.c_str(), 1);
 }
 
 TEST(RealData, MnistCounts) {

@@ -48,7 +48,7 @@ TEST(DataSpec, UnknownWordsListWhatIsKnown) {
             "data kind 'jpeg': is not known | kinds are idx:DIR, cifar:FILE_OR_DIR, "
             "images:DIR_OR_ZIP, npz:FILE, csv:FILE, synthetic:glyphs");
   EXPECT_EQ(parsing("images:dir?colour=3"),
-            "data spec images:: has no key 'colour' | keys are split, limit, normalize, layout, "
+            "data kind 'images': has no key 'colour' | keys are split, limit, normalize, layout, "
             "resize, val, test, classes, cache, channels");
   EXPECT_EQ(parsing("mnist"),
             "data spec 'mnist': has no kind | write kind:path, as in idx:data/mnist");
@@ -63,7 +63,14 @@ TEST(DataSpec, ValuesAreChecked) {
   EXPECT_EQ(parsing("idx:d?val=1.5"), "val=1.5: is not a fraction between 0 and 0.9 | ");
   EXPECT_EQ(parsing("idx:d?val=nan"), "val=nan: is not a fraction between 0 and 0.9 | ");
   EXPECT_EQ(parsing("idx:d?resize=32x"),
-            "resize=32x: is not a size such as 224 or 96x128 (height x width) | ");
+            "resize=32x: is not a size such as 224 or 96x128 (height x width), at most 16384 | ");
+  EXPECT_EQ(parsing("idx:d?resize=30000x30000"),
+            "resize=30000x30000: is not a size such as 224 or 96x128 (height x width), at most "
+            "16384 | ");
+  EXPECT_EQ(parsing("idx:d?limit=10&limit=20"),
+            "data spec 'idx:d?limit=10&limit=20': gives 'limit' twice | ");
+  EXPECT_EQ(parsing("idx:d?classes=1000000000000"),
+            "classes=1000000000000: is not a whole number between 1 and 16777216 | ");
   EXPECT_EQ(parsing("idx:d?cache=maybe"), "cache=maybe: is not one of on, off | ");
   EXPECT_NE(parsing("idx:d?normalize=grey").find("normalize=grey: is not known | schemes are raw"),
             std::string::npos);
