@@ -1,4 +1,5 @@
 // Parsing of the .esp text form: recursive descent over characters.
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <cstdlib>
@@ -29,15 +30,15 @@ class Parser {
  private:
   static constexpr int kMaxDepth = 64;
 
+  /// Counted from 1.
+  size_t line_of(size_t position) const {
+    const auto end = text_.begin() + std::ptrdiff_t(std::min(position, text_.size()));
+    return 1 + size_t(std::count(text_.begin(), end, '\n'));
+  }
   [[noreturn]] void fail(const std::string& what, const std::string& hint = "") const {
-    size_t line = 1, column = 1;
-    for (size_t i = 0; i < std::min(at_, text_.size()); ++i) {
-      ++column;
-      if (text_[i] == '\n') {
-        ++line;
-        column = 1;
-      }
-    }
+    const size_t line = line_of(at_);
+    const size_t begin = at_ == 0 ? std::string_view::npos : text_.rfind('\n', at_ - 1);
+    const size_t column = at_ - (begin == std::string_view::npos ? 0 : begin + 1) + 1;
     throw bad_input(file_ + ":" + std::to_string(line) + ":" + std::to_string(column), what, hint);
   }
 
@@ -252,8 +253,38 @@ class Parser {
 
   ValueId known(const Graph& g, const std::string& name) {
     const ValueId v = g.find(name);
-    if (v == kNoValue) fail("%" + name + " is not defined before this line");
-    return v;
+    if (v != kNoValue) return v;
+    if (const size_t line = defined_later(name))
+      fail("%" + name + " is defined only on line " + std::to_string(line),
+           "the graph has a cycle, or its lines are out of order");
+    fail("%" + name + " is not defined before this line");
+  }
+  /// The line after this place that defines a value of that name; 0 when there is none.
+  size_t defined_later(const std::string& name) {
+    const size_t here = at_;
+    size_t line = 0;
+    for (size_t end = text_.find('\n', here); end != std::string_view::npos && line == 0;
+         end = text_.find('\n', end + 1)) {
+      at_ = end + 1;
+      if (defines(name)) line = line_of(end + 1);
+    }
+    at_ = here;
+    return line;
+  }
+  /// Whether a statement stands here that has %name among its results.
+  bool defines(const std::string& name) {
+    bool found = false;
+    try {
+      do {
+        skip_space();
+        if (at_ >= text_.size() || text_[at_] != '%') return false;
+        found = reference() == name || found;
+        if (accept(":")) type();
+      } while (accept(","));
+      return found && accept("=");
+    } catch (const UserError&) {
+      return false;
+    }
   }
   void check_fresh(const Graph& g, const std::string& name) {
     if (g.find(name) != kNoValue) fail("%" + name + " is defined twice");
