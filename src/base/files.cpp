@@ -22,8 +22,9 @@ struct Descriptor {
 
 UserError os_error(const std::filesystem::path& path, const std::string& doing) {
   const int e = errno;
-  return bad_input(path.string(), doing + ": " + std::strerror(e),
-                   e == ENOSPC ? "free some space and run again with --resume" : "");
+  return bad_input(
+      path.string(), doing + ": " + std::strerror(e),
+      e == ENOSPC ? "free some space and run the command again; a run goes on with --resume" : "");
 }
 
 }  // namespace

@@ -8,6 +8,8 @@
 
 #include "base/log.h"
 #include "base/threads.h"
+#include "cli/output.h"
+#include "cli/values.h"
 #include "cli/verb.h"
 #include "ops/catalogue.h"
 
@@ -15,22 +17,49 @@ namespace espalier::cli {
 namespace {
 
 int fail(ExitCode code, const std::string& what, const std::string& hint = "") {
-  std::string line = what;
-  for (char& c : line)
-    if (c == '\n') c = ' ';
-  std::fprintf(stderr, "espalier: %s\n", line.c_str());
-  if (!hint.empty()) std::fprintf(stderr, "  hint: %s\n", hint.c_str());
+  std::fprintf(stderr, "espalier: %s\n", printable(what).c_str());
+  if (!hint.empty()) std::fprintf(stderr, "  hint: %s\n", printable(hint).c_str());
   return int(code);
 }
 
 void add_common(CLI::App& app, Common& common) {
   app.add_flag("--json", common.json, "One JSON object on standard output")->group("Common");
   app.add_option("--threads", common.threads, "Threads to use (default: one per CPU)")
-      ->check(CLI::Range(1, 4096))
+      ->transform(whole_number(1, 4096))
       ->group("Common");
-  app.add_option("--seed", common.seed, "Seed of everything random (default 0)")->group("Common");
+  app.add_option("--seed", common.seed, "Seed of everything random (default 0)")
+      ->transform(whole_number(0))
+      ->group("Common");
   app.add_flag("-q,--quiet", common.quiet, "No progress and no news")->group("Common");
   app.add_flag("--overwrite", common.overwrite, "Replace files that exist")->group("Common");
+  for (CLI::App* verb : app.get_subcommands([](CLI::App*) { return true; })) {
+    verb->group("Verbs");
+    add_common(*verb, common);
+  }
+}
+
+/// The names of an app's verbs: "list, make, get".
+std::string verbs_of(const CLI::App& app) {
+  std::string names;
+  for (const CLI::App* verb : app.get_subcommands([](const CLI::App*) { return true; }))
+    names += (names.empty() ? "" : ", ") + verb->get_name();
+  return names;
+}
+
+/// What CLI11 says of arguments it cannot parse, in our words.
+int fail_parsing(const CLI::App& app, const CLI::ParseError& error) {
+  const CLI::App* at = &app;
+  std::string command = "espalier";
+  while (!at->get_subcommands().empty()) {
+    at = at->get_subcommands().front();
+    command += " " + at->get_name();
+  }
+  if (at->get_require_subcommand_min() > 0 && dynamic_cast<const CLI::RequiredError*>(&error))
+    return fail(
+        ExitCode::kUsage,
+        (at == &app ? "a verb is needed" : at->get_name() + " needs a verb") + ": " + verbs_of(*at),
+        command + " --help says what they do");
+  return fail(ExitCode::kUsage, error.what(), command + " --help");
 }
 
 /// As a shell would read it back.
@@ -85,6 +114,7 @@ int run(int argc, char** argv) {
                "espalier"};
   app.set_version_flag("--version", "espalier " ESPALIER_VERSION);
   app.require_subcommand(1);
+  app.get_formatter()->label("SUBCOMMAND", "VERB");
   app.footer(
       "Begin with\n"
       "  espalier inspect net.onnx             what is in it\n"
@@ -99,6 +129,7 @@ int run(int argc, char** argv) {
 #define ESP_VERB(name, summary)                             \
   {                                                         \
     CLI::App* verb = app.add_subcommand(#name, summary);    \
+    verb->group("Verbs");                                   \
     const Action action = name##_verb(*verb);               \
     verbs.insert(#name);                                    \
     add_common(*verb, common);                              \
@@ -114,9 +145,7 @@ int run(int argc, char** argv) {
   } catch (const CLI::Success& e) {
     return app.exit(e);  // --help, --version
   } catch (const CLI::ParseError& e) {
-    const auto parsed = app.get_subcommands();
-    const std::string verb = parsed.empty() ? "" : " " + parsed.front()->get_name();
-    return fail(ExitCode::kUsage, e.what(), "espalier" + verb + " --help");
+    return fail_parsing(app, e);
   } catch (const UserError& e) {
     return fail(e.code(), e.what(), e.hint());
   }

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/log.h"
+#include "cli/values.h"
 #include "cli/verb.h"
 #include "ir/interpret.h"
 #include "ir/text.h"
@@ -99,11 +100,12 @@ std::map<std::string, Shape> parse_shapes(const std::vector<std::string>& texts)
 void ModelOptions::add_to(CLI::App& app) {
   app.add_option("model", path, "A network: .onnx, .esp, .plan, or .yaml (a definition)")
       ->required()
+      ->check(given("the file name"))
       ->option_text("M");
   app.add_option("--shape", shape_texts, "Shape of an input, as x=1,3,224,224 (repeatable)")
       ->allow_extra_args(false);
   app.add_option("--batch", batch, "Extent of open first dimensions (default 1)")
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 30));
+      ->transform(whole_number(1, int64_t{1} << 30));
 }
 
 Graph ModelOptions::load() const {

@@ -13,6 +13,26 @@ size_t width(const std::string& s) {
   return size_t(std::count_if(s.begin(), s.end(), [](char c) { return (c & 0xC0) != 0x80; }));
 }
 
+/// Bytes of the UTF-8 character that `text` begins with; 0 when it begins with none, or with a
+/// control character.
+size_t character_length(std::string_view text) {
+  const auto byte = [&](size_t i) { return i < text.size() ? uint8_t(text[i]) : uint8_t{0}; };
+  const uint8_t first = byte(0);
+  if (first < 0x80) return first >= 0x20 && first != 0x7F ? 1 : 0;
+  const size_t length = first >= 0xF0 ? 4 : first >= 0xE0 ? 3 : 2;
+  uint32_t code = first & (0x7Fu >> length);
+  for (size_t i = 1; i < length; ++i) {
+    if ((byte(i) & 0xC0) != 0x80) return 0;
+    code = code << 6 | (byte(i) & 0x3Fu);
+  }
+  // The least code of each length; below it, and in the gaps, there is no character.
+  constexpr uint32_t kLeast[] = {0, 0, 0xA0, 0x800, 0x10000};
+  const bool surrogate = code >= 0xD800 && code < 0xE000;
+  const bool character =
+      first >= 0xC2 && first <= 0xF4 && code >= kLeast[length] && code <= 0x10FFFF && !surrogate;
+  return character ? length : 0;
+}
+
 std::string with_unit(double value, const char* const* units, size_t count) {
   size_t u = 0;
   while (std::abs(value) >= 999.5 && u + 1 < count) {
@@ -23,6 +43,24 @@ std::string with_unit(double value, const char* const* units, size_t count) {
 }
 
 }  // namespace
+
+std::string printable(std::string_view text) {
+  std::string out;
+  for (size_t i = 0; i < text.size();) {
+    const size_t length = character_length(text.substr(i));
+    if (text[i] == '\n') {
+      out += ' ';
+    } else if (length > 0) {
+      out += text.substr(i, length);
+    } else {
+      char escaped[8];
+      std::snprintf(escaped, sizeof escaped, "\\x%02x", unsigned{uint8_t(text[i])});
+      out += escaped;
+    }
+    i += std::max<size_t>(length, 1);
+  }
+  return out;
+}
 
 void print_json(const nlohmann::ordered_json& object) {
   const std::string text =

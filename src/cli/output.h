@@ -3,9 +3,14 @@
 
 #include <nlohmann/json_fwd.hpp>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace espalier::cli {
+
+/// `text` as it may stand on one line of a terminal: line breaks become blanks, other control
+/// characters and bytes that are no UTF-8 become \xNN.
+std::string printable(std::string_view text);
 
 /// One line of JSON on standard output.
 void print_json(const nlohmann::ordered_json& object);

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 
 #include "base/error.h"
@@ -20,7 +21,7 @@ struct Common {
   bool quiet = false;      ///< no progress and no news on standard error
   bool overwrite = false;  ///< files that stand in the way may be replaced
   int threads = 0;         ///< 0: as many as there are CPUs
-  uint64_t seed = 0;
+  std::optional<uint64_t> seed;
   std::string command;  ///< as it was called, quoted for a shell
 };
 

@@ -11,6 +11,7 @@
 #include "cli/measure.h"
 #include "cli/model_file.h"
 #include "cli/output.h"
+#include "cli/values.h"
 #include "cli/verb.h"
 #include "runtime/session.h"
 #include "runtime/timing.h"
@@ -83,7 +84,7 @@ ExitCode bench(const Args& args, const Common& common) {
   Session session(compile(g, options));
   std::vector<Tensor> inputs;
   for (const TensorType& t : session.program().input_types())
-    inputs.push_back(random_input(t, Rng(common.seed, 1).fork(inputs.size())));
+    inputs.push_back(random_input(t, Rng(common.seed.value_or(0), 1).fork(inputs.size())));
   const Timing timing = time(session, inputs, args.seconds);
   const auto& types = session.program().input_types();
   const int64_t batch = types.empty() || types[0].rank() == 0 ? 1 : types[0].dims[0].value();
@@ -130,7 +131,7 @@ Action bench_verb(CLI::App& app) {
   args->model.keep_regions = true;
   args->model.add_to(app);
   app.add_option("--seconds", args->seconds, "How long to measure (default 1)")
-      ->check(CLI::Range(0.01, 3600.0));
+      ->check(finite_number(0.01, 3600));
   app.add_flag("--profile", args->profile, "Show the time of each operator");
   args->compile.add_to(app);
   app.footer(

@@ -10,6 +10,7 @@
 #include "cli/output.h"
 #include "cli/runner.h"
 #include "cli/tensor_file.h"
+#include "cli/values.h"
 #include "cli/verb.h"
 
 namespace espalier::cli {
@@ -127,10 +128,11 @@ Action check_verb(CLI::App& app) {
   args->model.keep_regions = true;
   args->model.add_to(app);
   app.add_option("--data", args->data, "Folder with test_data_set_* folders, or one of them")
-      ->required();
+      ->required()
+      ->check(given("the folder's name"));
   app.add_option("--tolerance", args->tolerance,
                  "Largest difference, relative to the largest expected magnitude (default 1e-4)")
-      ->check(CLI::NonNegativeNumber);
+      ->check(finite_number(0));
   args->runner.add_to(app);
   app.footer(
       "Examples:\n"

@@ -1,5 +1,6 @@
 // espalier data: which kinds of data there are, data written to files, public sets fetched.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -7,6 +8,7 @@
 
 #include "cli/model_file.h"
 #include "cli/output.h"
+#include "cli/values.h"
 #include "cli/verb.h"
 #include "data/make.h"
 #include "formats/npy.h"
@@ -79,6 +81,16 @@ void write_npz(const Dataset& data, const std::string& path) {
   save_npz(path, {{"x", batch.inputs}, {"y", batch.targets}});
 }
 
+/// The spec that yields what `write_npz` wrote: no part of it is held out, and all classes are
+/// known although the labels may not show them.
+std::string spec_of_npz(const Dataset& data, const std::string& path) {
+  int64_t shown = 0;
+  if (data.classes() > 0)
+    for (int64_t i = 0; i < data.size(); ++i) shown = std::max(shown, data.targets().int_at(i) + 1);
+  return "npz:" + path + "?split=all" +
+         (shown < data.classes() ? "&classes=" + std::to_string(data.classes()) : "");
+}
+
 ExitCode make(const Args& args, const Common& common) {
   const DataSpec spec = DataSpec::parse(args.spec);
   const bool npz = std::filesystem::path(args.output).extension() == ".npz";
@@ -90,7 +102,7 @@ ExitCode make(const Args& args, const Common& common) {
                  {"classes", data->classes()}};
   if (npz) {
     write_npz(*data, args.output);
-    result["spec"] = "npz:" + args.output;
+    result["spec"] = spec_of_npz(*data, args.output);
   } else if (!args.output.empty()) {
     result["spec"] = make_data(spec, args.output, parse_data_format(args.format), common.overwrite);
   }
@@ -105,24 +117,47 @@ ExitCode get(const Args& args, const Common& common) {
   return ExitCode::kOk;
 }
 
+void add_list(CLI::App& app, const std::shared_ptr<Action>& action) {
+  CLI::App* verb = app.add_subcommand("list", "Kinds of data, their keys, and the sets get knows");
+  verb->callback([action] { *action = list_kinds; });
+  verb->footer(
+      "Examples:\n"
+      "  espalier data list\n"
+      "  espalier data list --json | jq -r '.kinds[].usage'");
+}
+
 void add_make(CLI::App& app, const std::shared_ptr<Args>& args,
               const std::shared_ptr<Action>& action) {
   CLI::App* verb = app.add_subcommand("make", "Read, decode or generate data, and write it");
   verb->add_option("spec", args->spec, "kind:path?key=value&…")->required()->option_text("SPEC");
   verb->add_option("-o,--output", args->output,
-                   "A folder, or one .npz with x (f32, normalised) and y");
+                   "A folder, or one .npz with x (f32, normalised) and y")
+      ->check(given("the name"));
   verb->add_option("--format", args->format, "Of a folder: idx (default) or images");
   verb->callback(
       [action, args] { *action = [args](const Common& common) { return make(*args, common); }; });
+  verb->footer(
+      "Examples:\n"
+      "  espalier data make synthetic:glyphs -o glyphs             all splits, as IDX files\n"
+      "  espalier data make images:photos.zip -o photos --format images\n"
+      "  espalier data make 'synthetic:glyphs?split=test' -o glyphs.npz\n"
+      "  espalier data make idx:data/mnist                         says what it holds\n"
+      "It prints the spec that reads back what was written.");
 }
 
 void add_get(CLI::App& app, const std::shared_ptr<Args>& args,
              const std::shared_ptr<Action>& action) {
   CLI::App* verb = app.add_subcommand("get", "Fetch a public data set and check it");
   verb->add_option("name", args->name, "One of those that list shows")->required();
-  verb->add_option("-o,--output", args->output, "Folder (default data/NAME)");
+  verb->add_option("-o,--output", args->output, "Folder (default data/NAME)")
+      ->check(given("the name"));
   verb->callback(
       [action, args] { *action = [args](const Common& common) { return get(*args, common); }; });
+  verb->footer(
+      "Examples:\n"
+      "  espalier data get fashion-mnist\n"
+      "  espalier data get cifar10 -o /data/cifar10\n"
+      "Fetched with curl; files whose checksum is not the publisher's are not kept.");
 }
 
 }  // namespace
@@ -132,8 +167,7 @@ Action data_verb(CLI::App& app) {
   auto action = std::make_shared<Action>();
   app.require_subcommand(1);
   app.fallthrough();
-  app.add_subcommand("list", "Kinds of data, their keys, and the sets that get knows")
-      ->callback([action] { *action = list_kinds; });
+  add_list(app, action);
   add_make(app, args, action);
   add_get(app, args, action);
   app.footer(

@@ -6,6 +6,7 @@
 #include "base/error.h"
 #include "cli/model_file.h"
 #include "cli/output.h"
+#include "cli/values.h"
 #include "cli/verb.h"
 #include "data/source.h"
 #include "passes/open_batch.h"
@@ -28,9 +29,22 @@ Graph open_where_possible(Graph g) {
   }
 }
 
+/// The value that answers must be there, and named where there are several.
+void check_output(const Args& args, const Graph& g) {
+  std::string outputs;
+  for (ValueId v : g.outputs()) outputs += (outputs.empty() ? "" : ", ") + g.value(v).name;
+  if (args.output.empty() && g.outputs().size() > 1)
+    throw usage_error(args.model.path, "has several outputs",
+                      "--output names the one that answers: " + outputs);
+  if (!args.output.empty() && g.find(args.output) == kNoValue)
+    throw usage_error("--output " + args.output, "the network has no value of that name",
+                      "its outputs are " + outputs);
+}
+
 ExitCode evaluate_on(const Args& args, const Common& common) {
   const DataSpec spec = DataSpec::parse(args.data);
   const Graph g = open_where_possible(args.model.load());
+  check_output(args, g);
   const auto data = load_dataset(spec, Split::test);
   const bool classes = data->classes() > 0;
   const int64_t batch = args.model.batch > 0 ? args.model.batch : 250;
@@ -63,7 +77,8 @@ Action eval_verb(CLI::App& app) {
   app.add_option("--data", args->data, "The data, as kind:path?key=value&…")
       ->required()
       ->option_text("SPEC");
-  app.add_option("--output", args->output, "The result that answers, where there are several");
+  app.add_option("--output", args->output, "The result that answers, where there are several")
+      ->check(given("the name"));
   app.footer(
       "Examples:\n"
       "  espalier eval net.onnx --data 'idx:data/mnist?normalize=raw'\n"

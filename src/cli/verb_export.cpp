@@ -6,6 +6,7 @@
 
 #include "cli/model_file.h"
 #include "cli/output.h"
+#include "cli/values.h"
 #include "cli/verb.h"
 #include "ir/interpret.h"
 
@@ -36,7 +37,9 @@ ExitCode write(const Args& args, const Common& common) {
 Action export_verb(CLI::App& app) {
   auto args = std::make_shared<Args>();
   args->model.add_to(app);
-  app.add_option("-o,--output", args->output, "Where to: .onnx, .esp (text) or .plan")->required();
+  app.add_option("-o,--output", args->output, "Where to: .onnx, .esp (text) or .plan")
+      ->required()
+      ->check(given("the file name"));
   app.footer(
       "Examples:\n"
       "  espalier export net.onnx -o net.esp            to read it\n"

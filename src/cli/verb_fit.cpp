@@ -5,6 +5,7 @@
 
 #include "base/files.h"
 #include "base/log.h"
+#include "cli/values.h"
 #include "cli/verb.h"
 #include "recipe/fit_recipe.h"
 #include "recipe/recipe.h"
@@ -16,28 +17,40 @@ namespace {
 struct Args {
   std::string what, data, budget, out;
   std::vector<std::string> set;
-  int64_t train_epochs = 0, prune_epochs = 0;
+  std::optional<int64_t> train_epochs, prune_epochs;
   bool resume = false, any_threads = false;
 };
 
-bool is_recipe(const std::string& path) {
-  return path.ends_with(".yaml") || path.ends_with(".yml");
-}
+bool is_yaml(const std::string& path) { return path.ends_with(".yaml") || path.ends_with(".yml"); }
 
 FitPlan plan_of(const Args& args, const Common& common) {
   if (!args.budget.empty()) parse_budget(args.budget);  // a mistake in it is one of usage
-  if (is_recipe(args.what) && args.data.empty()) {
+  if (is_yaml(args.what) && args.data.empty()) {
     Yaml recipe = load_recipe(args.what, "fit");
-    if (common.seed != 0) set_recipe_value(recipe, "seed=" + std::to_string(common.seed));
     for (const auto& assignment : args.set) set_recipe_value(recipe, assignment);
-    if (!args.budget.empty()) set_recipe_value(recipe, "budget=" + args.budget);
+    const auto replace = [&](const char* key, const std::string& option, const std::string& value) {
+      set_recipe_value(recipe, key + ("=" + value), option + " " + value);
+    };
+    if (common.seed) replace("seed", "--seed", std::to_string(*common.seed));
+    if (args.train_epochs)
+      replace("training.epochs", "--train-epochs", std::to_string(*args.train_epochs));
+    if (args.prune_epochs)
+      replace("prune.epochs", "--prune-epochs", std::to_string(*args.prune_epochs));
+    if (!args.budget.empty()) replace("budget", "--budget", args.budget);
     return read_fit_recipe(recipe);
   }
   if (args.data.empty() || args.budget.empty())
     throw usage_error("fit", "a network needs --data and --budget",
                       "espalier fit net.onnx --data idx:mnist --budget size=100kB,drop=1");
-  return plan_for_model(args.what, args.data, args.budget, args.train_epochs, args.prune_epochs,
-                        common.seed);
+  if (!args.set.empty())
+    throw usage_error("--set " + args.set[0],
+                      "changes a recipe, and " + args.what + " is a network",
+                      "leave out --set, or write a recipe with model: {file: …}");
+  if (is_yaml(args.what) && args.train_epochs.value_or(0) == 0)
+    throw usage_error(args.what, "is a definition: its weights are random until it is trained",
+                      "--train-epochs N trains it first");
+  return plan_for_model(args.what, args.data, args.budget, args.train_epochs.value_or(0),
+                        args.prune_epochs.value_or(0), common.seed.value_or(0));
 }
 
 ExitCode run_fit(const Args& args, const Common& common) {
@@ -82,16 +95,18 @@ Action fit_verb(CLI::App& app) {
   auto args = std::make_shared<Args>();
   app.add_option("what", args->what,
                  "A recipe (.yaml), or a network (.onnx, .esp, .plan, .yaml definition)")
-      ->required();
+      ->required()
+      ->check(given("the file name"));
   app.add_option("--data", args->data, "Data for a network, as kind:path[?key=value&...]");
   app.add_option("--budget", args->budget, "latency=1.5ms,size=200kB,macs=50%,memory=4MB,drop=1.0");
-  app.add_option("-o,--out", args->out, "Run directory (default: runs/NAME)");
+  app.add_option("-o,--out", args->out, "Run directory (default: runs/NAME)")
+      ->check(given("the folder's name"));
   app.add_option("--set", args->set, "Set a recipe's value: training.epochs=3 (repeatable)");
   app.add_option("--train-epochs", args->train_epochs,
                  "Train a network this long first (default: it is trained)")
-      ->check(CLI::NonNegativeNumber);
+      ->transform(whole_number(0));
   app.add_option("--prune-epochs", args->prune_epochs, "Cut a network while training it this long")
-      ->check(CLI::NonNegativeNumber);
+      ->transform(whole_number(0));
   app.add_flag("--resume", args->resume, "Go on with an interrupted run");
   app.add_flag("--any-threads", args->any_threads, "Resume training at another thread count");
   app.footer(

@@ -76,23 +76,24 @@ std::string dot_quoted(const std::string& s) {
   return out + "\"";
 }
 
-void print_dot(const Graph& g) {
-  std::printf("digraph %s {\n  node [shape=box, fontname=\"sans-serif\"];\n",
-              dot_quoted(g.name).c_str());
+std::string to_dot(const Graph& g) {
+  std::string dot =
+      "digraph " + dot_quoted(g.name) + " {\n  node [shape=box, fontname=\"sans-serif\"];\n";
   const auto source = [&](ValueId v) {
     const NodeId p = g.value(v).producer;
     return p == kNoNode ? dot_quoted(g.value(v).name) : "n" + std::to_string(p);
   };
-  for (ValueId v : g.inputs()) std::printf("  %s [shape=ellipse];\n", source(v).c_str());
+  for (ValueId v : g.inputs()) dot += "  " + source(v) + " [shape=ellipse];\n";
   for (NodeId id : g.order()) {
     const Node& n = g.node(id);
-    std::printf("  n%d [label=%s];\n", id, dot_quoted(describe(g, id)).c_str());
+    const std::string node = "n" + std::to_string(id);
+    dot += "  " + node + " [label=" + dot_quoted(describe(g, id)) + "];\n";
     for (ValueId v : n.inputs)
       if (v != kNoValue && !g.is_constant(v))
-        std::printf("  %s -> n%d [label=%s];\n", source(v).c_str(), id,
-                    dot_quoted(to_string(g.value(v).type)).c_str());
+        dot += "  " + source(v) + " -> " + node +
+               " [label=" + dot_quoted(to_string(g.value(v).type)) + "];\n";
   }
-  std::printf("}\n");
+  return dot + "}\n";
 }
 
 Json classes_json(const AxisClasses& found) {
@@ -135,7 +136,10 @@ ExitCode inspect(const Args& args, const Common& common) {
   }
   const Graph g = args.model.load_static();
   if (args.dot) {
-    print_dot(g);
+    if (common.json)
+      print_json({{"model", args.model.path}, {"dot", to_dot(g)}});
+    else
+      std::fputs(to_dot(g).c_str(), stdout);
     return ExitCode::kOk;
   }
   const ModelFacts facts = facts_of(g);
@@ -152,8 +156,9 @@ ExitCode inspect(const Args& args, const Common& common) {
 Action inspect_verb(CLI::App& app) {
   auto args = std::make_shared<Args>();
   args->model.add_to(app);
-  app.add_flag("--dot", args->dot, "Print a Graphviz diagram instead");
-  app.add_flag("--classes", args->classes, "Print which axes can be cut together, and which not");
+  CLI::Option* dot = app.add_flag("--dot", args->dot, "Print a Graphviz diagram instead");
+  app.add_flag("--classes", args->classes, "Print which axes can be cut together, and which not")
+      ->excludes(dot);
   app.footer(
       "Examples:\n"
       "  espalier inspect net.onnx\n"

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "cli/model_file.h"
 #include "cli/output.h"
+#include "cli/values.h"
 #include "cli/verb.h"
 #include "ir/text.h"
 #include "passes/passes.h"
@@ -82,7 +83,8 @@ Action opt_verb(CLI::App& app) {
       ->allow_extra_args(false);
   app.add_option("--disable-pass", args->disabled, "Leave out a pass (repeatable)")
       ->allow_extra_args(false);
-  app.add_option("-o,--output", args->output, "Write the result here instead of printing it");
+  app.add_option("-o,--output", args->output, "Write the result here instead of printing it")
+      ->check(given("the file name"));
   app.add_flag("--elide", args->elide, "Leave out the bytes of large constants, to read");
   app.add_flag("--list", args->list, "List the passes");
   app.footer(

@@ -5,6 +5,7 @@
 
 #include "cli/model_file.h"
 #include "cli/output.h"
+#include "cli/values.h"
 #include "cli/verb.h"
 #include "compress/budget.h"
 #include "compress/restrict.h"
@@ -91,11 +92,14 @@ ExitCode prune(const Args& args, const Common& common) {
 Action prune_verb(CLI::App& app) {
   auto args = std::make_shared<Args>();
   args->model.add_to(app);
-  app.add_option("-o,--output", args->output, "Where to: .onnx, .esp or .plan")->required();
+  app.add_option("-o,--output", args->output, "Where to: .onnx, .esp or .plan")
+      ->required()
+      ->check(given("the file name"));
   app.add_option("--macs", args->macs, "Multiply-accumulates to reach, as a share: 50%");
   app.add_option("--keep", args->keep, "Share of each class that stays instead: 50%");
-  app.add_option("--multiple", args->budget.width_multiple, "Widths are multiples of this")
-      ->check(CLI::Range(int64_t{1}, int64_t{1024}))
+  app.add_option("--multiple", args->budget.width_multiple,
+                 "Widths become multiples of this; layers narrower than it are not held to it")
+      ->transform(whole_number(1, 1024))
       ->capture_default_str();
   app.footer(
       "Examples:\n"

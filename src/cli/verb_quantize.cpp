@@ -7,6 +7,7 @@
 #include "cli/measure.h"
 #include "cli/model_file.h"
 #include "cli/output.h"
+#include "cli/values.h"
 #include "cli/verb.h"
 #include "compress/half_precision.h"
 #include "compress/quantize.h"
@@ -113,15 +114,18 @@ ExitCode quantize_model(const Args& args, const Common& common) {
 Action quantize_verb(CLI::App& app) {
   auto args = std::make_shared<Args>();
   args->model.add_to(app);
-  app.add_option("-o,--output", args->output, "Where to: .onnx, .esp or .plan")->required();
+  app.add_option("-o,--output", args->output, "Where to: .onnx, .esp or .plan")
+      ->required()
+      ->check(given("the file name"));
   app.add_option("--data", args->data, "Samples to calibrate on, as kind:path?key=value&…")
       ->option_text("SPEC");
   app.add_option("--precision", args->precision, "int8 or bf16")->capture_default_str();
   app.add_option("--method", args->method, "Ranges: minmax or percentile")->capture_default_str();
   app.add_option("--percentile", args->percentile, "Share of magnitudes to represent")
+      ->check(finite_number(0, 100))
       ->capture_default_str();
   app.add_option("--samples", args->samples, "Samples to calibrate on")
-      ->check(CLI::Range(int64_t{1}, int64_t{1} << 30))
+      ->transform(whole_number(1, int64_t{1} << 30))
       ->capture_default_str();
   app.add_option("--exclude", args->exclude, "A layer that stays in float, by its result's name")
       ->allow_extra_args(false);

@@ -1,5 +1,6 @@
 // espalier run: one inference on tensors from files.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <filesystem>
@@ -9,6 +10,7 @@
 #include "cli/output.h"
 #include "cli/runner.h"
 #include "cli/tensor_file.h"
+#include "cli/values.h"
 #include "cli/verb.h"
 #include "formats/npy.h"
 
@@ -35,18 +37,51 @@ std::string inputs_of(const Graph& g) {
   return "the network takes " + list;
 }
 
+bool is_input(const Graph& g, const std::string& name) {
+  return std::any_of(g.inputs().begin(), g.inputs().end(),
+                     [&](ValueId v) { return g.value(v).name == name; });
+}
+
+/// NAME=FILE, or FILE alone where there is one input.
+std::pair<std::string, std::string> name_and_file(const std::string& text, const Graph& g) {
+  const std::string option = "--input '" + text + "'";
+  if (text.empty()) throw usage_error(option, "names no file", "write --input NAME=FILE.npy");
+  const size_t equals = text.find('=');
+  const bool bare = equals == std::string::npos;
+  if (bare && g.inputs().size() != 1)
+    throw usage_error(option, "does not say which input the file is for", inputs_of(g));
+  const std::string name = bare ? g.value(g.inputs()[0]).name : text.substr(0, equals);
+  const std::string file = bare ? text : text.substr(equals + 1);
+  if (!is_input(g, name))
+    throw usage_error(option, "the network has no input '" + name + "'", inputs_of(g));
+  if (file.empty()) throw usage_error(option, "names no file", "write --input NAME=FILE.npy");
+  return {name, file};
+}
+
+/// What the interpreter and the compiled program would refuse too, with a word on what to do.
+void check_fit(const std::string& model, const Value& input, const Tensor& t) {
+  const TensorType given(t.dtype(), t.shape());
+  if (!input.type.is_tensor() || refines(given, input.type)) return;
+  const TensorType& wanted = input.tensor();
+  const bool types_differ = wanted.dtype != t.dtype();
+  std::string extents;
+  for (int64_t n : t.shape()) extents += (extents.empty() ? "" : ",") + std::to_string(n);
+  throw bad_input(model + ": input '" + input.name + "'",
+                  "is given as " + to_string(given) + ", the network takes " + to_string(wanted),
+                  types_differ
+                      ? "convert the array to " + std::string(name_of(wanted.dtype)) + " first"
+                      : "reshape the array; if the network can take any extents, --shape " +
+                            input.name + "=" + extents + " says which");
+}
+
 /// Tensors in the order of the graph's inputs.
 std::vector<Tensor> read_inputs(const Args& args, const Graph& g) {
   std::map<std::string, Tensor> named;
   for (const auto& text : args.inputs) {
-    const size_t equals = text.find('=');
-    if (equals == std::string::npos && g.inputs().size() != 1)
-      throw usage_error("--input " + text, "names no input", inputs_of(g));
-    const std::string name =
-        equals == std::string::npos ? g.value(g.inputs()[0]).name : text.substr(0, equals);
-    const std::string file = equals == std::string::npos ? text : text.substr(equals + 1);
-    if (!named.emplace(name, read_tensor_file(file)).second)
-      throw usage_error("--input " + text, "gives '" + name + "' again");
+    const auto [name, file] = name_and_file(text, g);
+    if (named.contains(name))
+      throw usage_error("--input '" + text + "'", "gives '" + name + "' again");
+    named.emplace(name, read_tensor_file(file));
   }
   std::vector<Tensor> tensors;
   for (ValueId v : g.inputs()) {
@@ -54,12 +89,9 @@ std::vector<Tensor> read_inputs(const Args& args, const Graph& g) {
     if (it == named.end())
       throw usage_error(args.model.path, "input '" + g.value(v).name + "' is not given",
                         inputs_of(g));
+    check_fit(args.model.path, g.value(v), it->second);
     tensors.push_back(it->second);
-    named.erase(it);
   }
-  if (!named.empty())
-    throw usage_error(args.model.path, "has no input named '" + named.begin()->first + "'",
-                      inputs_of(g));
   return tensors;
 }
 
@@ -70,23 +102,43 @@ Json element(const Tensor& t, int64_t i) {
   return std::isfinite(v) ? Json(v) : Json(v != v ? "nan" : v > 0 ? "inf" : "-inf");
 }
 
+/// Of the elements that are numbers.
 struct Range {
   double least = INFINITY, most = -INFINITY, sum = 0;
+  int64_t nan = 0;
 };
 
 Range range_of(const Tensor& t) {
   Range r;
   for (int64_t i = 0; i < t.size(); ++i) {
-    r.least = std::min(r.least, t.at(i));
-    r.most = std::max(r.most, t.at(i));
-    r.sum += t.at(i);
+    const double v = t.at(i);
+    if (std::isnan(v)) {
+      ++r.nan;
+      continue;
+    }
+    r.least = std::min(r.least, v);
+    r.most = std::max(r.most, v);
+    r.sum += v;
   }
   return r;
+}
+
+/// "least 1, mean 2, most 3; 4 of 10 are NaN".
+std::string summary(const Tensor& t) {
+  const Range r = range_of(t);
+  if (r.nan == t.size()) return "all NaN";
+  std::string text = "least " + short_number(r.least) + ", mean " +
+                     short_number(r.sum / double(t.size() - r.nan)) + ", most " +
+                     short_number(r.most);
+  if (r.nan > 0)
+    text += "; " + std::to_string(r.nan) + " of " + std::to_string(t.size()) + " are NaN";
+  return text;
 }
 
 Json to_json(const std::string& name, const Tensor& t, const std::string& file) {
   Json o = {{"name", name}, {"type", to_string(TensorType(t.dtype(), t.shape()))}};
   if (!file.empty()) o["file"] = file;
+  if (const int64_t nan = is_float(t.dtype()) ? range_of(t).nan : 0; nan > 0) o["nan"] = nan;
   if (t.size() <= kPrintedElements) {
     Json values = Json::array();
     for (int64_t i = 0; i < t.size(); ++i) values.push_back(element(t, i));
@@ -97,11 +149,7 @@ Json to_json(const std::string& name, const Tensor& t, const std::string& file) 
 
 void print_people(const std::string& name, const Tensor& t, const std::string& file) {
   std::printf("%s: %s", name.c_str(), to_string(TensorType(t.dtype(), t.shape())).c_str());
-  if (t.size() > 0) {
-    const Range r = range_of(t);
-    std::printf("  least %s, mean %s, most %s", short_number(r.least).c_str(),
-                short_number(r.sum / double(t.size())).c_str(), short_number(r.most).c_str());
-  }
+  if (t.size() > 0) std::printf("  %s", summary(t).c_str());
   std::printf("%s%s\n", file.empty() ? "" : "  -> ", file.c_str());
   if (t.size() == 0 || t.size() > kPrintedElements) return;
   std::printf(" ");
@@ -147,7 +195,8 @@ Action run_verb(CLI::App& app) {
                  "NAME=FILE.npy or .pb; NAME= may be left out where there is one input "
                  "(repeatable)")
       ->allow_extra_args(false);
-  app.add_option("-o,--output", args->output_folder, "Folder for the results, as NAME.npy");
+  app.add_option("-o,--output", args->output_folder, "Folder for the results, as NAME.npy")
+      ->check(given("the folder's name"));
   args->runner.add_to(app);
   app.footer(
       "Examples:\n"

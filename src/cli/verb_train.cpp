@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "cli/output.h"
+#include "cli/values.h"
 #include "cli/verb.h"
 #include "recipe/train_run.h"
 #include "train/stop.h"
@@ -13,7 +14,7 @@ namespace {
 
 struct Args {
   std::string recipe, precision;
-  int64_t epochs = 0, batch = 0;
+  std::optional<int64_t> epochs, batch;
   std::vector<std::string> assignments;
   TrainRunOptions run;
 };
@@ -21,10 +22,13 @@ struct Args {
 TrainRecipe recipe_of(const Args& args, const Common& common) {
   Yaml recipe = load_recipe(args.recipe, "train");
   for (const std::string& a : args.assignments) set_recipe_value(recipe, a);
-  if (args.epochs > 0) set_recipe_value(recipe, "training.epochs=" + std::to_string(args.epochs));
-  if (args.batch > 0) set_recipe_value(recipe, "training.batch=" + std::to_string(args.batch));
-  if (!args.precision.empty()) set_recipe_value(recipe, "training.precision=" + args.precision);
-  if (common.seed != 0) set_recipe_value(recipe, "seed=" + std::to_string(common.seed));
+  const auto replace = [&](const char* key, const std::string& option, const std::string& value) {
+    set_recipe_value(recipe, key + ("=" + value), option + " " + value);
+  };
+  if (args.epochs) replace("training.epochs", "--epochs", std::to_string(*args.epochs));
+  if (args.batch) replace("training.batch", "--batch", std::to_string(*args.batch));
+  if (!args.precision.empty()) replace("training.precision", "--precision", args.precision);
+  if (common.seed) replace("seed", "--seed", std::to_string(*common.seed));
   return read_train_recipe(recipe);
 }
 
@@ -59,15 +63,17 @@ Action train_verb(CLI::App& app) {
   auto args = std::make_shared<Args>();
   app.add_option("recipe", args->recipe, "A recipe whose task is train")
       ->required()
+      ->check(given("the file name"))
       ->option_text("R");
-  app.add_option("-o,--out", args->run.folder, "Run directory (default: runs/NAME)");
+  app.add_option("-o,--out", args->run.folder, "Run directory (default: runs/NAME)")
+      ->check(given("the folder's name"));
   app.add_flag("--resume", args->run.resume, "Go on where an earlier run of the recipe stopped");
   app.add_flag("--any-threads", args->run.any_threads,
                "Resume at another thread count; the result may differ in its last digits");
   app.add_option("--epochs", args->epochs, "Epochs, in place of the recipe's")
-      ->check(CLI::PositiveNumber);
+      ->transform(whole_number(1));
   app.add_option("--batch", args->batch, "Batch, in place of the recipe's")
-      ->check(CLI::PositiveNumber);
+      ->transform(whole_number(1));
   app.add_option("--precision", args->precision, "f32 or bf16, in place of the recipe's");
   app.add_option("--set", args->assignments, "Any value of the recipe: training.clip_norm=1")
       ->option_text("KEY=VALUE");

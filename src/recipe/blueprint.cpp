@@ -57,6 +57,9 @@ Variables read_variables(const Yaml* declared, const Yaml& definition,
 
 Graph build_blueprint(const Yaml& definition, const BlueprintOptions& options) {
   Fields fields(definition, "a network definition");
+  if (definition.is_map() && definition.find("task"))
+    definition.fail("is a recipe, not a network definition",
+                    "espalier fit and espalier train take recipes");
   if (const Yaml& version = fields.require("espalier"); version.integer() != kVersion)
     version.fail("is written for format " + version.text() + ", this program reads format " +
                  std::to_string(kVersion));
@@ -83,10 +86,16 @@ Graph load_blueprint(const std::filesystem::path& path, const BlueprintOptions& 
 
 namespace fs = std::filesystem;
 
-std::vector<fs::path> recipe_folders() {
+std::vector<fs::path> recipe_folders(const fs::path& recipe) {
   std::vector<fs::path> folders;
-  if (const char* chosen = std::getenv("ESPALIER_RECIPES")) folders.emplace_back(chosen);
+  if (const char* chosen = std::getenv("ESPALIER_RECIPES"); chosen && *chosen)
+    folders.emplace_back(chosen);
   std::error_code ignored;
+  if (!recipe.empty()) {
+    const fs::path own = fs::absolute(recipe, ignored).parent_path();
+    folders.push_back(own.parent_path());
+    folders.push_back(own);
+  }
   const fs::path program = fs::read_symlink("/proc/self/exe", ignored);
   folders.push_back(program.parent_path() / "../share/espalier/recipes");
   for (fs::path start : {program.parent_path(), fs::current_path(ignored)})
@@ -97,10 +106,10 @@ std::vector<fs::path> recipe_folders() {
   return folders;
 }
 
-fs::path zoo_path(const std::string& name) {
+fs::path zoo_path(const std::string& name, const fs::path& recipe) {
   std::vector<std::string> known;
   std::error_code ignored;
-  for (const fs::path& folder : recipe_folders()) {
+  for (const fs::path& folder : recipe_folders(recipe)) {
     const fs::path zoo = folder / "zoo";
     if (!fs::is_directory(zoo, ignored)) continue;
     if (fs::path file = zoo / (name + ".yaml"); fs::is_regular_file(file, ignored))
@@ -109,6 +118,7 @@ fs::path zoo_path(const std::string& name) {
       if (entry.path().extension() == ".yaml") known.push_back(entry.path().stem().string());
   }
   std::sort(known.begin(), known.end());
+  known.erase(std::unique(known.begin(), known.end()), known.end());
   throw bad_input("network '" + name + "'", "there is no such definition",
                   known.empty() ? "no recipes were found; set ESPALIER_RECIPES to their folder"
                                 : suggestion(name, known));

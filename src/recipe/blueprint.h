@@ -48,11 +48,12 @@ struct BlueprintOptions {
 Graph build_blueprint(const Yaml& definition, const BlueprintOptions& options = {});
 Graph load_blueprint(const std::filesystem::path& path, const BlueprintOptions& options = {});
 
-/// Folders that may hold shipped recipes, best first.
-std::vector<std::filesystem::path> recipe_folders();
+/// Folders that may hold recipes, best first; those around the file `recipe` among them.
+std::vector<std::filesystem::path> recipe_folders(const std::filesystem::path& recipe = {});
 
-/// The shipped definition of that name (recipes/zoo/NAME.yaml), looked for under $ESPALIER_RECIPES,
-/// the installed recipes beside the program, and the source tree. UserError listing what there is.
-std::filesystem::path zoo_path(const std::string& name);
+/// The definition of that name, zoo/NAME.yaml, looked for under $ESPALIER_RECIPES, beside the
+/// folder of `recipe` (if one names it) and in it, under the installed recipes beside the program,
+/// and in the source tree. UserError listing what there is.
+std::filesystem::path zoo_path(const std::string& name, const std::filesystem::path& recipe = {});
 
 }  // namespace espalier

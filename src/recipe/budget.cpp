@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <map>
+#include <set>
 
 #include "base/error.h"
 #include "recipe/fit_summary.h"
@@ -45,6 +46,7 @@ std::string number(double v) {
 
 Budget parse_budget(const std::string& text) {
   Budget budget;
+  std::set<std::string> seen;
   size_t at = 0;
   while (at < text.size()) {
     const size_t comma = std::min(text.find(',', at), text.size());
@@ -53,6 +55,8 @@ Budget parse_budget(const std::string& text) {
     const size_t equals = term.find('=');
     const std::string key = term.substr(0, equals);
     const std::string value = equals == std::string::npos ? "" : term.substr(equals + 1);
+    if (!seen.insert(key).second)
+      throw usage_error("budget term '" + term + "'", "gives '" + key + "' a second time");
     if (key == "latency") {
       budget.latency_ms = quantity(term, value, kTimes);
     } else if (key == "size") {

@@ -21,7 +21,8 @@ Budget read_budget(const Yaml& part) {
   try {
     return parse_budget(text);
   } catch (const UserError& e) {
-    throw bad_input(part.where() + ": " + e.where(), e.problem(), e.hint());
+    if (e.code() == ExitCode::kUnsupported) throw e.within(part.where());
+    part.fail(e.where() + ": " + e.problem(), e.hint());
   }
 }
 
@@ -65,6 +66,13 @@ void read_measure(const Yaml& part, FitPlan& plan) {
   fields.done();
 }
 
+constexpr const char* kNoCut =
+    "asks for fewer multiply-accumulates, which only a cut gives, but nothing is cut";
+
+bool asks_for_a_cut(const FitPlan& plan) {
+  return plan.budget.macs_fraction && *plan.budget.macs_fraction < 1;
+}
+
 Graph build_network(const ModelPart& model, const DataSpec& data, uint64_t seed) {
   const DataSource source(data);
   return model.build(seed, source.split(Split::train).get());
@@ -106,6 +114,8 @@ FitPlan read_fit_recipe(const Yaml& recipe) {
   plan.calibration_samples = fields.integer("calibration", plan.calibration_samples, 1);
   if (const Yaml* part = fields.find("measure")) read_measure(*part, plan);
   fields.done();
+  if (asks_for_a_cut(plan) && plan.prune.epochs == 0)
+    fields.require("budget").fail(kNoCut, "add prune: {epochs: N}, which cuts while training");
   plan.model = name + " (" + model.text + ")";
   plan.network = build_network(model, plan.data, plan.seed);
   return plan;
@@ -124,6 +134,9 @@ FitPlan plan_for_model(const std::string& path, const std::string& data, const s
   if (!model.is_definition()) tune_gently(plan.train);
   plan.prune = pruning_defaults(plan.train);
   plan.prune.epochs = prune_epochs;
+  if (asks_for_a_cut(plan) && plan.prune.epochs == 0)
+    throw usage_error("--budget " + budget, kNoCut,
+                      "add --prune-epochs N, which cuts while training");
   plan.model = model.text;
   plan.network = build_network(model, plan.data, seed);
   return plan;

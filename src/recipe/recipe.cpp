@@ -1,10 +1,12 @@
 #include "recipe/recipe.h"
 
 #include <algorithm>
-#include <cstdlib>
+#include <cctype>
 
 #include "base/error.h"
 #include "base/files.h"
+#include "data/locate.h"
+#include "data/source.h"
 #include "ir/text.h"
 #include "onnx/import.h"
 #include "passes/fuse_region.h"
@@ -27,30 +29,40 @@ fs::path beside(const std::string& path, const Yaml& place) {
   return fs::exists(near, ignored) ? near : fs::path(path);
 }
 
-std::string find_data(const std::string& path, const Yaml& place) {
-  std::error_code ignored;
-  if (path.empty() || fs::path(path).is_absolute() || fs::exists(path, ignored)) return path;
-  std::vector<fs::path> folders;
-  if (const char* chosen = std::getenv("ESPALIER_DATA"); chosen && *chosen)
-    folders.emplace_back(chosen);
-  fs::path at = fs::absolute(place.file(), ignored).parent_path();
-  for (; !at.empty(); at = at.parent_path()) {
-    folders.push_back(at / "shared/data");
-    if (at == at.root_path()) break;
-  }
-  for (const fs::path& folder : folders)
-    if (fs::exists(folder / path, ignored)) return (folder / path).lexically_normal().string();
-  return path;
-}
-
-/// Runs `body`; its errors gain the line of `place`.
+/// Runs `body`; its errors gain the line of `place`, or the argument that set it. A text that would
+/// be a mistake of usage on the command line is bad input where a file holds it, and the reverse.
 template <class Body>
 auto at_line(const Yaml& place, Body body) {
   try {
     return body();
   } catch (const UserError& e) {
-    throw e.within(place.where());
+    const bool mistake = e.code() == ExitCode::kUsage || e.code() == ExitCode::kBadInput;
+    const ExitCode code = !mistake              ? e.code()
+                          : place.is_argument() ? ExitCode::kUsage
+                                                : ExitCode::kBadInput;
+    const std::string inner = e.where().empty() ? "" : ": " + e.where();
+    throw UserError(code, place.where() + inner, e.problem(), e.hint());
   }
+}
+
+/// The value of a map that an argument set, or the map itself: what to blame when together they
+/// make no sense.
+const Yaml& changed_part(const Yaml& map) {
+  for (const auto& [key, value] : map.entries())
+    if (value.is_argument()) return value;
+  return map;
+}
+
+/// A name that may become a file's.
+std::string read_name(const Yaml& name) {
+  const std::string& text = name.text();
+  const bool letters = std::all_of(text.begin(), text.end(), [](unsigned char c) {
+    return std::isalnum(c) || c == '.' || c == '_' || c == '-';
+  });
+  if (text.empty() || !letters || text.starts_with('.'))
+    name.fail("'" + text + "' is no name for a run",
+              "a name is made of letters, digits, '.', '_' and '-', and does not begin with '.'");
+  return text;
 }
 
 /// Variables a definition declares and `given` does not set, as the data has them.
@@ -67,10 +79,21 @@ void add_data_facts(const Yaml& definition, const Dataset& data,
   if (picture.height == picture.width) set("size", picture.height);
 }
 
-std::map<std::string, std::string> read_variables(const Yaml* part) {
+/// What a recipe sets of a definition's variables; the definition must declare them.
+std::map<std::string, std::string> read_variables(const Yaml* part, const fs::path& path) {
   std::map<std::string, std::string> variables;
-  if (part)
-    for (const auto& [name, value] : part->entries()) variables[name.text()] = value.text();
+  if (!part) return variables;
+  const Yaml definition = Yaml::load(path);
+  const Yaml* declared = definition.is_map() ? definition.find("variables") : nullptr;
+  std::vector<std::string> known;
+  if (declared)
+    for (const auto& [name, value] : declared->entries()) known.push_back(name.text());
+  for (const auto& [name, value] : part->entries()) {
+    if (std::find(known.begin(), known.end(), name.text()) == known.end())
+      name.fail(path.string() + " declares no variable '" + name.text() + "'",
+                known.empty() ? "it declares none" : suggestion(name.text(), known));
+    variables[name.text()] = value.text();
+  }
   return variables;
 }
 
@@ -103,6 +126,7 @@ Graph ModelPart::build(uint64_t seed, const Dataset* data) const {
 
 ModelPart model_from_file(const std::string& path) {
   const std::string suffix = fs::path(path).extension().string();
+  if (path.empty()) throw usage_error("the network", "has an empty file name");
   if (suffix != ".onnx" && suffix != ".esp" && suffix != ".plan" && suffix != ".yaml" &&
       suffix != ".yml")
     throw usage_error(path, "has a suffix that names no network format",
@@ -119,32 +143,35 @@ ModelPart read_model(const Yaml& part) {
     part.fail("model needs one of zoo, definition and file");
   ModelPart model;
   if (zoo) {
-    model.path = at_line(*zoo, [&] { return zoo_path(zoo->text()); });
+    model.path = at_line(*zoo, [&] { return zoo_path(zoo->text(), zoo->file()); });
     model.text = "zoo " + zoo->text();
   } else {
     const Yaml& given = definition ? *definition : *file;
     model = at_line(given, [&] { return model_from_file(beside(given.text(), given).string()); });
     model.text = (definition ? "definition " : "file ") + given.text();
   }
-  if (!file) model.variables = read_variables(fields.find("variables"));
+  if (!file) model.variables = read_variables(fields.find("variables"), model.path);
   fields.done();
   return model;
 }
 
 DataSpec read_data(const Yaml& part) {
   DataSpec spec;
+  const Yaml* path_at = &part;
   if (part.is_scalar()) {
     spec = at_line(part, [&] { return DataSpec::parse(part.text()); });
   } else {
     Fields fields(part, "data");
     const Yaml& kind = fields.require("kind");
     const std::string path = fields.string("path", "");
+    if (const Yaml* given = part.find("path")) path_at = given;
     spec = at_line(kind, [&] { return DataSpec::parse(kind.text() + ":" + path); });
     for (const auto& [key, value] : part.entries())
       if (key.text() != "kind" && key.text() != "path")
-        at_line(key, [&, k = key.text(), v = value.text()] { spec.set(k, v); });
+        at_line(value, [&, k = key.text(), v = value.text()] { spec.set(k, v); });
   }
-  spec.path = find_data(spec.path, part);
+  if (!find_data_kind(spec.kind).generated)
+    spec.path = at_line(*path_at, [&] { return locate_data(spec.path, part.file()); });
   return spec;
 }
 
@@ -182,7 +209,7 @@ Schedule read_schedule(const Yaml& part, Schedule s) {
     }
   }
   fields.done();
-  at_line(part, [&] { s.check("schedule"); });
+  at_line(changed_part(part), [&] { s.check("schedule"); });
   return s;
 }
 
@@ -213,37 +240,69 @@ TrainOptions read_training(const Yaml& part, TrainOptions o, int64_t least_epoch
   return o;
 }
 
+namespace {
+
+/// The tasks a recipe can have; each is a verb.
+const std::vector<std::string> kTasks = {"train", "fit"};
+
+/// What is no recipe at all is told from one with a mistake.
+void check_is_recipe(const fs::path& path) {
+  const std::string suffix = path.extension().string();
+  if (suffix == ".yaml" || suffix == ".yml") return;
+  const bool network = suffix == ".onnx" || suffix == ".esp" || suffix == ".plan";
+  throw usage_error(path.empty() ? "the recipe" : path.string(),
+                    path.empty() ? "has an empty file name"
+                    : network    ? "is a network, not a recipe"
+                                 : "is no recipe: it does not end in .yaml",
+                    network ? "espalier fit " + path.string() +
+                                  " --data SPEC --budget TERMS takes it as it is; a recipe names "
+                                  "it as model: {file: " +
+                                  path.filename().string() + "}"
+                            : "recipes/train and recipes/fit hold examples");
+}
+
+}  // namespace
+
 Yaml load_recipe(const fs::path& path, const std::string& task) {
+  check_is_recipe(path);
   Yaml recipe = Yaml::load(path);
   Fields fields(recipe, "a recipe");
+  if (recipe.is_map() && recipe.find("body") && !recipe.find("task"))
+    throw bad_input(path.string(), "is a network definition, not a recipe",
+                    "a recipe names it as model: {definition: " + path.filename().string() +
+                        "}; espalier fit takes it with --data, --budget and --train-epochs");
   if (const Yaml& version = fields.require("espalier"); version.integer() != kVersion)
     version.fail("is written for format " + version.text() + ", this program reads format " +
                  std::to_string(kVersion));
-  if (const Yaml& given = fields.require("task"); given.text() != task)
+  const Yaml& given = fields.require("task");
+  if (std::find(kTasks.begin(), kTasks.end(), given.text()) == kTasks.end())
+    given.fail("there is no task '" + given.text() + "'", suggestion(given.text(), kTasks));
+  if (given.text() != task)
     given.fail("this recipe is for the task '" + given.text() + "', not '" + task + "'",
                "use espalier " + given.text());
   return recipe;
 }
 
-void set_recipe_value(Yaml& recipe, const std::string& assignment) {
+void set_recipe_value(Yaml& recipe, const std::string& assignment, const std::string& option) {
+  const std::string where = option.empty() ? "--set " + assignment : option;
   const size_t equals = assignment.find('=');
   if (equals == std::string::npos || equals == 0)
-    throw usage_error("--set " + assignment, "is no assignment", "write --set training.epochs=3");
+    throw usage_error(where, "is no assignment", "write --set training.epochs=3");
   std::string path = assignment.substr(0, equals);
+  const Yaml value = Yaml::argument(assignment.substr(equals + 1), where, recipe);
   Yaml* at = &recipe;
   for (size_t dot; (dot = path.find('.')) != std::string::npos; path = path.substr(dot + 1)) {
     const std::string key = path.substr(0, dot);
-    if (!at->is_map())
-      throw usage_error("--set " + assignment, "there are no keys below '" + key + "'");
-    if (!at->find(key)) at->set(key, Yaml::empty_map(*at));
+    if (!at->is_map()) throw usage_error(where, "there are no keys below '" + key + "'");
+    if (!at->find(key)) at->set(key, Yaml::empty_map(value));
     for (auto& [k, v] : at->entries())
       if (k.text() == key) {
         at = &v;
         break;
       }
   }
-  if (!at->is_map()) throw usage_error("--set " + assignment, "the recipe has no keys there");
-  at->set(path, assignment.substr(equals + 1));
+  if (!at->is_map()) throw usage_error(where, "the recipe has no keys there");
+  at->set(path, value);
 }
 
 TrainRecipe read_train_recipe(const Yaml& recipe) {
@@ -251,7 +310,7 @@ TrainRecipe read_train_recipe(const Yaml& recipe) {
   fields.require("espalier");
   fields.require("task");
   TrainRecipe r;
-  r.name = fields.require_string("name");
+  r.name = read_name(fields.require("name"));
   const int64_t seed = fields.integer("seed", 0, 0);
   r.model = read_model(fields.require("model"));
   r.data = read_data(fields.require("data"));

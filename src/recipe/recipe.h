@@ -53,8 +53,7 @@ struct ModelPart {
 ModelPart read_model(const Yaml& part);
 /// A network by file name, for verbs that take one.
 ModelPart model_from_file(const std::string& path);
-/// A spec's text or its keys. A relative path that does not exist here is looked for under
-/// $ESPALIER_DATA and in folders shared/data beside the recipe's ancestors.
+/// A spec's text or its keys. Its path is looked for as data/locate.h says.
 DataSpec read_data(const Yaml& part);
 /// Keys that are missing keep their value from `defaults`. `least_epochs` 0 allows no training.
 TrainOptions read_training(const Yaml& part, TrainOptions defaults = {}, int64_t least_epochs = 1);
@@ -67,10 +66,13 @@ struct TrainRecipe {
   Yaml source;  ///< as it was read, with what the command line set
 };
 
-/// Reads a recipe of task `task` up to its parts: version and task are checked.
+/// Reads a recipe of task `task` up to its parts: version and task are checked. UserError saying
+/// what the file is when it is a network or a definition.
 Yaml load_recipe(const std::filesystem::path& path, const std::string& task);
-/// Sets "training.epochs=3" and the like. UserError for a path that leads nowhere.
-void set_recipe_value(Yaml& recipe, const std::string& assignment);
+/// Sets "training.epochs=3" and the like. Errors that come of it, here or when the recipe is read,
+/// name `option` ("--epochs 3"; by default "--set training.epochs=3") and are of usage. UserError
+/// for a path that leads nowhere.
+void set_recipe_value(Yaml& recipe, const std::string& assignment, const std::string& option = "");
 TrainRecipe read_train_recipe(const Yaml& recipe);
 
 }  // namespace espalier

@@ -90,6 +90,7 @@ void clear_run_folder(const fs::path& folder) {
 TrainRun run_training(const TrainRecipe& recipe, const TrainRunOptions& options) {
   prepare_run_folder(options);
   const DataSource source(recipe.data);
+  // All three are needed; a missing one is told before the work.
   const auto train = source.split(Split::train), val = source.split(Split::val),
              test = source.split(Split::test);
   const Graph network = recipe.model.build(recipe.training.seed, train.get());

@@ -18,6 +18,34 @@ constexpr int kMaxValues = 1'000'000;
 constexpr int kMaxDepth = 200;
 const std::vector<std::string> kBooleans = {"false", "true"};
 
+size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), size_t{0});
+  for (size_t i = 0; i < a.size(); ++i) {
+    size_t diagonal = row[0];
+    row[0] = i + 1;
+    for (size_t j = 0; j < b.size(); ++j) {
+      const size_t replace = diagonal + (a[i] == b[j] ? 0 : 1);
+      diagonal = row[j + 1];
+      row[j + 1] = std::min({replace, row[j] + 1, row[j + 1] + 1});
+    }
+  }
+  return row[b.size()];
+}
+
+/// How many letters may differ in what is still taken for a misspelling.
+size_t tolerance(std::string_view name) { return std::max<size_t>(2, name.size() / 3); }
+
+/// A hint at the key of `map`, none of `known`, that may be meant to be `key`.
+std::string misspelt(const Yaml& map, std::string_view key, const std::vector<std::string>& known) {
+  if (!map.is_map()) return "";
+  for (const auto& [given, value] : map.entries())
+    if (std::find(known.begin(), known.end(), given.text()) == known.end() &&
+        edit_distance(given.text(), key) <= std::min(tolerance(key), key.size() / 2))
+      return "is '" + given.text() + "' at " + given.where() + " meant to be it?";
+  return "";
+}
+
 }  // namespace
 
 /// Turns yaml-cpp's tree into ours.
@@ -105,6 +133,13 @@ Yaml Yaml::scalar(std::string text, const Yaml& place) {
   v.text_ = std::move(text);
   v.line_ = place.line_;
   v.file_ = place.file_;
+  v.argument_ = place.argument_;
+  return v;
+}
+
+Yaml Yaml::argument(std::string text, const std::string& argument, const Yaml& place) {
+  Yaml v = scalar(std::move(text), place);
+  v.argument_ = std::make_shared<const std::string>(argument);
   return v;
 }
 
@@ -115,11 +150,13 @@ Yaml Yaml::empty_map(const Yaml& place) {
 }
 
 std::string Yaml::where() const {
+  if (argument_) return *argument_;
   return (file_ ? *file_ : std::string("<recipe>")) + ":" + std::to_string(line_);
 }
 
 void Yaml::fail(std::string what, std::string hint) const {
-  throw bad_input(where(), std::move(what), std::move(hint));
+  throw UserError(is_argument() ? ExitCode::kUsage : ExitCode::kBadInput, where(), std::move(what),
+                  std::move(hint));
 }
 
 const std::string& Yaml::text() const {
@@ -182,7 +219,8 @@ void Yaml::set(std::string_view key, Yaml value) {
     v = std::move(value);
     return;
   }
-  entries().emplace_back(scalar(std::string(key), *this), std::move(value));
+  Yaml name = scalar(std::string(key), value.file_ ? value : *this);
+  entries().emplace_back(std::move(name), std::move(value));
 }
 
 void Yaml::set(std::string_view key, std::string text) { set(key, scalar(std::move(text), *this)); }
@@ -205,7 +243,7 @@ const Yaml* Fields::find(std::string_view key) {
 
 const Yaml& Fields::require(std::string_view key) {
   const Yaml* v = find(key);
-  if (!v) map_.fail(what_ + " lacks '" + std::string(key) + "'");
+  if (!v) map_.fail(what_ + " lacks '" + std::string(key) + "'", misspelt(map_, key, asked_));
   return *v;
 }
 
@@ -225,21 +263,6 @@ std::string shortest(double v) {
   char buffer[32];
   const auto end = std::to_chars(buffer, buffer + sizeof buffer, v).ptr;
   return std::string(buffer, end);
-}
-
-size_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), size_t{0});
-  for (size_t i = 0; i < a.size(); ++i) {
-    size_t diagonal = row[0];
-    row[0] = i + 1;
-    for (size_t j = 0; j < b.size(); ++j) {
-      const size_t replace = diagonal + (a[i] == b[j] ? 0 : 1);
-      diagonal = row[j + 1];
-      row[j + 1] = std::min({replace, row[j] + 1, row[j + 1] + 1});
-    }
-  }
-  return row[b.size()];
 }
 
 }  // namespace
@@ -295,7 +318,7 @@ void Fields::done() const {
 
 std::string suggestion(std::string_view name, const std::vector<std::string>& known) {
   const std::string* best = nullptr;
-  size_t distance = std::max<size_t>(2, name.size() / 3) + 1;
+  size_t distance = tolerance(name) + 1;
   for (const std::string& k : known)
     if (const size_t d = edit_distance(name, k); d < distance) {
       distance = d;

@@ -26,6 +26,9 @@ class Yaml {
   static Yaml parse(std::string_view text, const std::string& file);
   /// A plain scalar that stands where `place` stands.
   static Yaml scalar(std::string text, const Yaml& place);
+  /// A plain scalar that an argument of the command line puts where `place` stands. Its errors name
+  /// the argument and are of usage.
+  static Yaml argument(std::string text, const std::string& argument, const Yaml& place);
   /// An empty map that stands where `place` stands.
   static Yaml empty_map(const Yaml& place);
 
@@ -35,11 +38,12 @@ class Yaml {
   bool is_list() const { return kind_ == Kind::kList; }
   bool is_map() const { return kind_ == Kind::kMap; }
 
-  /// "recipes/zoo/lenet5.yaml:12".
+  /// "recipes/zoo/lenet5.yaml:12", or the argument that set it.
   std::string where() const;
   /// The file it stands in, as it was named.
   const std::string& file() const { return *file_; }
-  /// UserError (bad input) at this place.
+  bool is_argument() const { return argument_ != nullptr; }
+  /// UserError at this place: bad input in a file, usage in an argument.
   [[noreturn]] void fail(std::string what, std::string hint = "") const;
 
   /// The scalar's text as written. UserError for lists and maps.
@@ -57,7 +61,7 @@ class Yaml {
   const Yaml* find(std::string_view key) const;
   /// Sets a key of a map to a plain scalar, adding it where it is missing.
   void set(std::string_view key, std::string text);
-  /// Sets a key of a map, adding it where it is missing.
+  /// Sets a key of a map, adding it where it is missing; an added key stands where its value does.
   void set(std::string_view key, Yaml value);
 
   /// YAML text that reads back as this value.
@@ -71,7 +75,7 @@ class Yaml {
   std::string text_;
   std::vector<Yaml> items_;
   std::vector<std::pair<Yaml, Yaml>> entries_;
-  std::shared_ptr<const std::string> file_;
+  std::shared_ptr<const std::string> file_, argument_;
 };
 
 /// Reads a map key by key. done() refuses the keys nobody asked for.
@@ -83,7 +87,7 @@ class Fields {
 
   /// The value of `key`, or null where it is missing.
   const Yaml* find(std::string_view key);
-  /// UserError at the map where `key` is missing.
+  /// UserError at the map where `key` is missing, with the key that may be a misspelling of it.
   const Yaml& require(std::string_view key);
 
   static constexpr int64_t kMaxInt = std::numeric_limits<int64_t>::max();

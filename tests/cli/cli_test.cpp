@@ -18,6 +18,7 @@ namespace espalier {
 namespace {
 
 using nlohmann::json;
+using testing::expect_failure;
 using ::testing::HasSubstr;
 using testing::Ran;
 using testing::run_program;
@@ -43,16 +44,6 @@ class Cli : public ::testing::Test {
     EXPECT_EQ(r.code, 0) << r.err;
     return json::parse(r.out);
   }
-  static void expect_failure(const Ran& r, int code, const std::string& message) {
-    EXPECT_EQ(r.code, code) << r.err;
-    EXPECT_EQ(r.out, "");
-    EXPECT_THAT(r.err, StartsWith("espalier: "));
-    EXPECT_THAT(r.err, HasSubstr(message));
-    // One line, and perhaps a hint.
-    const auto lines = std::count(r.err.begin(), r.err.end(), '\n');
-    EXPECT_TRUE(lines == 1 || (lines == 2 && r.err.find("\n  hint: ") != std::string::npos))
-        << r.err;
-  }
   std::string onnx_bytes() const { return export_onnx_bytes(parse_graph(kNetwork)); }
 
   Scratch scratch;
@@ -74,7 +65,8 @@ TEST_F(Cli, HelpNamesEveryVerbAndTeachesByExample) {
 }
 
 TEST_F(Cli, WrongUsageEndsWithTwo) {
-  expect_failure(run_program({}), 2, "subcommand");
+  expect_failure(run_program({}), 2, "a verb is needed: inspect, run, check");
+  expect_failure(run_program({"data"}), 2, "data needs a verb: list, make, get");
   expect_failure(run_program({"conquer"}), 2, "conquer");
   expect_failure(run_program({"inspect"}), 2, "model is required");
   expect_failure(run_program({"inspect", net, "--frobnicate"}), 2, "frobnicate");
@@ -95,7 +87,11 @@ TEST_F(Cli, InspectCounts) {
   EXPECT_EQ(o["inputs"][0]["type"], "f32[4,2]");
   const Ran people = run_program({"inspect", net});
   EXPECT_THAT(people.out, HasSubstr("4 parameters, 4 MACs"));
-  EXPECT_THAT(run_program({"inspect", net, "--dot"}).out, StartsWith("digraph"));
+  const std::string dot = run_program({"inspect", net, "--dot"}).out;
+  EXPECT_THAT(dot, StartsWith("digraph"));
+  EXPECT_EQ(object_of(run_program({"inspect", net, "--dot", "--json"}))["dot"], dot);
+  expect_failure(run_program({"inspect", net, "--dot", "--classes"}), 2,
+                 "--dot excludes --classes");
 }
 
 TEST_F(Cli, RunPrintsAndWritesResults) {
@@ -115,12 +111,16 @@ TEST_F(Cli, RunPrintsAndWritesResults) {
 TEST_F(Cli, RunNamesInputsThatDoNotFit) {
   expect_failure(run_program({"run", net}), 2, "input 'x' is not given");
   expect_failure(run_program({"run", net, "-i", "z=" + scratch.path("x.npy")}), 2,
-                 "input 'x' is not given");
+                 "the network has no input 'z'", "the network takes x f32[N,2]");
+  expect_failure(run_program({"run", net, "-i", ""}), 2, "--input '': names no file");
+  expect_failure(run_program({"run", net, "-i", "x="}), 2, "--input 'x=': names no file");
   expect_failure(run_program({"run", net, "-i", scratch.path("gone.npy")}), 3, "gone.npy");
   save_npy(scratch.path("i.npy"), Tensor::from<int64_t>({1, 2}, {1, 2}));
-  expect_failure(run_program({"run", net, "-i", scratch.path("i.npy")}), 3, "i64[1,2]");
+  expect_failure(run_program({"run", net, "-i", scratch.path("i.npy")}), 3, "i64[1,2]",
+                 "convert the array to f32");
   save_npy(scratch.path("wide.npy"), Tensor(DType::f32, {1, 3}));
-  expect_failure(run_program({"run", net, "-i", scratch.path("wide.npy")}), 3, "f32[1,3]");
+  expect_failure(run_program({"run", net, "-i", scratch.path("wide.npy")}), 3, "f32[1,3]",
+                 "--shape x=1,3");
 }
 
 TEST_F(Cli, CheckCountsAndEndsWithOneOnFailure) {
@@ -194,6 +194,7 @@ TEST_F(Cli, DataListsKindsAndReadsSpecs) {
       {"data", "make", "npz:" + scratch.path("d.npz"), "-o", scratch.path("e.npz"), "--json"}));
   EXPECT_EQ(made["samples"], 4);
   EXPECT_EQ(load_npz(scratch.path("e.npz")).at(0).tensor.shape(), (Shape{4, 2}));
+  EXPECT_EQ(made["spec"], "npz:" + scratch.path("e.npz") + "?split=all");
   expect_failure(run_program({"data", "get", "moon-rocks"}), 2, "moon-rocks");
   expect_failure(run_program({"data", "make", "idx:" + scratch.path("none")}), 3, "none");
   expect_failure(run_program({"data", "make", "telepathy:x"}), 2, "telepathy");
@@ -307,7 +308,7 @@ TEST_F(Cli, QuantizeWritesIntegersThatAnswerAlike) {
                  "is needed to calibrate");
   expect_failure(run_program({"quantize", from, "--data", data, "--method", "entropy", "-o",
                               scratch.path("n.esp")}),
-                 2, "choose minmax or percentile");
+                 2, "'entropy' is not known", "choose minmax or percentile");
   expect_failure(run_program({"quantize", from, "--data", data, "--exclude", "z", "-o",
                               scratch.path("n.esp")}),
                  2, "layer 'z'");

@@ -1,11 +1,14 @@
 #include "tests/cli/program.h"
 
 #include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -52,6 +55,20 @@ Ran run_program(const std::vector<std::string>& arguments) {
   int status = 0;
   waitpid(child, &status, 0);
   return {code_of(status), contents(out), contents(err)};
+}
+
+void expect_failure(const Ran& ran, int code, const std::string& message, const std::string& hint) {
+  EXPECT_EQ(ran.code, code) << ran.err;
+  EXPECT_EQ(ran.out, "");
+  EXPECT_THAT(ran.err, ::testing::StartsWith("espalier: "));
+  const size_t end = ran.err.find('\n');
+  EXPECT_THAT(ran.err.substr(0, end), ::testing::HasSubstr(message));
+  const std::string rest = end == std::string::npos ? "" : ran.err.substr(end + 1);
+  if (rest.empty()) EXPECT_EQ(hint, "") << ran.err;
+  if (rest.empty()) return;
+  EXPECT_THAT(rest, ::testing::StartsWith("  hint: "));
+  EXPECT_EQ(std::count(rest.begin(), rest.end(), '\n'), 1) << ran.err;
+  EXPECT_THAT(rest, ::testing::HasSubstr(hint));
 }
 
 Running::Running(const std::vector<std::string>& arguments)

@@ -14,6 +14,11 @@ struct Ran {
 /// The program with these arguments; standard output and error are captured.
 Ran run_program(const std::vector<std::string>& arguments);
 
+/// Expects a failure as users see it: that exit code, nothing on standard output, one line with
+/// `message` in it and perhaps a hint, which holds `hint`.
+void expect_failure(const Ran& ran, int code, const std::string& message,
+                    const std::string& hint = "");
+
 /// The program started and left running, its output thrown away.
 class Running {
  public:

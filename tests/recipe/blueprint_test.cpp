@@ -2,10 +2,13 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
 #include "base/error.h"
+#include "base/files.h"
 #include "ir/room.h"
 #include "ir/verify.h"
+#include "recipe/recipe.h"
 
 namespace espalier {
 namespace {
@@ -79,6 +82,22 @@ TEST(Blueprint, ResidualAddsWhatMainLeavesUnchanged) {
   EXPECT_EQ(g.order().size(), 2u);
   EXPECT_THAT(error_of(kHead + "  - residual: {main: [leaky_relu], shortcut: none}\n"),
               HasSubstr("shortcut cannot be 'none'"));
+}
+
+TEST(Blueprint, ZooBesideTheRecipeComesFirst) {
+  namespace fs = std::filesystem;
+  const fs::path top = fs::temp_directory_path() / ("espalier_zoo_" + std::to_string(::getpid()));
+  fs::create_directories(top / "zoo");
+  fs::create_directories(top / "fit");
+  write_file_atomic(top / "zoo/own.yaml", kHead + "  - relu\n");
+  const fs::path recipe = top / "fit/recipe.yaml";
+  EXPECT_EQ(zoo_path("own", recipe), top / "zoo/own.yaml");
+  write_file_atomic(recipe,
+                    "espalier: 1\ntask: train\nname: a\nmodel: {zoo: own}\n"
+                    "data: synthetic:glyphs\n");
+  EXPECT_EQ(read_train_recipe(load_recipe(recipe, "train")).model.path, top / "zoo/own.yaml");
+  EXPECT_THROW(zoo_path("own"), UserError);
+  fs::remove_all(top);
 }
 
 TEST(Blueprint, ZooNamesUnknownNetworks) {

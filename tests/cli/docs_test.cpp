@@ -1,0 +1,62 @@
+// The examples of docs/recipes.md: each YAML block names its file in its first line and is used as
+// the page says, with less data and fewer epochs.
+#include <gtest/gtest.h>
+
+#include <map>
+
+#include "base/files.h"
+#include "tests/cli/program.h"
+
+namespace espalier {
+namespace {
+
+using testing::Ran;
+using testing::run_program;
+using testing::Scratch;
+
+/// Blocks fenced as yaml, by the name after "# " in their first line.
+std::map<std::string, std::string> yaml_blocks(const std::string& page) {
+  const std::string open = "```yaml\n# ";
+  std::map<std::string, std::string> blocks;
+  for (size_t at = 0; (at = page.find(open, at)) != std::string::npos;) {
+    const size_t name = at + open.size(), begin = page.find('\n', name) + 1;
+    const size_t end = page.find("```", begin);
+    blocks[page.substr(name, begin - 1 - name)] = page.substr(begin, end - begin);
+    at = end + 3;
+  }
+  return blocks;
+}
+
+TEST(Docs, RecipesAndDefinitionsOfThePageWork) {
+  const Scratch scratch;
+  const auto blocks = yaml_blocks(read_file(ESPALIER_SOURCE_DIR "/docs/recipes.md"));
+  for (const char* name : {"net.yaml", "train.yaml", "fit.yaml", "tune.yaml"})
+    ASSERT_TRUE(blocks.contains(name)) << name;
+  ASSERT_EQ(blocks.size(), 4u);
+  for (const auto& [name, text] : blocks) scratch.write(name, text);
+  const auto run = [&](std::vector<std::string> command, const std::string& recipe,
+                       const std::string& out, const std::vector<std::string>& more) {
+    command.insert(command.end(),
+                   {scratch.path(recipe), "-o", scratch.path(out), "-q", "--threads", "1"});
+    command.insert(command.end(), more.begin(), more.end());
+    if (recipe != "net.yaml")
+      command.insert(command.end(), {"--set", "data.samples=200", "--set", "data.cache=off"});
+    return run_program(command);
+  };
+  const Ran inspected =
+      run_program({"inspect", scratch.path("net.yaml"), "--shape", "image=1,3,32,32"});
+  EXPECT_EQ(inspected.code, 0) << inspected.err;
+  const Ran trained = run({"train"}, "train.yaml", "trained", {"--epochs", "1"});
+  EXPECT_EQ(trained.code, 0) << trained.err;
+  const Ran exported = run({"export"}, "net.yaml", "net.onnx", {});
+  EXPECT_EQ(exported.code, 0) << exported.err;
+  const Ran tuned = run({"train"}, "tune.yaml", "tuned", {"--epochs", "1"});
+  EXPECT_EQ(tuned.code, 0) << tuned.err;
+  const Ran fitted = run({"fit"}, "fit.yaml", "fitted",
+                         {"--train-epochs", "1", "--prune-epochs", "1", "--set", "calibration=32",
+                          "--set", "measure.rounds=3"});
+  EXPECT_TRUE(fitted.code == 0 || fitted.code == 5) << fitted.err;
+}
+
+}  // namespace
+}  // namespace espalier
