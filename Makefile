@@ -15,11 +15,13 @@ build: configure ## the libraries, the program and the tests, into build/release
 test: build ## build, then run the fast tests
 	ctest --preset fast -j $(TEST_JOBS)
 
-demo: configure ## train a small network and fit it to a budget, into runs/demo
+demo: configure ## train a small network and fit it to a budget, into runs/demo; goes on if interrupted
 	@test -f src/cli/main.cpp || { echo "make demo: there is no program yet (src/cli/main.cpp)" >&2; exit 1; }
 	@test -f $(DEMO_RECIPE) || { echo "make demo: the recipe $(DEMO_RECIPE) does not exist" >&2; exit 1; }
 	cmake --build --preset release -j $(JOBS) --target espalier
-	$(BUILD)/espalier fit $(DEMO_RECIPE) --out $(DEMO_RUN) --overwrite
+	@# A finished run holds summary.json and is made anew; an unfinished one goes on.
+	$(BUILD)/espalier fit $(DEMO_RECIPE) --out $(DEMO_RUN) \
+	    $$(test -f $(DEMO_RUN)/summary.json && echo --overwrite || echo --resume)
 
 check: ## everything a change must pass: format, layers, sizes, names, clang-tidy, tests
 	tools/install_dependencies.sh --checks
