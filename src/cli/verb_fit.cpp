@@ -23,6 +23,8 @@ struct Args {
 
 bool is_yaml(const std::string& path) { return path.ends_with(".yaml") || path.ends_with(".yml"); }
 
+bool is_recipe(const Yaml& file) { return file.is_map() && file.find("task"); }
+
 FitPlan plan_of(const Args& args, const Common& common) {
   if (!args.budget.empty()) parse_budget(args.budget);  // a mistake in it is one of usage
   if (is_yaml(args.what) && args.data.empty()) {
@@ -46,6 +48,10 @@ FitPlan plan_of(const Args& args, const Common& common) {
     throw usage_error("--set " + args.set[0],
                       "changes a recipe, and " + args.what + " is a network",
                       "leave out --set, or write a recipe with model: {file: …}");
+  if (is_yaml(args.what) && is_recipe(Yaml::load(args.what)))
+    throw usage_error("--data " + args.data,
+                      "goes with a network, and " + args.what + " is a recipe",
+                      "--set data=SPEC replaces the recipe's data");
   if (is_yaml(args.what) && args.train_epochs.value_or(0) == 0)
     throw usage_error(args.what, "is a definition: its weights are random until it is trained",
                       "--train-epochs N trains it first");

@@ -116,6 +116,9 @@ FitPlan read_fit_recipe(const Yaml& recipe) {
   fields.done();
   if (asks_for_a_cut(plan) && plan.prune.epochs == 0)
     fields.require("budget").fail(kNoCut, "add prune: {epochs: N}, which cuts while training");
+  if (model.is_definition() && plan.train.epochs == 0)
+    fields.require("model").fail("is a definition: its weights are random until it is trained",
+                                 "add training: {epochs: N}");
   plan.model = name + " (" + model.text + ")";
   plan.network = build_network(model, plan.data, plan.seed);
   return plan;

@@ -280,10 +280,14 @@ TEST_F(Messages, FitRefusesWhatCannotBeMeant) {
                  "--budget macs=50%: asks for fewer multiply-accumulates", "--prune-epochs");
   expect_failure(fit({"--budget", "drop=1,drop=2", "--train-epochs", "1"}), 2,
                  "gives 'drop' a second time");
+  expect_failure(with_recipe("fit", recipe("fit"), {"--data", data, "--budget", "size=1kB"}), 2,
+                 "recipe.yaml is a recipe", "--set data=SPEC");
   expect_failure(fit({"--budget", "size=1kB", "--train-epochs", "1", "--set", "seed=3"}), 2,
                  "changes a recipe");
   expect_failure(with_recipe("fit", recipe("fit", "points", "budget: {macs: 50%}\n")), 3,
                  "recipe.yaml:6: asks for fewer multiply-accumulates", "prune: {epochs: N}");
+  expect_failure(with_recipe("fit", recipe("fit", "points", "budget: {size: 1kB}\n")), 3,
+                 "recipe.yaml:4: is a definition", "training: {epochs: N}");
 }
 
 }  // namespace
