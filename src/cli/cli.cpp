@@ -54,11 +54,13 @@ int fail_parsing(const CLI::App& app, const CLI::ParseError& error) {
     at = at->get_subcommands().front();
     command += " " + at->get_name();
   }
+  const std::vector<std::string> unknown = app.remaining(/*recurse=*/true);
   if (at->get_require_subcommand_min() > 0 && dynamic_cast<const CLI::RequiredError*>(&error))
-    return fail(
-        ExitCode::kUsage,
-        (at == &app ? "a verb is needed" : at->get_name() + " needs a verb") + ": " + verbs_of(*at),
-        command + " --help says what they do");
+    return fail(ExitCode::kUsage,
+                (at == &app ? "a verb is needed" : at->get_name() + " needs a verb") +
+                    (unknown.empty() ? "" : ", '" + unknown[0] + "' is none") + ": " +
+                    verbs_of(*at),
+                command + " --help says what they do");
   return fail(ExitCode::kUsage, error.what(), command + " --help");
 }
 
