@@ -48,12 +48,13 @@ void reference(const NoAttributes&, Ref<Real>& r) {
 ValueId slope(Builder& b, const Tape& t) {
   const ValueId x = t.x(0);
   const Tensor* known = t.constant(1);
-  if (known && known->size() == 1 && known->at(0) == 2) return b.mul(x, 2.0);
-  const ValueId p = b.cast(t.x(1), b.type(x).dtype);
-  const ValueId raw = b.mul(p, b.one("Pow", {x, b.add(p, -1.0)}));
+  const bool square = known && known->size() == 1 && known->at(0) == 2;
   bool may_be_zero = !known;
   for (int64_t i = 0; known && i < known->size(); ++i)
     may_be_zero = may_be_zero || known->at(i) == 0;
+  if (square) return b.mul(x, 2.0);
+  const ValueId p = b.cast(t.x(1), b.type(x).dtype);
+  const ValueId raw = b.mul(p, b.one("Pow", {x, b.add(p, -1.0)}));
   if (!may_be_zero) return raw;
   const ValueId zero = b.scalar(0, x);
   return b.where(b.one("Equal", {p, zero}), zero, raw);

@@ -39,6 +39,7 @@ void reference(const Gemm& a, Ref<Real>& r) {
   const int64_t b_row = a.trans_b ? 1 : n, b_col = a.trans_b ? k : 1;
   const auto run = [&](auto xa, auto xb, auto c, auto y) {
     using T = typename decltype(y)::value_type;
+    using Sum = std::conditional_t<std::is_integral_v<T>, uint64_t, T>;  // integers wrap around
     if (r.has(2))
       for_each_offset<1>(r.out_shape(0), {broadcast_strides(r.shape(2), r.out_shape(0))},
                          [&](int64_t i, const std::array<int64_t, 1>& o) {
@@ -48,10 +49,11 @@ void reference(const Gemm& a, Ref<Real>& r) {
       std::fill(y.begin(), y.end(), T(0));
     for (int64_t i = 0; i < m; ++i)
       for (int64_t j = 0; j < n; ++j) {
-        T sum = 0;
+        Sum sum = 0;
         for (int64_t l = 0; l < k; ++l)
-          sum += xa[size_t(i * a_row + l * a_col)] * xb[size_t(l * b_row + j * b_col)];
-        y[size_t(i * n + j)] += T(Real(a.alpha) * Real(sum));
+          sum += Sum(xa[size_t(i * a_row + l * a_col)]) * Sum(xb[size_t(l * b_row + j * b_col)]);
+        T& to = y[size_t(i * n + j)];
+        to = T(Sum(to) + Sum(T(Real(a.alpha) * Real(T(sum)))));
       }
   };
   if (r.is_real(0))

@@ -83,7 +83,13 @@ Types infer_grad(const Gather& a, const TypesIn& in) {
   if (const auto shape = list_of(in, 2)) dims = checked_extents(in, *shape);
   if (int64_t(dims.size()) - 1 + in[1].rank() != in[0].rank())
     in.fail("the gradient " + to_string(in[0]) + " does not fit the shape and indices");
-  normal_axis(a.axis, int64_t(dims.size()), in.where());
+  const auto at = size_t(normal_axis(a.axis, int64_t(dims.size()), in.where()));
+  Dims picked = dims;
+  picked.erase(picked.begin() + int64_t(at));
+  picked.insert(picked.begin() + int64_t(at), in[1].dims.begin(), in[1].dims.end());
+  for (size_t d = 0; d < picked.size(); ++d)
+    if (picked[d].known() && in[0].dims[d].known() && picked[d] != in[0].dims[d])
+      in.fail("the gradient " + to_string(in[0]) + " does not fit the shape and indices");
   return {TensorType(in[0].dtype, std::move(dims))};
 }
 
