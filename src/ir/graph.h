@@ -5,6 +5,7 @@
 // ones leave holes. Nodes are kept in a topological order (every input is produced before).
 #pragma once
 
+#include <deque>
 #include <optional>
 #include <span>
 #include <string>
@@ -79,6 +80,7 @@ class Graph {
   void add_state(ValueId input, ValueId output) { states_.push_back({input, output}); }
 
   // ---- reading --------------------------------------------------------------------------------
+  // References stay valid while values and nodes are added, until the graph is assigned to.
   const Value& value(ValueId id) const;
   /// Whether the value has not been erased.
   bool alive(ValueId id) const { return values_[size_t(id)].alive; }
@@ -122,8 +124,9 @@ class Graph {
  private:
   ValueId new_value(std::string name, Type type);
 
-  std::vector<Value> values_;
-  std::vector<Node> nodes_;
+  // References to values and nodes outlive what is appended.
+  std::deque<Value> values_;
+  std::deque<Node> nodes_;
   std::vector<ValueId> inputs_, outputs_;
   std::vector<StatePair> states_;
   std::vector<NodeId> order_;
