@@ -1,23 +1,11 @@
 #include "cli/measure.h"
 
+#include "ir/count.h"
 #include "ir/derive.h"
 #include "ir/room.h"
 #include "passes/fuse_region.h"
 
 namespace espalier::cli {
-namespace {
-
-/// Elements that were learned: parameters, and the integers that quantisation made of them (i64
-/// are shapes and indices). Running statistics follow from data and are not counted.
-int64_t params_in(const Value& v) {
-  if (!v.constant) return 0;
-  const DType t = v.constant->dtype();
-  const bool integers = is_int(t) && t != DType::i64 && v.constant->rank() > 0;
-  return v.role == Role::kParameter || integers ? v.constant->size() : 0;
-}
-
-}  // namespace
-
 ModelFacts facts_of(const Graph& g) {
   ModelFacts facts;
   std::vector<bool> counted(g.value_count(), false);
@@ -34,13 +22,13 @@ ModelFacts facts_of(const Graph& g) {
     for (ValueId v : n.inputs) {
       if (v == kNoValue || counted[size_t(v)]) continue;
       counted[size_t(v)] = true;
-      node.params += params_in(g.value(v));
+      node.params += learned_elements(g.value(v));
     }
     facts.macs += node.macs;
     facts.params += node.params;
     facts.nodes.push_back(std::move(node));
   }
-  for (ValueId v : g.constants()) facts.weight_bytes += int64_t(g.value(v).constant->bytes());
+  facts.weight_bytes = constant_bytes(g);
   return facts;
 }
 

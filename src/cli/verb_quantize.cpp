@@ -12,6 +12,7 @@
 #include "compress/half_precision.h"
 #include "compress/quantize.h"
 #include "data/source.h"
+#include "ir/count.h"
 #include "runtime/session.h"
 
 namespace espalier::cli {
@@ -31,12 +32,6 @@ struct Outcome {
   int64_t samples = 0;
   double relative_error = 0;  ///< of the outputs, on the first batch
 };
-
-int64_t constant_bytes(const Graph& g) {
-  int64_t bytes = 0;
-  for (ValueId v : g.constants()) bytes += int64_t(g.value(v).constant->bytes());
-  return bytes;
-}
 
 double relative_error(const std::vector<Tensor>& got, const std::vector<Tensor>& want) {
   double error = 0, energy = 0;

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "ir/count.h"
 #include "ir/patch.h"
 #include "ir/room.h"
 #include "onnx/attributes.h"
@@ -170,12 +171,6 @@ void point_at(onnx::ModelProto& model, const std::string& file) {
       if (entry.key() == "location") entry.set_value(file);
 }
 
-size_t constant_bytes(const Graph& g) {
-  size_t bytes = 0;
-  for (ValueId v : g.constants()) bytes += g.value(v).constant->bytes();
-  return bytes;
-}
-
 }  // namespace
 
 Graph in_standard_operators(const Graph& graph) {
@@ -194,7 +189,7 @@ std::string export_onnx_bytes(const Graph& graph) {
 
 void export_onnx(const Graph& graph, const fs::path& path, const ExportOptions& options) {
   const Graph g = in_standard_operators(graph);
-  if (constant_bytes(g) <= options.external_above)
+  if (size_t(constant_bytes(g)) <= options.external_above)
     return write_file_atomic(path, export_onnx_bytes(g));
   const fs::path data_path = path.string() + ".data";
   std::string data;

@@ -9,6 +9,7 @@
 #include "compress/half_precision.h"
 #include "compress/quantize.h"
 #include "ir/builder.h"
+#include "ir/count.h"
 #include "ir/derive.h"
 #include "ir/interpret.h"
 #include "ir/room.h"
@@ -45,11 +46,8 @@ NetworkCost network_cost(const Graph& graph, const Shape& input, int threads) {
   NetworkCost cost;
   const Graph fixed = at(graph, input);
   cost.macs = cost_of(fixed).macs / double(input[0]);
-  for (ValueId v : graph.constants()) {
-    const Value& value = graph.value(v);
-    cost.weight_bytes += double(value.constant->bytes());
-    if (value.role == Role::kParameter) cost.params += double(value.constant->size());
-  }
+  cost.weight_bytes = double(constant_bytes(graph));
+  cost.params = double(parameter_count(graph));
   cost.memory_bytes = double(compile(fixed, {.threads = threads})->arena_bytes());
   return cost;
 }
