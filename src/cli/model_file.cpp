@@ -12,17 +12,15 @@
 #include "ir/interpret.h"
 #include "ir/text.h"
 #include "onnx/export.h"
-#include "onnx/import.h"
 #include "passes/fuse_region.h"
 #include "passes/passes.h"
 #include "recipe/blueprint.h"
+#include "recipe/network_file.h"
 #include "runtime/plan.h"
 
 namespace espalier::cli {
 namespace fs = std::filesystem;
 namespace {
-
-constexpr const char* kFormats = "networks are read from .onnx, .esp, .plan and .yaml";
 
 int64_t extent(const std::string& text, const std::string& option) {
   size_t used = 0;
@@ -49,12 +47,7 @@ bool computes_in_bf16(const Graph& g) {
 }  // namespace
 
 Graph load_model(const std::string& path, const std::map<std::string, Shape>& shapes) {
-  const std::string suffix = fs::path(path).extension().string();
-  if (suffix == ".onnx") return import_onnx(path, {.pinned = {}, .shapes = shapes});
-  if (suffix == ".esp") return parse_graph(read_file(path), path);
-  if (suffix == ".plan") return load_plan(path);
-  if (suffix == ".yaml" || suffix == ".yml") return load_blueprint(path);
-  throw usage_error(path, "has a suffix that names no network format", kFormats);
+  return is_definition_file(path) ? load_blueprint(path) : read_network(path, shapes);
 }
 
 void save_model(const Graph& graph, const std::string& path) {

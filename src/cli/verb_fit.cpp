@@ -8,6 +8,7 @@
 #include "cli/values.h"
 #include "cli/verb.h"
 #include "recipe/fit_recipe.h"
+#include "recipe/network_file.h"
 #include "recipe/recipe.h"
 #include "train/stop.h"
 
@@ -21,13 +22,11 @@ struct Args {
   bool resume = false, any_threads = false;
 };
 
-bool is_yaml(const std::string& path) { return path.ends_with(".yaml") || path.ends_with(".yml"); }
-
 bool is_recipe(const Yaml& file) { return file.is_map() && file.find("task"); }
 
 FitPlan plan_of(const Args& args, const Common& common) {
   if (!args.budget.empty()) parse_budget(args.budget);  // a mistake in it is one of usage
-  if (is_yaml(args.what) && args.data.empty()) {
+  if (is_definition_file(args.what) && args.data.empty()) {
     Yaml recipe = load_recipe(args.what, "fit");
     for (const auto& assignment : args.set) set_recipe_value(recipe, assignment);
     const auto replace = [&](const char* key, const std::string& option, const std::string& value) {
@@ -48,11 +47,11 @@ FitPlan plan_of(const Args& args, const Common& common) {
     throw usage_error("--set " + args.set[0],
                       "changes a recipe, and " + args.what + " is a network",
                       "leave out --set, or write a recipe with model: {file: …}");
-  if (is_yaml(args.what) && is_recipe(Yaml::load(args.what)))
+  if (is_definition_file(args.what) && is_recipe(Yaml::load(args.what)))
     throw usage_error("--data " + args.data,
                       "goes with a network, and " + args.what + " is a recipe",
                       "--set data=SPEC replaces the recipe's data");
-  if (is_yaml(args.what) && args.train_epochs.value_or(0) == 0)
+  if (is_definition_file(args.what) && args.train_epochs.value_or(0) == 0)
     throw usage_error(args.what, "is a definition: its weights are random until it is trained",
                       "--train-epochs N trains it first");
   return plan_for_model(args.what, args.data, args.budget, args.train_epochs.value_or(0),

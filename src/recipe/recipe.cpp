@@ -4,16 +4,13 @@
 #include <cctype>
 
 #include "base/error.h"
-#include "base/files.h"
 #include "data/locate.h"
 #include "data/source.h"
-#include "ir/text.h"
-#include "onnx/import.h"
 #include "passes/fuse_region.h"
 #include "passes/open_batch.h"
 #include "passes/passes.h"
 #include "recipe/blueprint.h"
-#include "runtime/plan.h"
+#include "recipe/network_file.h"
 
 namespace espalier {
 namespace {
@@ -108,16 +105,10 @@ Graph for_training(Graph g) {
 
 }  // namespace
 
-bool ModelPart::is_definition() const {
-  const std::string suffix = path.extension().string();
-  return suffix == ".yaml" || suffix == ".yml";
-}
+bool ModelPart::is_definition() const { return is_definition_file(path); }
 
 Graph ModelPart::build(uint64_t seed, const Dataset* data) const {
-  const std::string suffix = path.extension().string();
-  if (suffix == ".onnx") return for_training(import_onnx(path));
-  if (suffix == ".esp") return for_training(parse_graph(read_file(path), path.string()));
-  if (suffix == ".plan") return for_training(load_plan(path));
+  if (!is_definition()) return for_training(read_network(path));
   const Yaml definition = Yaml::load(path);
   BlueprintOptions options{seed, variables};
   if (data) add_data_facts(definition, *data, options.variables);
@@ -125,12 +116,9 @@ Graph ModelPart::build(uint64_t seed, const Dataset* data) const {
 }
 
 ModelPart model_from_file(const std::string& path) {
-  const std::string suffix = fs::path(path).extension().string();
   if (path.empty()) throw usage_error("the network", "has an empty file name");
-  if (suffix != ".onnx" && suffix != ".esp" && suffix != ".plan" && suffix != ".yaml" &&
-      suffix != ".yml")
-    throw usage_error(path, "has a suffix that names no network format",
-                      "networks are read from .yaml, .onnx, .esp and .plan");
+  if (!is_definition_file(path) && !is_weights_file(path))
+    throw usage_error(path, "has a suffix that names no network format", kNetworkFormats);
   return {path, "file " + path, {}};
 }
 
@@ -247,9 +235,8 @@ const std::vector<std::string> kTasks = {"train", "fit"};
 
 /// What is no recipe at all is told from one with a mistake.
 void check_is_recipe(const fs::path& path) {
-  const std::string suffix = path.extension().string();
-  if (suffix == ".yaml" || suffix == ".yml") return;
-  const bool network = suffix == ".onnx" || suffix == ".esp" || suffix == ".plan";
+  if (is_definition_file(path)) return;
+  const bool network = is_weights_file(path);
   throw usage_error(path.empty() ? "the recipe" : path.string(),
                     path.empty() ? "has an empty file name"
                     : network    ? "is a network, not a recipe"
