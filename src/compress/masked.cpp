@@ -1,7 +1,9 @@
 // The masked twin of a cut: what pruning is tested against, and what trains when widths change.
+#include <algorithm>
 #include <map>
 
 #include "base/error.h"
+#include "compress/drops.h"
 #include "compress/restrict.h"
 #include "ir/builder.h"
 #include "ir/interpret.h"
@@ -11,23 +13,11 @@
 namespace espalier {
 namespace {
 
-/// Dropped flags along axes of one value.
-using Axes = std::map<int, std::vector<bool>>;
-
-std::vector<int64_t> kept_positions(const std::vector<bool>& dropped) {
-  std::vector<int64_t> kept;
-  for (size_t i = 0; i < dropped.size(); ++i)
-    if (!dropped[i]) kept.push_back(int64_t(i));
-  return kept;
-}
-
 class Masker {
  public:
-  Masker(const AxisClasses& classes, const Keep& keep) : classes_(classes), g_(classes.graph) {
+  Masker(const AxisClasses& classes, const Keep& keep)
+      : g_(classes.graph), drops_(dropped(classes, keep)) {
     const std::vector<bool> kept = keep.flat();
-    for (size_t c = 0; c < classes.classes.size(); ++c)
-      for (size_t i = 0; i < classes.classes[c].groups.size(); ++i)
-        if (!keep(c, i)) note(classes.classes[c].groups[i]);
     for (const NodeTie& t : classes.ties) {
       bool cut = false;
       for (int32_t group : t.group) cut = cut || (group >= 0 && !kept[size_t(group)]);
@@ -57,23 +47,9 @@ class Masker {
   }
 
  private:
-  void note(const AxisGroup& group) {
-    for (const AxisSlice& s : group.slices) {
-      auto& flags = drops_[s.value][s.axis];
-      if (flags.empty())
-        flags.resize(size_t(g_.value(s.value).tensor().dims[size_t(s.axis)].value()));
-      for (int64_t p : s.positions) flags[size_t(p)] = true;
-    }
-  }
-
-  void zero(ValueId v, const Axes& axes) {
+  void zero(ValueId v, const AxisDrops& axes) {
     Tensor t = g_.value(v).constant->clone();
-    for (const auto& [axis, flags] : axes) {
-      std::vector<int64_t> at;
-      for (size_t i = 0; i < flags.size(); ++i)
-        if (flags[i]) at.push_back(int64_t(i));
-      zero_slices(t, axis, at);
-    }
+    for (const auto& [axis, flags] : axes) zero_slices(t, axis, positions(flags, true));
     g_.mutable_value(v).constant = std::move(t);
   }
 
@@ -86,7 +62,7 @@ class Masker {
 
   /// Results along ties where zero does not pass are set to zero at the dropped positions.
   void silence(NodeId id, const std::vector<const AxisTie*>& ties) {
-    std::map<ValueId, Axes> masks;
+    Drops masks;
     for (const AxisTie* t : ties) {
       if (t->zero_passes) continue;
       for (const AxisPlace& p : t->places) {
@@ -123,10 +99,7 @@ class Masker {
     Types wanted = types_out(g_, id);
     for (size_t i = 0; i < n.outputs.size(); ++i)
       if (const auto it = drops_.find(n.outputs[i]); it != drops_.end()) {
-        TensorType type = wanted[i].tensor();
-        for (const auto& [axis, flags] : it->second)
-          type.dims[size_t(axis)] = Dim(int64_t(kept_positions(flags).size()));
-        wanted[i] = type;
+        wanted[i] = cut(wanted[i].tensor(), it->second);
       }
     Attributes attrs = n.attrs;
     if (n.room->resized) {
@@ -149,26 +122,22 @@ class Masker {
     const auto it = drops_.find(v);
     if (it == drops_.end()) return v;
     ValueId x = v;
-    if (g_.is_constant(v)) {
-      Tensor t = *g_.value(v).constant;
-      for (const auto& [axis, flags] : it->second) t = take(t, axis, kept_positions(flags));
-      return b.constant(t);
-    }
+    if (g_.is_constant(v)) return b.constant(cut(*g_.value(v).constant, it->second));
     for (const auto& [axis, flags] : it->second)
-      x = b.one("Gather", {x, b.ints(kept_positions(flags))}, {{"axis", int64_t{axis}}});
+      x = b.one("Gather", {x, b.ints(positions(flags, false))}, {{"axis", int64_t{axis}}});
     return x;
   }
 
   /// Kept positions back in their places: a slice of zeros is appended, and dropped positions read
   /// it.
-  ValueId spread(Builder& b, ValueId x, const Axes& axes) {
+  ValueId spread(Builder& b, ValueId x, const AxisDrops& axes) {
     for (const auto& [axis, flags] : axes) {
       Shape slice = b.type(x).shape();
       slice[size_t(axis)] = 1;
       const ValueId zeros = b.constant(Tensor(b.type(x).dtype, slice));
       const ValueId padded = b.one("Concat", {x, zeros}, {{"axis", int64_t{axis}}});
       std::vector<int64_t> source(flags.size());
-      const auto missing = int64_t(kept_positions(flags).size());
+      const auto missing = std::ranges::count(flags, false);
       int64_t next = 0;
       for (size_t i = 0; i < flags.size(); ++i) source[i] = flags[i] ? missing : next++;
       x = b.one("Gather", {padded, b.ints(source)}, {{"axis", int64_t{axis}}});
@@ -176,9 +145,8 @@ class Masker {
     return x;
   }
 
-  const AxisClasses& classes_;
   Graph g_;
-  std::map<ValueId, Axes> drops_;
+  const Drops drops_;
   std::map<NodeId, std::vector<const AxisTie*>> ties_;
 };
 

@@ -4,6 +4,7 @@
 #include <map>
 
 #include "base/error.h"
+#include "compress/drops.h"
 #include "ir/builder.h"
 #include "ir/interpret.h"
 #include "ir/room.h"
@@ -12,9 +13,6 @@
 namespace espalier {
 namespace {
 
-/// Positions dropped along the axes of values.
-using Drops = std::map<ValueId, std::map<int, std::vector<bool>>>;
-
 void check_keep(const AxisClasses& classes, const Keep& keep) {
   ESP_CHECK(keep.groups.size() == classes.classes.size(), "keep masks of another network");
   for (size_t c = 0; c < classes.classes.size(); ++c) {
@@ -22,41 +20,6 @@ void check_keep(const AxisClasses& classes, const Keep& keep) {
               "keep masks of another network");
     ESP_CHECK(keep.kept(c) > 0, "a class must keep at least one group");
   }
-}
-
-Drops dropped(const AxisClasses& classes, const Keep& keep) {
-  Drops drops;
-  for (size_t c = 0; c < classes.classes.size(); ++c)
-    for (size_t i = 0; i < classes.classes[c].groups.size(); ++i) {
-      if (keep(c, i)) continue;
-      for (const AxisSlice& s : classes.classes[c].groups[i].slices) {
-        auto& axis = drops[s.value][s.axis];
-        if (axis.empty())
-          axis.resize(size_t(classes.graph.value(s.value).tensor().dims[size_t(s.axis)].value()));
-        for (int64_t p : s.positions) axis[size_t(p)] = true;
-      }
-    }
-  return drops;
-}
-
-std::vector<int64_t> where(const std::vector<bool>& flags, bool value) {
-  std::vector<int64_t> at;
-  for (size_t i = 0; i < flags.size(); ++i)
-    if (flags[i] == value) at.push_back(int64_t(i));
-  return at;
-}
-
-Tensor cut(Tensor t, const std::map<int, std::vector<bool>>& axes) {
-  for (const auto& [axis, flags] : axes) t = take(t, axis, where(flags, false));
-  return t;
-}
-
-TensorType cut(TensorType type, const std::map<int, std::vector<bool>>& axes) {
-  for (const auto& [axis, flags] : axes) {
-    Dim& d = type.dims[size_t(axis)];
-    if (d.known()) d = Dim(d.value() - int64_t(where(flags, true).size()));
-  }
-  return type;
 }
 
 /// The drops of the twin's values found by name in `graph`.
