@@ -1,6 +1,5 @@
 // Parsing of the .esp text form: recursive descent over characters.
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <cstdlib>
 #include <cstring>
@@ -11,173 +10,28 @@
 #include "ir/registry.h"
 #include "ir/text.h"
 #include "ir/text_bytes.h"
+#include "ir/text_lexer.h"
 
 namespace espalier {
 namespace {
 
-class Parser {
+bool integral(std::string_view digits) {
+  return digits.find_first_not_of("+-0123456789") == std::string_view::npos;
+}
+
+class Parser : TextLexer {
  public:
   Parser(std::string_view text, std::string file, ExternalConstants external)
-      : text_(text), file_(std::move(file)), external_(std::move(external)) {}
+      : TextLexer(text, std::move(file)), external_(std::move(external)) {}
 
   Graph whole() {
     Graph g = graph();
-    skip_space();
-    if (at_ < text_.size()) fail("text after the end of the graph");
+    if (!at_end()) fail("text after the end of the graph");
     return g;
   }
 
  private:
   static constexpr int kMaxDepth = 64;
-
-  /// Counted from 1.
-  size_t line_of(size_t position) const {
-    const auto end = text_.begin() + std::ptrdiff_t(std::min(position, text_.size()));
-    return 1 + size_t(std::count(text_.begin(), end, '\n'));
-  }
-  [[noreturn]] void fail(const std::string& what, const std::string& hint = "") const {
-    const size_t line = line_of(at_);
-    const size_t begin = at_ == 0 ? std::string_view::npos : text_.rfind('\n', at_ - 1);
-    const size_t column = at_ - (begin == std::string_view::npos ? 0 : begin + 1) + 1;
-    throw bad_input(file_ + ":" + std::to_string(line) + ":" + std::to_string(column), what, hint);
-  }
-
-  void skip_space() {
-    while (at_ < text_.size()) {
-      if (isspace(static_cast<unsigned char>(text_[at_]))) {
-        ++at_;
-      } else if (text_.substr(at_, 2) == "//") {
-        while (at_ < text_.size() && text_[at_] != '\n') ++at_;
-      } else {
-        return;
-      }
-    }
-  }
-  bool peek(std::string_view token) {
-    skip_space();
-    return text_.substr(at_, token.size()) == token;
-  }
-  bool accept(std::string_view token) {
-    if (!peek(token)) return false;
-    at_ += token.size();
-    return true;
-  }
-  void expect(std::string_view token) {
-    if (!accept(token)) fail("expected '" + std::string(token) + "'");
-  }
-  static bool word_char(char c) {
-    return isalnum(static_cast<unsigned char>(c)) || c == '_' || c == '.';
-  }
-  std::string word() {
-    skip_space();
-    const size_t start = at_;
-    while (at_ < text_.size() && word_char(text_[at_])) ++at_;
-    if (at_ == start) fail("expected a word");
-    return std::string(text_.substr(start, at_ - start));
-  }
-  bool accept_word(std::string_view w) {
-    if (!peek(w)) return false;
-    const size_t end = at_ + w.size();
-    if (end < text_.size() && word_char(text_[end])) return false;
-    at_ = end;
-    return true;
-  }
-  std::string string() {
-    expect("\"");
-    std::string s;
-    while (at_ < text_.size() && text_[at_] != '"') {
-      if (text_[at_] != '\\') {
-        s += text_[at_++];
-        continue;
-      }
-      if (++at_ >= text_.size()) break;
-      if (text_[at_] == 'x' && at_ + 2 < text_.size()) {
-        unsigned code = 0;
-        const char* digits = text_.data() + at_ + 1;
-        const auto [end, status] = std::from_chars(digits, digits + 2, code, 16);
-        if (status != std::errc{} || end != digits + 2) fail("malformed escape");
-        s += char(code);
-        at_ += 3;
-      } else {
-        s += text_[at_++];
-      }
-    }
-    if (at_ >= text_.size()) fail("the string is not closed");
-    ++at_;
-    return s;
-  }
-  std::string reference() {
-    expect("%");
-    if (at_ < text_.size() && text_[at_] == '"') return string();
-    const size_t start = at_;
-    while (at_ < text_.size() && (word_char(text_[at_]) || strchr("/:-", text_[at_]))) {
-      // A colon ends the name when a type follows it.
-      if (text_[at_] == ':' &&
-          (at_ + 1 >= text_.size() || isspace(static_cast<unsigned char>(text_[at_ + 1]))))
-        break;
-      ++at_;
-    }
-    if (at_ == start) fail("expected a name after %");
-    return std::string(text_.substr(start, at_ - start));
-  }
-  Type type() {
-    skip_space();
-    const size_t start = at_;
-    int depth = 0;
-    while (at_ < text_.size()) {
-      const char c = text_[at_];
-      if (c == '(' || c == '[') ++depth;
-      if (c == ')' || c == ']') {
-        if (depth == 0) break;
-        ++at_;
-        if (--depth == 0) break;
-        continue;
-      }
-      if (depth == 0 && (isspace(static_cast<unsigned char>(c)) || c == ',')) break;
-      ++at_;
-    }
-    try {
-      return parse_type(text_.substr(start, at_ - start));
-    } catch (const UserError& e) {
-      at_ = start;
-      fail(e.problem(), e.hint());
-    }
-  }
-  /// The characters of a number.
-  std::string_view numeral() {
-    skip_space();
-    const size_t start = at_;
-    if (at_ < text_.size() && strchr("+-", text_[at_])) ++at_;
-    while (at_ < text_.size() &&
-           (word_char(text_[at_]) || (strchr("+-", text_[at_]) && strchr("eE", text_[at_ - 1]))))
-      ++at_;
-    if (at_ == start) fail("expected a number");
-    return text_.substr(start, at_ - start);
-  }
-  static bool integral(std::string_view s) {
-    return s.find_first_not_of("+-0123456789") == std::string_view::npos;
-  }
-  int64_t integer(std::string_view s) {
-    int64_t v = 0;
-    const auto [end, status] = std::from_chars(s.data(), s.data() + s.size(), v);
-    if (status != std::errc{} || end != s.data() + s.size())
-      fail("'" + std::string(s) + "' is no integer");
-    return v;
-  }
-  double real(std::string_view s) {
-    const std::string copy(s);
-    char* end = nullptr;
-    const double v = std::strtod(copy.c_str(), &end);
-    if (end != copy.c_str() + copy.size()) fail("'" + copy + "' is no number");
-    return v;
-  }
-  float real32(std::string_view s) {
-    const std::string copy(s);
-    char* end = nullptr;
-    const float v = std::strtof(copy.c_str(), &end);
-    if (end != copy.c_str() + copy.size()) fail("'" + copy + "' is no number");
-    return v;
-  }
 
   Tensor literal() {
     const Type t = type();
@@ -261,23 +115,19 @@ class Parser {
   }
   /// The line after this place that defines a value of that name; 0 when there is none.
   size_t defined_later(const std::string& name) {
-    const size_t here = at_;
-    size_t line = 0;
-    for (size_t end = text_.find('\n', here); end != std::string_view::npos && line == 0;
-         end = text_.find('\n', end + 1)) {
-      at_ = end + 1;
-      if (defines(name)) line = line_of(end + 1);
-    }
-    at_ = here;
-    return line;
+    const size_t here = position();
+    size_t found = 0;
+    while (found == 0 && next_line())
+      if (const size_t start = line(); defines(name)) found = start;
+    go_to(here);
+    return found;
   }
   /// Whether a statement stands here that has %name among its results.
   bool defines(const std::string& name) {
     bool found = false;
     try {
       do {
-        skip_space();
-        if (at_ >= text_.size() || text_[at_] != '%') return false;
+        if (!peek("%")) return false;
         found = reference() == name || found;
         if (accept(":")) type();
       } while (accept(","));
@@ -296,14 +146,14 @@ class Parser {
   }
 
   void node(Graph& g, std::vector<std::string> names, std::vector<std::optional<Type>> types) {
-    const size_t start = at_;
+    const size_t start = position();
     const std::string full = word();
     const size_t dot = full.rfind('.');
     const Room* room = dot == std::string::npos
                            ? find_room(full)
                            : find_room(full.substr(dot + 1), full.substr(0, dot));
     if (!room) {
-      at_ = start;
+      go_to(start);
       fail("no operator is named " + full);
     }
     expect("(");
@@ -344,8 +194,8 @@ class Parser {
       }
       g.add_node(*room, std::move(typed), std::move(inputs), std::move(inferred), label, names);
     } catch (const UserError& e) {
-      if (e.where().starts_with(file_ + ":")) throw;
-      at_ = start;
+      if (e.where().starts_with(file() + ":")) throw;
+      go_to(start);
       fail(std::string(e.what()), e.hint());
     }
   }
@@ -414,10 +264,7 @@ class Parser {
     return g;
   }
 
-  std::string_view text_;
-  std::string file_;
   ExternalConstants external_;
-  size_t at_ = 0;
   int depth_ = 0;
 };
 
