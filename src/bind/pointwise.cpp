@@ -61,7 +61,7 @@ class ChainBuilder {
 
  private:
   std::optional<std::string> add(DType type, const Shape& shape, Layout layout) {
-    if (!kernels::pointwise_reads(type) && numel(shape) != 0)
+    if (!kernels::pointwise_handles(type) && numel(shape) != 0)
       return "an operand is " + std::string(name_of(type)) + ", which f32 lanes do not hold";
     if (shape.size() > result_.size()) return "an operand has more axes than the result";
     chain_.operands.push_back(
@@ -82,7 +82,7 @@ Bound finish(const BindRequest& r, ChainBuilder& b, std::string name) {
     if (r.wanted[i] != (i < results)) return Refuse{"another result than the first is asked for"};
     if (i >= results) continue;
     if (r.out_shape(i) != r.out_shape(0)) return Refuse{"results of different shapes"};
-    if (!kernels::pointwise_writes(r.out_dtype(i)))
+    if (!kernels::pointwise_handles(r.out_dtype(i)))
       return Refuse{"the result is " + std::string(name_of(r.out_dtype(i)))};
   }
   auto chain = std::make_shared<const kernels::PointwiseKernel>(std::move(b.chain()));
@@ -173,7 +173,7 @@ Bound bind_region(const BindRequest& r) {
     // Zero points are parameters of steps, never read as operands.
     const Tensor& t = *g.value(v).constant;
     if (const auto no =
-            b.add_constant(kernels::pointwise_reads(t.dtype()) ? t : Tensor::scalar(0.0f)))
+            b.add_constant(kernels::pointwise_handles(t.dtype()) ? t : Tensor::scalar(0.0f)))
       return Refuse{*no};
     value[size_t(v)] = next++;
   }
@@ -183,7 +183,7 @@ Bound bind_region(const BindRequest& r) {
     const Node& n = g.node(id);
     const std::string what = n.room->op.name;
     const TensorType& type = g.value(n.outputs[0]).tensor();
-    if (!kernels::pointwise_writes(type.dtype)) return Refuse{"computes " + to_string(type)};
+    if (!kernels::pointwise_handles(type.dtype)) return Refuse{"computes " + to_string(type)};
     int& result = value[size_t(n.outputs[0])];
     const auto arg = [&](size_t i) { return value[size_t(n.inputs[i])]; };
     if (const auto q = quantization_of(g, id)) {
@@ -225,7 +225,7 @@ Bound bind_quantization(const BindRequest& r) {
   const auto q = quantization_of(g, id);
   if (!q) return Refuse{"scale or zero point is not known at compile time"};
   if (q->scales.size() != 1) return Refuse{"has several scales"};
-  if (!kernels::pointwise_reads(r.in_dtype(0)))
+  if (!kernels::pointwise_handles(r.in_dtype(0)))
     return Refuse{"the operand is " + std::string(name_of(r.in_dtype(0)))};
   ChainBuilder b(r);
   if (const auto no = b.add_operand(0)) return Refuse{*no};

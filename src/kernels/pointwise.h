@@ -36,8 +36,7 @@ struct PointwiseChain {
 };
 
 /// Element types that chains read and write: f32, bf16, bool, u8 and i8.
-bool pointwise_reads(DType type);
-bool pointwise_writes(DType type);
+bool pointwise_handles(DType type);
 
 /// A chain prepared for running; immutable.
 class PointwiseKernel {

@@ -89,11 +89,10 @@ void assign_slots(Plan& p, const PointwiseChain& c) {
 
 }  // namespace
 
-bool pointwise_reads(DType t) {
+bool pointwise_handles(DType t) {
   return t == DType::f32 || t == DType::bf16 || t == DType::boolean || t == DType::u8 ||
          t == DType::i8;
 }
-bool pointwise_writes(DType t) { return pointwise_reads(t); }
 
 PointwiseKernel::PointwiseKernel(PointwiseChain c) {
   auto plan = std::make_unique<Plan>();
@@ -103,7 +102,7 @@ PointwiseKernel::PointwiseKernel(PointwiseChain c) {
   p.shape = c.shape;
   p.tile = p.count > 0 ? tile_of(c.shape) : 1;
   for (const PointwiseOperand& o : c.operands) {
-    ESP_CHECK(pointwise_reads(o.type), "a pointwise operand of a type lanes lack");
+    ESP_CHECK(pointwise_handles(o.type), "a pointwise operand of a type lanes lack");
     Plan::Access access = Plan::Access::kWalk;
     if (contiguous(p.shape, o.strides))
       access = o.type == DType::f32 ? Plan::Access::kDirect : Plan::Access::kConvert;
@@ -115,7 +114,7 @@ PointwiseKernel::PointwiseKernel(PointwiseChain c) {
   for (const PointwiseStep& s : c.steps)
     p.steps.push_back({s.op, {s.args[0], s.args[1], s.args[2]}, -1, -1});
   for (const auto& [value, type, for_nan] : c.results) {
-    ESP_CHECK(pointwise_writes(type), "a pointwise result of a type lanes lack");
+    ESP_CHECK(pointwise_handles(type), "a pointwise result of a type lanes lack");
     const bool direct = type == DType::f32 && !p.steps.empty() &&
                         value == operands + int(p.steps.size()) - 1 &&
                         p.steps.back().into_result < 0;

@@ -62,7 +62,7 @@ bool fold_into_contraction(Graph& g, const Readers& readers, NodeId norm, const 
   // Factors on the product or the bias would have to be undone.
   const AttributeMap changed = n.room->print(n.attrs, false);
   if (changed.contains("alpha") || changed.contains("beta")) return false;
-  const Value w = g.value(n.inputs[size_t(form.weight)]);  // constants are added below
+  const Value& w = g.value(n.inputs[size_t(form.weight)]);
   if (w.tensor().shape()[size_t(form.weight_axis)] != int64_t(f.a.size())) return false;
   const bool has_bias =
       n.inputs.size() > size_t(form.bias) && n.inputs[size_t(form.bias)] != kNoValue;

@@ -8,6 +8,7 @@
 #include "ir/builder.h"
 #include "ir/derive.h"
 #include "ir/interpret.h"
+#include "passes/fuse_region.h"
 #include "runtime/schedule.h"
 
 namespace espalier {
@@ -95,17 +96,12 @@ class Lowering {
   }
 
   void lower_nodes(const Graph& g, Scope& scope) {
-    std::vector<bool> read(g.value_count(), false);
-    for (NodeId id : g.order())
-      for (ValueId v : g.node(id).inputs)
-        if (v != kNoValue) read[size_t(v)] = true;
-    for (ValueId v : g.outputs()) read[size_t(v)] = true;
-    for (const StatePair& s : g.states()) read[size_t(s.output)] = true;
+    const passes::Readers readers(g);
     for (NodeId id : g.order()) {
       // Results nobody reads are not asked for.
       Node node = g.node(id);
       for (ValueId& v : node.outputs)
-        if (v != kNoValue && !read[size_t(v)]) v = kNoValue;
+        if (v != kNoValue && readers.count(v) == 0) v = kNoValue;
       const auto asked = [](ValueId v) { return v != kNoValue; };
       if (std::any_of(node.outputs.begin(), node.outputs.end(), asked))
         lower_node(g, id, node, scope);

@@ -39,6 +39,7 @@ TEST(Arithmetic, IntegersWrap) {
   EXPECT_EQ(values<int8_t>(run_op("Neg", {list<int8_t>({-128, 5})})[0]), (V<int8_t>{-128, -5}));
   EXPECT_EQ(values<int64_t>(run_op("Abs", {list<int64_t>({kMin64, -3})})[0]),
             (V<int64_t>{kMin64, 3}));
+  EXPECT_EQ(binary<int64_t>("MatMul", {kMax64, 1}, {2, 3})[0], 1);
 }
 
 TEST(Arithmetic, IntegerDivisionTruncatesAndIsDefinedEverywhere) {

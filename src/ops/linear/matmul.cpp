@@ -53,9 +53,11 @@ void reference(const NoAttributes&, Ref<Real>& r) {
       auto* py = y.data() + batch * m * n;
       for (int64_t i = 0; i < m; ++i)
         for (int64_t j = 0; j < n; ++j) {
-          std::remove_cvref_t<decltype(*py)> sum = 0;
-          for (int64_t l = 0; l < k; ++l) sum += pa[i * k + l] * pb[l * n + j];
-          py[i * n + j] = sum;
+          using T = std::remove_cvref_t<decltype(*py)>;
+          using Sum = std::conditional_t<std::is_integral_v<T>, uint64_t, T>;  // integers wrap
+          Sum sum = 0;
+          for (int64_t l = 0; l < k; ++l) sum += Sum(pa[i * k + l]) * Sum(pb[l * n + j]);
+          py[i * n + j] = T(sum);
         }
     });
   };

@@ -84,10 +84,7 @@ void reference(const Reshape&, Ref<Real>& r) {
 }
 
 Values gradient(const Reshape&, Builder& b, const Tape& t) {
-  // Where the shape is known now, so is the gradient's type.
-  const TensorType& x = t.type_x(0);
-  const ValueId shape = x.is_static() ? b.ints(x.shape()) : b.one("Shape", {t.x(0)});
-  return {b.one("Reshape", {t.dy(), shape}, {{"allowzero", int64_t{1}}}), kNoValue};
+  return {b.one("Reshape", {t.dy(), shape_of(b, t.x(0))}, {{"allowzero", int64_t{1}}}), kNoValue};
 }
 
 AxisMap axes(const Reshape&, const TypesIn& in, const Types& out) {
