@@ -17,13 +17,13 @@
 #include "compress/hesso.h"
 #include "compress/integer_coding.h"
 #include "compress/restrict.h"
-#include "data/source.h"
 #include "ir/interpret.h"
 #include "ir/text.h"
 #include "onnx/export.h"
 #include "passes/passes.h"
 #include "recipe/fit_candidates.h"
 #include "recipe/fit_recipe.h"
+#include "recipe/fit_share.h"
 #include "recipe/journal.h"
 #include "runtime/machine.h"
 #include "runtime/plan.h"
@@ -34,13 +34,16 @@ namespace {
 
 using Json = nlohmann::json;
 
+constexpr const char* kShare = "share";
+
 /// Work was asked to stop; what is done is on disk.
 struct Stopped {};
 
 class Fit {
  public:
-  Fit(const FitPlan& plan, const FitFiles& files)
-      : plan_(plan), files_(files), source_(plan.data) {}
+  Fit(const FitPlan& plan, const FitFiles& files) : plan_(plan), files_(files) {
+    ESP_CHECK(plan.source != nullptr, "a plan without its data");
+  }
 
   FitSummary run() {
     const auto start = std::chrono::steady_clock::now();
@@ -54,8 +57,7 @@ class Fit {
     summary_.seed = plan_.seed;
     summary_.budget = plan_.budget;
     check();
-    if (files_.overwrite) clear_fit_folder(files_.folder);
-    journal_.emplace(files_.folder, plan_.fingerprint());
+    begin_journal();
     if (journal_->has("graph trained"))
       summary_.notes.push_back("resumed: the time taken counts the last run only");
 
@@ -73,11 +75,11 @@ class Fit {
  private:
   /// Whatever can be known to fail later fails now.
   void check() {
-    if (source_.raw().classes == 0 || plan_.train.loss != Loss::kCrossEntropy)
+    if (plan_.source->raw().classes == 0 || plan_.train.loss != Loss::kCrossEntropy)
       throw unsupported("fit", "judges networks by their accuracy, which needs class labels",
                         "give data with labels, and the loss cross_entropy");
-    val_ = source_.split(Split::val);
-    test_ = source_.split(Split::test);
+    val_ = plan_.source->split(Split::val);
+    test_ = plan_.source->split(Split::test);
     summary_.validation_samples = val_->size();
     summary_.test_samples = test_->size();
     input_ = val_->sample_shape();
@@ -92,7 +94,24 @@ class Fit {
                       "is " + to_string(input.type) + ", the data gives " +
                           to_string(TensorType(DType::f32, input_)),
                       "see `resize` and `layout` of the data, and `batch` under measure");
-    if (plan_.prune.epochs > 0) cutter(plan_.network);  // UserError when the budget is out of reach
+  }
+
+  /// A fit that goes on keeps the share it began with. An earlier run goes only once this one is
+  /// known to be possible.
+  void begin_journal() {
+    if (!files_.overwrite) journal_.emplace(files_.folder, plan_.fingerprint());
+    if (plan_.prune.epochs > 0) {
+      if (journal_ && journal_->has(kShare))
+        share_ = Json::parse(journal_->once(kShare, {}));
+      else
+        share_ = share_for_budget(plan_, input_, *plan_.source->split(Split::train));
+      cutter(plan_.network);  // UserError when it is out of reach
+    }
+    if (files_.overwrite) {
+      clear_fit_folder(files_.folder);
+      journal_.emplace(files_.folder, plan_.fingerprint());
+    }
+    journal_->once(kShare, [&] { return Json(share_).dump(); });
   }
 
   static double seconds_since(std::chrono::steady_clock::time_point start) {
@@ -118,7 +137,7 @@ class Fit {
                     std::vector<TrainHook*> hooks) {
     const auto folder = files_.folder / phase;
     make_folder(folder);
-    Trainer trainer(from, source_.split(Split::train), val_, options,
+    Trainer trainer(from, plan_.source->split(Split::train), val_, options,
                     {folder / "checkpoints", folder / "log.jsonl"}, std::move(hooks));
     trainer.resume(files_.any_threads);
     const TrainResult result = trainer.train();
@@ -149,17 +168,16 @@ class Fit {
     return g;
   }
 
-  double share() const { return plan_.budget.macs_fraction.value_or(plan_.keep_macs); }
   Hesso cutter(const Graph& network) const {
     return Hesso(axis_classes(network),
-                 {.budget = {.macs = share(), .width_multiple = plan_.width_multiple}});
+                 {.budget = {.macs = share_, .width_multiple = plan_.width_multiple}});
   }
 
   /// The network cut to its share of multiply-accumulates; nothing where no cut was asked for.
   std::optional<Graph> cut_of(const Graph& baseline) {
     if (plan_.prune.epochs == 0) return std::nullopt;
     Graph g = once("cut", [&] {
-      log_info("cutting to " + std::to_string(int(100 * share() + 0.5)) +
+      log_info("cutting to " + std::to_string(int(100 * share_ + 0.5)) +
                " % of the multiply-accumulates, " + std::to_string(plan_.prune.epochs) + " epochs");
       Hesso hesso = cutter(baseline);
       const Graph zeroed = train_phase("prune", baseline, plan_.prune, {&hesso});
@@ -171,7 +189,7 @@ class Fit {
 
   std::vector<FitNetwork> candidates(const Graph& baseline, const std::optional<Graph>& cut) {
     std::vector<FitNetwork> networks;
-    const auto train = source_.split(Split::train);
+    const auto train = plan_.source->split(Split::train);
     const auto judge = [&](const Graph& g) { return accuracy(g, *val_); };
     const double wanted = judge(baseline) - allowed_drop();
     const NodeId coding = integer_coding(baseline);
@@ -181,6 +199,8 @@ class Fit {
     for (const bool is_cut : {false, true}) {
       if (is_cut && !cut) continue;
       const Graph& from = is_cut ? *cut : baseline;
+      // Where the float form loses too much already, layers kept in float win nothing.
+      const double least = judge(from) >= wanted ? wanted : 0;
       for (const auto& precision : plan_.precisions) {
         if (stop_requested()) throw Stopped{};
         if (coding != kNoNode && precision != "f32") continue;
@@ -198,7 +218,7 @@ class Fit {
           FitNetwork n{what + " (" + method + ")", is_cut, "int8", {}, {}};
           n.graph = once(file, [&] {
             FitNetwork q =
-                quantised(from, *train, {method, plan_.calibration_samples, wanted}, judge);
+                quantised(from, *train, {method, plan_.calibration_samples, least}, judge);
             journal_->once("notes " + file, [&] { return Json(q.notes).dump(); });
             return q.graph;
           });
@@ -316,10 +336,10 @@ class Fit {
   const FitPlan& plan_;
   const FitFiles& files_;
   std::optional<Journal> journal_;
-  DataSource source_;
   Shape input_;  ///< of one timed run
   std::shared_ptr<const Dataset> val_, test_;
   FitSummary summary_;
+  double share_ = 1;  ///< of the multiply-accumulates, that the cut keeps
   size_t chosen_ = 0;
 };
 

@@ -4,9 +4,11 @@
 #pragma once
 
 #include <filesystem>
+#include <memory>
 #include <string>
 #include <vector>
 
+#include "data/source.h"
 #include "data/spec.h"
 #include "ir/graph.h"
 #include "recipe/fit_summary.h"
@@ -18,10 +20,11 @@ struct FitPlan {
   std::string model;  ///< how reports name the network
   Graph network;      ///< inference form, first dimension of its input free or fixed
   DataSpec data;
-  Budget budget;               ///< drop 1.0 where it names none
-  TrainOptions train;          ///< epochs 0: the network is trained already
-  TrainOptions prune;          ///< epochs 0: nothing is cut
-  double keep_macs = 0.5;      ///< of the cut, where the budget does not say
+  std::shared_ptr<const DataSource> source;  ///< `data`, read
+  Budget budget;                             ///< drop 1.0 where it names none
+  TrainOptions train;                        ///< epochs 0: the network is trained already
+  TrainOptions prune;                        ///< epochs 0: nothing is cut
+  double keep_macs = 0.5;                    ///< of the cut, where the budget does not say
   int64_t width_multiple = 8;  ///< kept channels are multiples of this where a layer is wide enough
   std::vector<std::string> precisions = {"f32", "bf16", "int8"};
   int64_t calibration_samples = 512;

@@ -2,7 +2,6 @@
 
 #include "base/error.h"
 #include "base/files.h"
-#include "data/source.h"
 #include "recipe/recipe.h"
 
 namespace espalier {
@@ -73,9 +72,10 @@ bool asks_for_a_cut(const FitPlan& plan) {
   return plan.budget.macs_fraction && *plan.budget.macs_fraction < 1;
 }
 
-Graph build_network(const ModelPart& model, const DataSpec& data, uint64_t seed) {
-  const DataSource source(data);
-  return model.build(seed, source.split(Split::train).get());
+/// Reads the data and makes the network for it.
+void prepare(FitPlan& plan, const ModelPart& model) {
+  plan.source = std::make_shared<const DataSource>(plan.data);
+  plan.network = model.build(plan.seed, plan.source->split(Split::train).get());
 }
 
 }  // namespace
@@ -120,7 +120,7 @@ FitPlan read_fit_recipe(const Yaml& recipe) {
     fields.require("model").fail("is a definition: its weights are random until it is trained",
                                  "add training: {epochs: N}");
   plan.model = name + " (" + model.text + ")";
-  plan.network = build_network(model, plan.data, plan.seed);
+  prepare(plan, model);
   return plan;
 }
 
@@ -141,7 +141,7 @@ FitPlan plan_for_model(const std::string& path, const std::string& data, const s
     throw usage_error("--budget " + budget, kNoCut,
                       "add --prune-epochs N, which cuts while training");
   plan.model = model.text;
-  plan.network = build_network(model, plan.data, seed);
+  prepare(plan, model);
   return plan;
 }
 

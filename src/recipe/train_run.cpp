@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/threads.h"
 #include "data/source.h"
+#include "ir/count.h"
 #include "ir/derive.h"
 #include "ir/interpret.h"
 #include "onnx/export.h"
@@ -23,13 +24,6 @@ constexpr const char* kLog = "log.jsonl";
 constexpr const char* kCheckpoints = "checkpoints";
 constexpr const char* kSummary = "summary.json";
 constexpr const char* kModel = "model.onnx";
-
-int64_t parameter_count(const Graph& g) {
-  int64_t n = 0;
-  for (ValueId v : g.constants())
-    if (g.value(v).role == Role::kParameter) n += g.value(v).constant->size();
-  return n;
-}
 
 /// Multiply-accumulates of one sample.
 double macs_of(const Graph& g, const Dataset& data) {
@@ -63,8 +57,7 @@ double median(std::vector<float> values) {
   return values[values.size() / 2];
 }
 
-}  // namespace
-
+/// UserError where the folder holds a run that may neither go on nor be replaced.
 void prepare_run_folder(const TrainRunOptions& options) {
   std::error_code error;
   const bool used = fs::exists(options.folder / kLog, error) ||
@@ -75,8 +68,6 @@ void prepare_run_folder(const TrainRunOptions& options) {
                       "--resume goes on with it, --overwrite replaces it, --out names another");
   make_folder(options.folder);
 }
-
-namespace {
 
 void clear_run_folder(const fs::path& folder) {
   std::error_code error;

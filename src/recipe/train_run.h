@@ -23,13 +23,10 @@ struct TrainRun {
   int64_t steps = 0;
 };
 
-/// Makes a folder ready for a run: UserError (usage) when it holds one and neither `resume` nor
-/// `overwrite` is set; (bad input) when it cannot be made. With `overwrite`, the files of an
-/// earlier run are removed, others are left alone.
-void prepare_run_folder(const TrainRunOptions& options);
-
 /// Trains, evaluates on the test split once, exports. Equal inputs give equal summaries but for
-/// the timings.
+/// the timings. UserError (usage) when the folder holds a run and neither `resume` nor `overwrite`
+/// is set; (bad input) when it cannot be made. With `overwrite`, the files of an earlier run are
+/// removed once this one is known to be possible; others are left alone.
 TrainRun run_training(const TrainRecipe& recipe, const TrainRunOptions& options);
 
 }  // namespace espalier

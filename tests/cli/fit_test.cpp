@@ -203,10 +203,40 @@ TEST_F(FitCli, NumbersThatAreNoneAreNamedWithTheirRow) {
   EXPECT_THAT(ran.err, HasSubstr("points.csv"));
 }
 
+// Nine tenths of the multiply-accumulates leave 16 of 24 units, 198 bytes in bf16; 8 units are 102.
+TEST_F(FitCli, CutsAsDeepAsTheSizeAsks) {
+  scratch.write("recipe.yaml", recipe("{size: 150B, drop: 50}\ncut: {macs: 90%}"));
+  const Ran ran = run_program(command("run"));
+  expect_through(ran);
+  EXPECT_THAT(ran.err, HasSubstr("asks for a cut to 58 %"));
+  const json s = summary("run");
+  EXPECT_EQ(candidate(s, "cut, f32")["macs"], 2 * 8 + 8 * 3);
+  EXPECT_EQ(candidate(s, "cut, bf16")["weight_bytes"], 2 * (2 * 8 + 8 + 8 * 3 + 3));
+}
+
+// The cut is made without training, so that its float form misses the budget by itself.
+TEST_F(FitCli, LayersGoBackToFloatOnlyWhereThatCanMeetTheBudget) {
+  scratch.write("recipe.yaml", recipe("{macs: 60%, drop: 0}"));
+  auto c = command("run");
+  c.insert(c.end(), {"--set", "prune.schedule.peak=1e-9"});
+  expect_through(run_program(c));
+  const json s = summary("run");
+  ASSERT_LT(candidate(s, "cut, f32")["accuracy"], s["candidates"][0]["accuracy"]);
+  for (const json& note : s["notes"])
+    EXPECT_THAT(note.get<std::string>(), Not(HasSubstr("cut, int8"))) << note;
+}
+
+TEST_F(FitCli, ASizeThatNoCutReachesIsToldBeforeAnyWork) {
+  const Ran ran = failing(recipe("{size: 20B, drop: 5}"), 5);
+  EXPECT_THAT(ran.err, HasSubstr("out of reach: of all cuts and precisions the nearest has size"));
+}
+
 // A budget no candidate meets: the nearest is handed over, and the exit code says so.
 TEST_F(FitCli, BudgetsThatAreMissedEndWithFive) {
   scratch.write("recipe.yaml", recipe("{size: 20B, drop: 5}"));
-  const Ran ran = run_program(command("run"));
+  auto c = command("run");
+  c.insert(c.end(), {"--prune-epochs", "0"});
+  const Ran ran = run_program(c);
   EXPECT_EQ(ran.code, 5) << ran.err;
   EXPECT_THAT(ran.err, HasSubstr("comes nearest"));
   EXPECT_FALSE(summary("run")["met"]);

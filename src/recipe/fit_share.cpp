@@ -1,0 +1,105 @@
+#include "recipe/fit_share.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "base/error.h"
+#include "base/log.h"
+#include "compress/axis_classes.h"
+#include "compress/budget.h"
+#include "compress/integer_coding.h"
+#include "compress/restrict.h"
+#include "recipe/fit_candidates.h"
+
+namespace espalier {
+namespace {
+
+/// Each try keeps this part of the one before.
+constexpr double kStep = 0.8;
+/// What training cuts has other widths than what magnitude cuts, and clocks drift.
+constexpr double kLatencyMargin = 0.95;
+constexpr int64_t kCalibrationSamples = 32;
+
+/// The terms that depend on structure alone.
+Budget structural(const Budget& budget) {
+  Budget b;
+  b.latency_ms = budget.latency_ms;
+  if (b.latency_ms) *b.latency_ms *= kLatencyMargin;
+  b.weight_bytes = budget.weight_bytes;
+  b.memory_bytes = budget.memory_bytes;
+  return b;
+}
+
+bool limits(const Budget& b) { return b.latency_ms || b.weight_bytes || b.memory_bytes; }
+
+std::vector<Graph> lowered_all(const FitPlan& plan, const Graph& network,
+                               const Dataset& calibration) {
+  const bool integers = integer_coding(network) != kNoNode;
+  std::vector<Graph> graphs;
+  for (const auto& precision : plan.precisions) {
+    if (integers && precision != "f32") continue;
+    if (precision != "int8") {
+      graphs.push_back(lowered(network, precision));
+      continue;
+    }
+    const auto whatever = [](const Graph&) { return 0.0; };
+    graphs.push_back(
+        quantised(network, calibration, {"minmax", kCalibrationSamples, 0}, whatever).graph);
+  }
+  return graphs;
+}
+
+/// What the precision that comes nearest misses; nothing where one meets the budget.
+std::optional<BudgetMiss> least_miss(const FitPlan& plan, const Budget& budget,
+                                     const std::vector<Graph>& graphs, const Shape& input) {
+  std::vector<Timing> times(graphs.size());
+  if (budget.latency_ms) {
+    std::vector<const Graph*> all;
+    for (const Graph& g : graphs) all.push_back(&g);
+    times = time_networks(all, input, plan.threads, plan.rounds);
+  }
+  std::optional<BudgetMiss> least;
+  for (size_t i = 0; i < graphs.size(); ++i) {
+    const NetworkCost cost = network_cost(graphs[i], input, plan.threads);
+    Measured m;
+    m.weight_bytes = cost.weight_bytes;
+    m.latency_ms = times[i].median_ms;
+    const auto miss = missed(budget, m, cost.memory_bytes, 1, 0);
+    if (!miss) return std::nullopt;
+    if (!least || miss->excess < least->excess) least = miss;
+  }
+  return least;
+}
+
+}  // namespace
+
+double share_for_budget(const FitPlan& plan, const Shape& input, const Dataset& calibration) {
+  const double start = plan.budget.macs_fraction.value_or(plan.keep_macs);
+  const Budget budget = structural(plan.budget);
+  if (!limits(budget)) return start;
+  const AxisClasses classes = axis_classes(plan.network);
+  const Saliency saliency = magnitude(classes, constants_of(classes));
+  std::optional<BudgetMiss> nearest;
+  for (double share = start;; share *= kStep) {
+    const auto keep =
+        choose_cut(classes, saliency, {.macs = share, .width_multiple = plan.width_multiple},
+                   Keep::all(classes));
+    if (!keep) break;
+    const Graph cut = restrict(plan.network, classes, *keep);
+    const auto miss = least_miss(plan, budget, lowered_all(plan, cut, calibration), input);
+    if (!miss) {
+      if (share < start)
+        log_info("the budget asks for a cut to " + std::to_string(int(100 * share + 0.5)) +
+                 " % of the multiply-accumulates");
+      return share;
+    }
+    if (!nearest || miss->excess < nearest->excess) nearest = miss;
+  }
+  // A first share that cannot be reached is the cutter's to tell.
+  if (!nearest) return start;
+  throw UserError(ExitCode::kInfeasible, "budget " + to_string(plan.budget),
+                  "is out of reach: of all cuts and precisions the nearest has " + nearest->what,
+                  "allow more, or begin with a smaller network");
+}
+
+}  // namespace espalier
