@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "base/rng.h"
@@ -15,6 +16,7 @@
 #include "cli/verb.h"
 #include "runtime/session.h"
 #include "runtime/timing.h"
+#include "train/step.h"
 
 namespace espalier::cli {
 namespace {
@@ -26,11 +28,44 @@ struct Args {
   CompileFlags compile;
   double seconds = 1;
   bool profile = false;
+  std::string train;  ///< precision of the training step to time; empty: inference
 };
 
-/// Normal numbers for floats, zeros for the rest (which may be indices).
+/// What is timed, and the first values of its states.
+struct Workload {
+  Graph graph;
+  std::map<std::string, Tensor> states;
+
+  Session compiled(const CompileOptions& options) const {
+    Session session(compile(graph, options));
+    for (const auto& [name, first] : states) session.set_state(name, first);
+    return session;
+  }
+};
+
+/// Forward, backward and optimiser as one step.
+Workload training_step(const Args& args) {
+  if (args.train != "f32" && args.train != "bf16")
+    throw usage_error("--train", "'" + args.train + "' is not known", "choose f32 or bf16");
+  ModelOptions model = args.model;
+  model.keep_regions = false;
+  const Graph g = model.load();
+  StepOptions options;
+  options.precision = args.train == "bf16" ? DType::bf16 : DType::f32;
+  options.input = model.shapes_of(g).at(0);
+  StepGraph step = build_training_step(g, options);
+  return {std::move(step.graph), std::move(step.initial)};
+}
+
+Workload workload_of(const Args& args) {
+  if (args.train.empty()) return {args.model.load_static(), {}};
+  return training_step(args);
+}
+
+/// Random numbers for floats, zeros for the rest (which may be indices) and for single numbers (a
+/// learning rate of zero lets every training step do the same work).
 Tensor random_input(const TensorType& type, const Rng& rng) {
-  if (!is_float(type.dtype)) return Tensor(type.dtype, type.shape());
+  if (!is_float(type.dtype) || type.rank() == 0) return Tensor(type.dtype, type.shape());
   Tensor t(DType::f32, type.shape());
   for (int64_t i = 0; i < t.size(); ++i)
     t.mutable_data<float>()[i] = float(rng.uniform(uint64_t(i), -1, 1));
@@ -79,9 +114,10 @@ void print_profile(const Profile& profile) {
 }
 
 ExitCode bench(const Args& args, const Common& common) {
-  const Graph g = args.model.load_static();
+  const Workload work = workload_of(args);
+  const std::string precision = args.train.empty() ? precision_of(work.graph) : args.train;
   CompileOptions options = args.compile.options();
-  Session session(compile(g, options));
+  Session session = work.compiled(options);
   std::vector<Tensor> inputs;
   for (const TensorType& t : session.program().input_types())
     inputs.push_back(random_input(t, Rng(common.seed.value_or(0), 1).fork(inputs.size())));
@@ -92,7 +128,7 @@ ExitCode bench(const Args& args, const Common& common) {
   if (args.profile) {
     // Apart from the timing above, which it would slow.
     options.profile = true;
-    Session profiled(compile(g, options));
+    Session profiled = work.compiled(options);
     time(profiled, inputs, args.seconds / 2);
     profile = profiled.profile();
   }
@@ -101,7 +137,8 @@ ExitCode bench(const Args& args, const Common& common) {
               {"median_ms", timing.median_ms},
               {"p10_ms", timing.p10_ms},
               {"p90_ms", timing.p90_ms},
-              {"precision", precision_of(g)},
+              {"precision", precision},
+              {"training", !args.train.empty()},
               {"threads", session.program().threads()},
               {"batch", batch},
               {"runs", timing.runs},
@@ -112,11 +149,11 @@ ExitCode bench(const Args& args, const Common& common) {
     print_json(o);
     return ExitCode::kOk;
   }
-  std::printf("%s: median %s ms (p10 %s, p90 %s) over %lld runs, %s, batch %lld, %d thread%s\n",
-              args.model.path.c_str(), short_number(timing.median_ms).c_str(),
-              short_number(timing.p10_ms).c_str(), short_number(timing.p90_ms).c_str(),
-              static_cast<long long>(timing.runs), precision_of(g).c_str(),
-              static_cast<long long>(batch), session.program().threads(),
+  std::printf("%s%s: median %s ms (p10 %s, p90 %s) over %lld runs, %s, batch %lld, %d thread%s\n",
+              args.model.path.c_str(), args.train.empty() ? "" : ", training step",
+              short_number(timing.median_ms).c_str(), short_number(timing.p10_ms).c_str(),
+              short_number(timing.p90_ms).c_str(), static_cast<long long>(timing.runs),
+              precision.c_str(), static_cast<long long>(batch), session.program().threads(),
               session.program().threads() == 1 ? "" : "s");
   if (const int n = session.program().reference_count(); n > 0)
     std::printf("%d node%s run on reference loops; --explain says why\n", n, n == 1 ? "" : "s");
@@ -132,6 +169,8 @@ Action bench_verb(CLI::App& app) {
   args->model.add_to(app);
   app.add_option("--seconds", args->seconds, "How long to measure (default 1)")
       ->check(finite_number(0.01, 3600));
+  app.add_option("--train", args->train,
+                 "Time a training step (cross-entropy, SGD) in f32 or bf16");
   app.add_flag("--profile", args->profile, "Show the time of each operator");
   args->compile.add_to(app);
   app.footer(
@@ -139,6 +178,7 @@ Action bench_verb(CLI::App& app) {
       "  espalier bench net.onnx --threads 1\n"
       "  espalier bench net.onnx --batch 8 --profile\n"
       "  espalier bench net.onnx --json | jq .median_ms\n"
+      "  espalier bench recipes/zoo/resnet20.yaml --train bf16 --batch 128 --profile\n"
       "Inputs are random numbers (--seed); median, p10 and p90 are medians over rounds.");
   return [args](const Common& common) { return bench(*args, common); };
 }

@@ -11,6 +11,7 @@
 #include "ir/text.h"
 #include "onnx/export.h"
 #include "onnx/tensor_proto.h"
+#include "tests/cli/points.h"
 #include "tests/cli/program.h"
 #include "tests/support/data.h"
 
@@ -157,6 +158,20 @@ TEST_F(Cli, BenchReportsWhatScriptsRelyOn) {
   EXPECT_EQ(o["threads"], 1);
   EXPECT_EQ(o["batch"], 3);
   EXPECT_FALSE(o["profile"].empty());
+}
+
+TEST_F(Cli, BenchTimesTrainingSteps) {
+  scratch.write("small.yaml", testing::points_network());
+  for (const char* precision : {"f32", "bf16"}) {
+    const json o =
+        object_of(run_program({"bench", scratch.path("small.yaml"), "--train", precision, "--json",
+                               "--seconds", "0.02", "--batch", "16", "--profile"}));
+    EXPECT_EQ(o["precision"], precision);
+    EXPECT_EQ(o["training"], true);
+    EXPECT_EQ(o["batch"], 16);
+    EXPECT_GT(o["profile"].size(), 6u);  // more than the forward form has
+  }
+  expect_failure(run_program({"bench", net, "--train", "int8"}), 2, "'int8' is not known");
 }
 
 TEST_F(Cli, ExportGoesRoundThroughEveryFormat) {
