@@ -44,6 +44,11 @@ Bound finish(const std::string& family, kernels::Prepared prepared, const BindRe
   return kernel;
 }
 
+kernels::Weight weight_of(const Contraction& c, size_t i) {
+  return {c[i].type.dtype, c[i].type.shape(), c[i].constant ? c[i].constant->raw() : nullptr,
+          size_t(std::max(0, c[i].outer))};
+}
+
 Bound bind_convolution(const BindRequest& r) {
   auto parsed = contraction_of(r);
   if (auto* no = std::get_if<Refuse>(&parsed)) return *no;
@@ -60,8 +65,7 @@ Bound bind_convolution(const BindRequest& r) {
   s.x_type = c[0].type.dtype;
   s.y_type = result_type(c);
   s.geometry = geometry_of(*c.room, c.attrs, x, w, y);
-  s.weight = {c[1].type.dtype, w, c[1].constant ? c[1].constant->raw() : nullptr,
-              size_t(std::max(0, c[1].outer))};
+  s.weight = weight_of(c, 1);
   IntegerWeights weights;
   if (c.integer()) {
     if (kernels::integer_sums_saturate()) return Refuse{"without VNNI, sums of products saturate"};
@@ -77,16 +81,58 @@ Bound bind_convolution(const BindRequest& r) {
       s.bias = kernels::Weight{DType::f32, {w[0]}, weights.bias.raw(), 2};
   } else {
     if (!dense_float(s.x_type)) return Refuse{"the operand is " + name_of_type(s.x_type)};
-    if (c.has(2))
-      s.bias = kernels::Weight{c[2].type.dtype,
-                               {w[0]},
-                               c[2].constant ? c[2].constant->raw() : nullptr,
-                               size_t(std::max(0, c[2].outer))};
+    if (c.has(2)) s.bias = weight_of(c, 2);
   }
   auto epilogue = epilogue_of(c, s.y_type, weights.scales);
   if (auto* no = std::get_if<Refuse>(&epilogue)) return *no;
   s.epilogue = std::get<kernels::Epilogue>(std::move(epilogue));
   return finish("onednn.conv", kernels::prepare_convolution(s), r, c);
+}
+
+/// Geometry of a transposed convolution, as that of the convolution from y to x.
+kernels::ConvGeometry transposed_geometry(const Room& room, const Attributes& attrs, const Shape& x,
+                                          const Shape& w, const Shape& y) {
+  const AttributeReader a(room, attrs);
+  const size_t n = x.size() - 2;
+  kernels::ConvGeometry g{
+      a.list("strides", n, 1), a.list("dilations", n, 1), {}, {}, a.integer("group", 1)};
+  const auto mode = a.get<std::string>("auto_pad", "NOTSET");
+  const auto pads = a.list("pads", 2 * n, 0), more = a.list("output_padding", n, 0);
+  const bool fitted = mode.starts_with("SAME") || !a.list("output_shape", 0, 0).empty();
+  for (size_t i = 0; i < n; ++i) {
+    const int64_t reach = (w[i + 2] - 1) * g.dilations[i] + 1;
+    const int64_t total =
+        std::max<int64_t>(0, g.strides[i] * (x[i + 2] - 1) + more[i] + reach - y[i + 2]);
+    const int64_t begin = mode == "SAME_UPPER" ? total / 2 : total - total / 2;
+    g.pads_begin.push_back(fitted ? begin : mode == "VALID" ? 0 : pads[i]);
+  }
+  return g;
+}
+
+Bound bind_transposed(const BindRequest& r) {
+  auto parsed = contraction_of(r);
+  if (auto* no = std::get_if<Refuse>(&parsed)) return *no;
+  const Contraction& c = std::get<Contraction>(parsed);
+  if (c.room->full_name() != "ConvTranspose")
+    return Refuse{"the region is around " + c.room->op.name};
+  if (c[0].constant) return Refuse{"the operand is a constant"};
+  if (c.integer()) return Refuse{"it runs in float"};
+  kernels::ConvSpec s;
+  s.x = c[0].type.shape();
+  s.y = c.result.shape();
+  const Shape w = c[1].type.shape();
+  if (numel(s.x) == 0 || numel(w) == 0 || numel(s.y) == 0) return Refuse{"a tensor is empty"};
+  s.x_operand = size_t(c[0].outer);
+  s.x_type = c[0].type.dtype;
+  s.y_type = result_type(c);
+  if (!dense_float(s.x_type)) return Refuse{"the operand is " + name_of_type(s.x_type)};
+  s.geometry = transposed_geometry(*c.room, c.attrs, s.x, w, s.y);
+  s.weight = weight_of(c, 1);
+  if (c.has(2)) s.bias = weight_of(c, 2);
+  auto epilogue = epilogue_of(c, s.y_type, {});
+  if (auto* no = std::get_if<Refuse>(&epilogue)) return *no;
+  s.epilogue = std::get<kernels::Epilogue>(std::move(epilogue));
+  return finish("onednn.deconv", kernels::prepare_transposed_convolution(s), r, c);
 }
 
 }  // namespace
@@ -126,6 +172,8 @@ Bound bind_grad_input(const BindRequest& r) {
 
 Entries convolution_entries() {
   return {{"Conv", {"onednn.conv", bind_convolution}},
+          {"ConvTranspose", {"onednn.deconv", bind_transposed}},
+          {"espalier.Fused", {"onednn.deconv", bind_transposed}},
           {"espalier.Fused", {"onednn.conv", bind_convolution}},
           {"espalier.ConvGradInput", {"onednn.conv_grad_input", bind_grad_input}},
           {"espalier.ConvGradWeight", {"onednn.conv_grad_weight", bind_grad_weight}}};

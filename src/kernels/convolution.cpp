@@ -53,28 +53,31 @@ bool divides_sums(const std::string& implementation) {
   return implementation.find("gemm:") != std::string::npos;
 }
 
-std::shared_ptr<const PrimitiveSequence> forward_sequence(const ConvSpec& s) {
+/// The forward form of `Primitive`, whose descriptor `describe` makes and whose weight is given as
+/// `given`.
+template <class Primitive, class Describe>
+std::shared_ptr<const PrimitiveSequence> forward_sequence(const ConvSpec& s, Describe describe,
+                                                          const memory::desc& given) {
   SequenceBuilder b;
   dnnl::primitive_attr attr = base_attributes();
   if (s.x_zero_point != 0) attr.set_zero_points(DNNL_ARG_SRC, 0, {s.x_zero_point});
   const auto y = channels_last_desc(s.y, s.y_type);
   std::vector<SequenceBuilder::Arg> args;
   apply_epilogue(s.epilogue, 1, y, attr, b, args);
-  const auto pd = forward_desc(s, attr);
+  const auto pd = describe(s, attr);
   const std::string implementation = pd.impl_info_str();
   refuse_reference(implementation.c_str());
   if (divides_sums(implementation)) {
     if (num_threads() > 1) {
       const ThreadScope one(1);
-      return forward_sequence(s);
+      return forward_sequence<Primitive>(s, describe, given);
     }
     b.on_one_thread();
   }
 
-  const auto plain_w = plain_desc(grouped(s.weight.shape, s.geometry.groups), s.weight.type);
   const Ref w = s.weight.constant
-                    ? b.pack(plain_w, s.weight.constant, pd.weights_desc())
-                    : b.wanted(plain_w, Ref::operand(s.weight.operand), pd.weights_desc());
+                    ? b.pack(given, s.weight.constant, pd.weights_desc())
+                    : b.wanted(given, Ref::operand(s.weight.operand), pd.weights_desc());
   args.push_back({DNNL_ARG_SRC, pd.src_desc(), Ref::operand(s.x_operand)});
   args.push_back({DNNL_ARG_WEIGHTS, pd.weights_desc(), w});
   args.push_back({DNNL_ARG_DST, pd.dst_desc(), Ref::result(0)});
@@ -82,14 +85,59 @@ std::shared_ptr<const PrimitiveSequence> forward_sequence(const ConvSpec& s) {
     args.push_back({DNNL_ARG_BIAS, pd.bias_desc(),
                     s.bias->constant ? b.pack(pd.bias_desc(), s.bias->constant, pd.bias_desc())
                                      : Ref::operand(s.bias->operand)});
-  b.add(dnnl::convolution_forward(pd), pd.scratchpad_desc(), std::move(args));
+  b.add(Primitive(pd), pd.scratchpad_desc(), std::move(args));
   return b.finish(implementation);
 }
 
 }  // namespace
 
 Prepared prepare_convolution(const ConvSpec& s) {
-  return guarded([&] { return forward_sequence(s); });
+  return guarded([&] {
+    const auto given = plain_desc(grouped(s.weight.shape, s.geometry.groups), s.weight.type);
+    return forward_sequence<dnnl::convolution_forward>(s, forward_desc, given);
+  });
+}
+
+namespace {
+
+/// A transposed convolution's weight, stored as I, O / groups, spatial, in oneDNN's order of axes:
+/// (groups,) O / groups, I / groups, spatial.
+memory::desc transposed_weight(const Weight& w, int64_t groups) {
+  memory::dims dims(w.shape.begin() + 2, w.shape.end()), strides(dims.size());
+  int64_t step = 1;
+  for (size_t i = dims.size(); i-- > 0; step *= dims[i]) strides[i] = step;
+  const int64_t results = w.shape[1], operands = w.shape[0] / groups;
+  const auto prepend = [&](int64_t extent, int64_t stride) {
+    dims.insert(dims.begin(), extent);
+    strides.insert(strides.begin(), stride);
+  };
+  prepend(operands, step * results);
+  prepend(results, step);
+  if (groups > 1) prepend(groups, step * results * operands);
+  return {dims, onednn_type(w.type), strides};
+}
+
+dnnl::deconvolution_forward::primitive_desc transposed_desc(const ConvSpec& s,
+                                                            const dnnl::primitive_attr& attr) {
+  // It is the convolution from y to x run backwards.
+  const auto g = onednn_geometry(s.geometry, s.y, s.weight.shape, s.x);
+  const auto x = channels_last_desc(s.x, s.x_type), y = channels_last_desc(s.y, s.y_type);
+  const auto w = any_desc(transposed_weight(s.weight, s.geometry.groups).dims(), s.weight.type);
+  const auto kind = prop_kind::forward_inference;
+  const auto how = algorithm::deconvolution_direct;
+  if (!s.bias)
+    return {{kind, how, x, w, y, g.strides, g.dilations, g.begin, g.end}, attr, cpu_engine()};
+  const auto b = plain_desc({s.y[1]}, s.bias->type);
+  return {{kind, how, x, w, b, y, g.strides, g.dilations, g.begin, g.end}, attr, cpu_engine()};
+}
+
+}  // namespace
+
+Prepared prepare_transposed_convolution(const ConvSpec& s) {
+  return guarded([&] {
+    const auto given = transposed_weight(s.weight, s.geometry.groups);
+    return forward_sequence<dnnl::deconvolution_forward>(s, transposed_desc, given);
+  });
 }
 
 namespace {

@@ -58,6 +58,9 @@ struct ConvSpec {
 /// Result 0 = convolution of x.
 Prepared prepare_convolution(const ConvSpec& spec);
 
+/// Result 0 = transposed convolution of x; the weight is I, O / groups, spatial.
+Prepared prepare_transposed_convolution(const ConvSpec& spec);
+
 struct ConvGradSpec {
   DType type = DType::f32;         ///< of x, y and their gradients
   DType weight_type = DType::f32;  ///< of the weight, or of its gradient
