@@ -134,11 +134,24 @@ class Reader {
         c_.quantized = params_of(g_, n, g_.value(n.outputs[0]).tensor().dtype);
         if (!c_.quantized || c_.quantized->scales.size() != 1)
           throw Refusal{"the scale of the result is not one known number"};
-      } else {
+      } else if (!take_bias(readers[0], v)) {
         c_.steps.push_back(step(readers[0], v));
       }
       v = n.outputs[0];
     }
+  }
+
+  /// Whether the node adds one constant for each column to a product without bias: its bias then.
+  bool take_bias(NodeId id, ValueId v) {
+    const Node& n = g_.node(id);
+    if (!is(n, "Add") || !is(g_.node(main_), "MatMul") || c_.operands.size() != 2) return false;
+    if (!c_.steps.empty() || c_.integer()) return false;
+    const Value& other = g_.value(n.inputs[0] == v ? n.inputs[1] : n.inputs[0]);
+    if (!other.constant || other.constant->rank() != 1 ||
+        !c_.result.dims.back().is(other.constant->size()))
+      return false;
+    c_.operands.emplace_back(operand(n.inputs[0] == v ? n.inputs[1] : n.inputs[0]));
+    return true;
   }
 
   ContractionStep step(NodeId id, ValueId v) {

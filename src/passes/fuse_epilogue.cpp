@@ -1,4 +1,5 @@
-// A contraction takes along what follows it: a residual added to its result, then one activation.
+// A contraction takes along what follows it: a bias that it has no operand for, a residual added to
+// its result, then one activation.
 // The kernel applies both while the result is still in registers.
 #include "ir/builder.h"
 #include "ir/room.h"
@@ -20,6 +21,17 @@ bool same_type(const Graph& g, ValueId a, ValueId b) {
   for (size_t i = 0; i < x.dims.size(); ++i)
     if (!(x.dims[i] == y.dims[i])) return false;
   return true;
+}
+
+/// A constant with one number for each column of a product that takes no bias itself.
+bool is_bias(const Graph& g, NodeId id, ValueId v) {
+  const Node& n = g.node(id);
+  const QuantForm form = (*n.room->quantize)(n.attrs, types_in(g, id));
+  const Value& value = g.value(v);
+  if (form.bias >= 0 || !value.constant || value.constant->rank() != 1) return false;
+  const TensorType& y = g.value(n.outputs[0]).tensor();
+  return y.rank() > 1 && value.constant->dtype() == y.dtype &&
+         y.dims.back().is(value.constant->size());
 }
 
 }  // namespace
@@ -45,8 +57,11 @@ int fuse_epilogue(Graph& graph) {
       } else if (scalar->code == ScalarCode::kAdd && !residual) {
         const auto& in = graph.node(next).inputs;
         const ValueId other = in[0] == result ? in[1] : in[0];
-        if (other == result || graph.is_constant(other) || !same_type(graph, other, result)) break;
-        residual = true;
+        const bool bias = nodes.size() == 1 && is_bias(graph, id, other);
+        if (!bias &&
+            (other == result || graph.is_constant(other) || !same_type(graph, other, result)))
+          break;
+        residual = !bias;
       } else {
         break;
       }

@@ -127,6 +127,19 @@ TEST(Regions, MobileNetBlock) {
   n.check(1e-5, 1e-5, {.strict = true});
 }
 
+TEST(Regions, ProductWithBiasResidualAndGelu) {
+  Network n;
+  const ValueId x = n.input({2, 5, 8}), r = n.input({2, 5, 12});
+  const ValueId biased = n.b.add(n.weight({12}), n.b.matmul(x, n.weight({8, 12})));
+  const ValueId wide = n.b.matmul(n.b.add(biased, r), n.weight({12, 16}));
+  const ValueId y = n.b.add(wide, n.weight({16}));
+  const ValueId erf = n.b.one("Erf", {n.b.mul(y, 1 / std::sqrt(2.0))});
+  n.g.add_output(n.b.mul(n.b.mul(y, n.b.add(erf, n.b.scalar(1, y))), 0.5));
+  const auto p = n.check(1e-5, 1e-5);
+  EXPECT_EQ(p->instructions().size(), 2u) << kernels_of(*p);
+  EXPECT_THAT(kernels_of(*p), Not(HasSubstr("pointwise")));
+}
+
 TEST(Regions, WeightsThatAreInputs) {
   Network n;
   const ValueId x = n.input({2, 4, 8, 8}), w = n.input({8, 4, 3, 3}), bias = n.input({8});
