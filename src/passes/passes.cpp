@@ -33,7 +33,7 @@ const Pass& pass_named(std::string_view name) {
 }
 
 std::vector<std::string> inference_pipeline() {
-  return {"fold_constants", "fold_identity", "fold_batch_norm", "fold_gelu",
+  return {"fold_constants", "fold_identity", "fold_batch_norm", "fold_gelu",  "fold_layer_norm",
           "fuse_integer",   "fuse_epilogue", "fuse_pointwise",  "remove_dead"};
 }
 
