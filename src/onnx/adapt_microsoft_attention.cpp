@@ -102,8 +102,11 @@ ValueId mask_filter(Call& c, ValueId mask, ValueId scores, const Form& form) {
     if (type.rank() == 3) seen = b.one("Unsqueeze", {mask, b.ints({1})});
     if (type.rank() == 4) {
       // For every position there may be: the rows of these queries, the columns of these keys.
+      const Dims extents = b.type(scores).dims;
       const ValueId keys = extent_list(b, scores, 3);
-      const ValueId first = b.sub(keys, extent_list(b, scores, 2));
+      const ValueId first = extents[2].known() && extents[3].known()
+                                ? b.ints({extents[3].value() - extents[2].value()})
+                                : b.sub(keys, extent_list(b, scores, 2));
       seen = b.one("Slice", {mask, first, keys, b.ints({2})});
       seen = b.one("Slice", {seen, b.ints({0}), keys, b.ints({3})});
     }
