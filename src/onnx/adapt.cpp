@@ -125,7 +125,6 @@ std::string_view why_not_importable(std::string_view op) {
       Reason{"ImageDecoder", "images are decoded before the network"},
       Reason{"StringSplit", "its result's extent depends on the text"},
       Reason{"RegexFullMatch", "regular expressions are matched before the network"},
-      Reason{"StringNormalizer", "text is prepared before the network"},
       Reason{"Tokenizer", "text is cut into tokens before the network"},
       Reason{"PackedAttention", "sequences without padding have no place here"},
       Reason{"PackedMultiHeadAttention", "sequences without padding have no place here"},

@@ -162,9 +162,9 @@ ValueId activated(Call& c, ValueId y, const std::string& name, const std::vector
 
 // ---- products -----------------------------------------------------------------------------------
 
-/// The matrices of v turned as asked: batch axes behind the first matrix axis (`batch`), then the
+/// The matrices of v as asked: batch axes behind the first matrix axis (`batch`), then the
 /// last two swapped.
-ValueId turned(Call& c, ValueId v, bool swap, bool batch) {
+ValueId oriented(Call& c, ValueId v, bool swap, bool batch) {
   const int64_t rank = c.b.type(v).rank();
   std::vector<int64_t> order;
   for (int64_t i = 0; i < rank; ++i) order.push_back(i);
@@ -183,8 +183,8 @@ Result fused_matmul(Call& c) {
   const float alpha = c.take_float("alpha").value_or(1);
   c.expect(2, 2);
   for (size_t i = 0; i < 2; ++i) c.type(i);
-  const ValueId left = turned(c, c.inputs[0], a, batch_a);
-  const ValueId y = c.b.one("MatMul", {left, turned(c, c.inputs[1], b, batch_b)}, {}, c.name);
+  const ValueId left = oriented(c, c.inputs[0], a, batch_a);
+  const ValueId y = c.b.one("MatMul", {left, oriented(c, c.inputs[1], b, batch_b)}, {}, c.name);
   return Values{alpha == 1 ? y : c.b.mul(y, double(alpha))};
 }
 

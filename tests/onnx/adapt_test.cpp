@@ -253,7 +253,7 @@ TEST(Adapt, FlagsThatOpset6Carried) {
               {13, {{"alpha", 0.5f}}, {counting({3, 2}), counting({2})}});
   expect_same("PRelu", {1, 3, 2}, {6, {}, {counting({3})}}, {13, {}, {counting({3, 1})}});
   expect_same("Pad", {2, 2}, {1, {{"paddings", Ints{1, 0, 0, 1}}}}, {13, {}, {list({1, 0, 0, 1})}});
-  expect_same("Less", {2, 3},
+  expect_same("Sub", {2, 3},
               {6, {{"broadcast", int64_t{1}}, {"axis", int64_t{0}}}, {counting({2})}},
               {13, {}, {counting({2, 1})}});
 }

@@ -234,7 +234,7 @@ TEST(MicrosoftMalformed, Layers) {
                         const std::vector<std::string>& results = {"y"}) {
     OnnxModel m;
     m.input("x", {2, 3, 4}).input("ids", {2, 3}, onnx::TensorProto::INT32);
-    m.constant("g", wave({4}, 1)).constant("text", Tensor::from<std::string>({1}, {"a"}));
+    m.constant("g", wave({4}, 1)).constant("m", wave({3, 3}, 1)).constant("text", Tensor::from<std::string>({1}, {"a"}));
     m.node("com.microsoft." + op, operands, results, attributes, "n");
     for (const auto& r : results)
       if (!r.empty()) m.output(r);
@@ -250,7 +250,7 @@ TEST(MicrosoftMalformed, Layers) {
               HasSubstr("attribute 'approximate' is not known"));
   EXPECT_THAT(malformed(model("FusedMatMul", {"g", "x"}, {{"transBatchA", int64_t{1}}})),
               HasSubstr("transposes the batch"));
-  EXPECT_THAT(refused(model("FusedGemm", {"ids", "ids"}, {{"activation", std::string("Swirl")}})),
+  EXPECT_THAT(refused(model("FusedGemm", {"m", "m"}, {{"activation", std::string("Swirl")}})),
               HasSubstr("Swirl"));
   EXPECT_THAT(malformed(model("QLinearAdd", {"x", "x"})), HasSubstr("operand 3 is missing"));
   EXPECT_THAT(malformed(model("QLinearConcat", {"x", "x", "x"}, {{"axis", int64_t{0}}})),
@@ -273,7 +273,7 @@ TEST(MicrosoftMalformed, WeightsOfFewBits) {
   };
   EXPECT_THAT(malformed(model(48, 4, {3, 3, 8})), HasSubstr("its last extent must be K = 48"));
   EXPECT_THAT(malformed(model(32, 4, {3, 2, 7})), HasSubstr("[3,16] is needed"));
-  EXPECT_THAT(malformed(model(0, 4, {3, 2, 8})), HasSubstr("a power of two"));
+  EXPECT_THAT(malformed(model(0, 4, {3, 2, 8})), HasSubstr("K, N and block_size are 0, 3 and 16"));
   EXPECT_THAT(refused(model(32, 3, {3, 2, 6})), HasSubstr("bits is 3"));
   EXPECT_THAT(refused(model(32, 4, {3, 2, 8}, true)), HasSubstr("g_idx"));
 }
