@@ -28,7 +28,7 @@ const Table& table() {
     for (const auto family :
          {pointwise_adapters(), movement_adapters(), layer_adapters(), resize_adapters(),
           quantization_adapters(), retired_adapters(), microsoft_layer_adapters(),
-          microsoft_attention_adapters(), microsoft_integer_adapters()})
+          microsoft_attention_adapters(), microsoft_grouped_adapters(), microsoft_integer_adapters()})
       for (const Adapter& a : family) t.emplace(a.op, a);
     return t;
   }();

@@ -86,6 +86,7 @@ std::span<const Adapter> quantization_adapters();
 std::span<const Adapter> retired_adapters();
 std::span<const Adapter> microsoft_layer_adapters();
 std::span<const Adapter> microsoft_attention_adapters();
+std::span<const Adapter> microsoft_grouped_adapters();
 std::span<const Adapter> microsoft_integer_adapters();
 
 inline constexpr int64_t kEveryOpset = int64_t{1} << 32;

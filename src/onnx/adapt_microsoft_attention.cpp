@@ -2,64 +2,27 @@
 // and MultiHeadAttention of com.microsoft, version 1. Shapes: B batch, S queries,
 // T keys (P of the past first), N heads of H numbers.
 #include <array>
-#include <cmath>
-#include <limits>
 
 #include "ir/room.h"
-#include "onnx/adapt_extents.h"
+#include "onnx/adapt_attention.h"
 
 namespace espalier {
 namespace {
 
 using Result = std::optional<Values>;
 
-/// What an attention is told besides its operands.
-struct Form {
-  int64_t heads = 0;
-  float filter = -10000;  ///< added where a mask says no
-  std::optional<float> scale;
-  bool causal = false;
-};
-
-Form take_form(Call& c) {
-  Form f;
-  f.heads = c.take_int("num_heads").value_or(0);
-  f.filter = c.take_float("mask_filter_value").value_or(-10000.0f);
-  f.scale = c.take_float("scale");
-  f.causal = c.take_int("unidirectional").value_or(0) != 0;
-  if (f.scale && *f.scale == 0) f.scale.reset();
-  if (f.heads < 1) c.malformed("num_heads is " + std::to_string(f.heads));
-  return f;
-}
-
-/// [.., S, hidden] as [.., S, N, H].
-ValueId in_heads(Call& c, ValueId v, int64_t heads) {
-  const int64_t hidden = known_extent(c, c.b.type(v), -1, "the hidden size");
-  if (hidden % heads != 0)
-    c.malformed(std::to_string(heads) + " heads do not divide " + std::to_string(hidden));
-  return c.b.reshape(v, {0, 0, heads, hidden / heads});
-}
-
-ValueId heads_first(Call& c, ValueId v) { return c.b.transpose(v, {0, 2, 1, 3}); }
-
-/// 0 where `keep`, `filter` elsewhere, in the type of `like`.
-ValueId filtered(Builder& b, ValueId keep, double filter, ValueId like) {
-  return b.where(keep, b.scalar(0, like), b.scalar(filter, like));
-}
-
 /// What is added to the scores [B,N,S,T] so that no query sees what comes after it.
 ValueId causal_filter(Call& c, ValueId scores) {
   Builder& b = c.b;
-  const DType dtype = b.type(scores).dtype;
-  const double lowest = dtype == DType::f16 ? -65504.0 : double(std::numeric_limits<float>::lowest());
   const TensorType type = b.type(scores);
+  const double lowest = never(type.dtype);
   if (type.dims[2].known() && type.dims[3].known()) {
     const int64_t queries = type.dims[2].value(), keys = type.dims[3].value();
     Tensor mask(DType::f64, {queries, keys});
     for (int64_t s = 0; s < queries; ++s)
       for (int64_t t = keys - queries + s + 1; t < keys; ++t)
         mask.mutable_data<double>()[s * keys + t] = lowest;
-    return c.setting(mask.cast(dtype));
+    return c.setting(mask.cast(type.dtype));
   }
   const ValueId queries = extent(b, scores, 2), keys = extent(b, scores, 3);
   const ValueId last = b.add(counted(b, queries), b.sub(keys, queries));
@@ -88,7 +51,7 @@ ValueId within_lengths(Call& c, ValueId lengths, ValueId scores) {
 }
 
 /// A mask operand as what is added to the scores.
-ValueId mask_filter(Call& c, ValueId mask, ValueId scores, const Form& form) {
+ValueId mask_filter(Call& c, ValueId mask, ValueId scores, const AttentionForm& form) {
   Builder& b = c.b;
   const TensorType type = b.type(mask);
   if (is_float(type.dtype) || type.dtype == DType::string)
@@ -119,25 +82,20 @@ ValueId mask_filter(Call& c, ValueId mask, ValueId scores, const Form& form) {
 
 /// softmax(scale q k^T + masks) v for q [B,N,S,H], k [B,N,T,H], v [B,N,T,H'], as [B,S,N H'].
 ValueId attended(Call& c, ValueId q, ValueId k, ValueId v, ValueId mask, ValueId bias,
-                 const Form& form) {
+                 const AttentionForm& form) {
   Builder& b = c.b;
-  const double size = double(known_extent(c, b.type(q), -1, "the head size"));
-  const double scale = form.scale ? double(*form.scale) : 1 / std::sqrt(size);
-  ValueId scores = b.mul(b.matmul(q, b.transpose(k, {0, 1, 3, 2})), scale);
+  const ValueId scores = attention_scores(c, q, k, form);
   const Dim queries = b.type(scores).dims[2];
   ValueId sum = scores;
   if (mask != kNoValue) sum = b.add(sum, mask_filter(c, mask, scores, form));
   if (form.causal && !queries.is(1)) sum = b.add(sum, causal_filter(c, scores));
   if (bias != kNoValue) sum = b.add(sum, bias);
-  const ValueId share = b.one("Softmax", {sum}, {{"axis", int64_t{-1}}}, c.name);
-  const ValueId heads = b.transpose(b.matmul(share, v), {0, 2, 1, 3});
-  const TensorType& type = b.type(heads);
-  return b.reshape(heads, {0, 0, type.dims[2].value() * type.dims[3].value()});
+  return attention_result(c, sum, v);
 }
 
 /// From input [B,S,I], weight [I, 3 hidden], bias, mask and past on.
 Values self_attention(Call& c, ValueId input, ValueId weight, ValueId bias, ValueId mask,
-                      ValueId past, ValueId added, std::vector<int64_t> sizes, const Form& form) {
+                      ValueId past, ValueId added, std::vector<int64_t> sizes, const AttentionForm& form) {
   Builder& b = c.b;
   if (b.type(input).rank() != 3 || b.type(weight).rank() != 2)
     c.malformed("takes an input [batch, sequence, size] and a weight matrix");
@@ -173,7 +131,7 @@ ValueId operand(const Call& c, size_t i) { return c.has(i) ? c.inputs[i] : kNoVa
 
 // Input, weight, bias, mask, past, added bias, length of the past.
 Result attention(Call& c) {
-  const Form form = take_form(c);
+  const AttentionForm form = take_attention_form(c);
   auto sizes = c.take_ints("qkv_hidden_sizes").value_or(std::vector<int64_t>{});
   if (c.take_int("do_rotary").value_or(0) != 0)
     c.refuse("rotates queries and keys itself", "export with rotary embedding apart");
@@ -192,7 +150,7 @@ ValueId dequantized(Call& c, ValueId v, ValueId scale, ValueId zero, int64_t axi
 
 // Input, weight, bias, input scale, weight scale, mask, input and weight zero points, past.
 Result quantized_attention(Call& c) {
-  const Form form = take_form(c);
+  const AttentionForm form = take_attention_form(c);
   if (c.take_int("do_rotary").value_or(0) != 0)
     c.refuse("rotates queries and keys itself", "export with rotary embedding apart");
   c.take_int("past_present_share_buffer");
@@ -224,7 +182,7 @@ Values unstacked(Call& c, ValueId v, int64_t count) {
 
 // Queries, keys, values, bias, mask, added bias, past keys, past values.
 Result multi_head_attention(Call& c) {
-  const Form form = take_form(c);
+  const AttentionForm form = take_attention_form(c);
   c.expect(1, 10);
   if (c.has(8) || c.has(9))
     c.refuse("shares buffers of past and present", "export without past_sequence_length");

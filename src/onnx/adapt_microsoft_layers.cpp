@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "ir/room.h"
-#include "onnx/adapt_extents.h"
+#include "onnx/adapt_attention.h"
 
 namespace espalier {
 namespace {
@@ -257,43 +257,19 @@ Result rotary_embedding(Call& c) {
   if (!in_heads_already) require_rank(c, 0, 3);
   const int64_t width = known_extent(c, x, -1, "the hidden size");
   ValueId v = c.inputs[0];
-  int64_t size = width;
   if (!in_heads_already) {
     if (heads < 1) heads = width / std::max<int64_t>(1, turned);
     if (heads < 1 || width % heads != 0)
       c.malformed(std::to_string(heads) + " heads do not divide " + std::to_string(width));
-    size = width / heads;
-    v = b.reshape(v, {0, 0, heads, size});
+    v = b.reshape(v, {0, 0, heads, width / heads});
   }
-  if (turned < 2 || turned > size)
-    c.malformed("turns " + std::to_string(turned) + " of " + std::to_string(size) + " numbers");
   const int64_t between = in_heads_already ? 1 : 2;  // the axis of heads
   const auto angles = [&](size_t table) {
     const ValueId rows = table_rows(c, table, c.inputs[0], in_heads_already ? 2 : 1);
     return b.one("Unsqueeze", {b.cast(rows, x.dtype), b.ints({between})});
   };
   const ValueId cosine = angles(2), sine = angles(3);
-  const AttributeMap last = {{"axis", int64_t{3}}};
-  Values parts = {v};
-  if (turned < size) parts = b.op("Split", {v, b.ints({turned, size - turned})}, last);
-  Values pair;
-  if (interleaved) {
-    const ValueId neighbours = b.reshape(parts[0], {0, 0, 0, turned / 2, 2});
-    for (ValueId half : b.op("Split", {neighbours, b.ints({1, 1})}, {{"axis", int64_t{4}}}))
-      pair.push_back(b.one("Squeeze", {half, b.ints({4})}));
-  } else {
-    pair = b.op("Split", {parts[0], b.ints({turned / 2, turned / 2})}, last);
-  }
-  Values turned_pair = {b.sub(b.mul(pair[0], cosine), b.mul(pair[1], sine)),
-                        b.add(b.mul(pair[1], cosine), b.mul(pair[0], sine))};
-  ValueId y = kNoValue;
-  if (interleaved) {
-    for (ValueId& half : turned_pair) half = b.one("Unsqueeze", {half, b.ints({4})});
-    y = b.reshape(b.one("Concat", turned_pair, {{"axis", int64_t{4}}}), {0, 0, 0, turned});
-  } else {
-    y = b.one("Concat", turned_pair, last);
-  }
-  if (turned < size) y = b.one("Concat", {y, parts[1]}, last);
+  const ValueId y = rotated(c, v, cosine, sine, turned, interleaved);
   return Values{in_heads_already ? y : b.reshape(y, {0, 0, width})};
 }
 

@@ -228,6 +228,30 @@ TEST(MicrosoftMalformed, MultiHeadAttention) {
               HasSubstr("a past of keys or of values alone"));
 }
 
+TEST(MicrosoftMalformed, GroupQueryAttention) {
+  const auto model = [](const std::vector<std::string>& operands, const AttributeMap& more = {}) {
+    OnnxModel m;
+    m.input("q", {1, 2, 8}).input("k", {1, 2, 4}).input("v", {1, 2, 4});
+    m.constant("length", Tensor::from<int32_t>({1}, {1})).constant("past", wave({1, 2, 2, 2}, 2));
+    m.constant("total", Tensor::scalar<int32_t>(2));
+    AttributeMap attributes = {{"num_heads", int64_t{4}}, {"kv_num_heads", int64_t{2}}};
+    for (const auto& [key, value] : more) attributes[key] = value;
+    return m.node("com.microsoft.GroupQueryAttention", operands, {"y"}, attributes).output("y");
+  };
+  const std::vector<std::string> plain = {"q", "k", "v", "", "", "length", "total"};
+  EXPECT_EQ(model(plain).import().outputs().size(), 1u);
+  EXPECT_THAT(malformed(model({"q", "k", "v"})), HasSubstr("needs 7 operands"));
+  EXPECT_THAT(malformed(model(plain, {{"kv_num_heads", int64_t{3}}})),
+              HasSubstr("kv_num_heads is 3, which does not divide 4"));
+  EXPECT_THAT(malformed(model({"q", "k", "", "", "", "length", "total"})),
+              HasSubstr("keys or values alone"));
+  EXPECT_THAT(malformed(model({"q", "k", "v", "past", "", "length", "total"})),
+              HasSubstr("a past of keys or of values alone"));
+  EXPECT_THAT(malformed(model(plain, {{"do_rotary", int64_t{1}}})),
+              HasSubstr("operand 7 is missing"));
+  EXPECT_THAT(refused(model(plain, {{"smooth_softmax", int64_t{1}}})), HasSubstr("smooths"));
+}
+
 TEST(MicrosoftMalformed, Layers) {
   const auto model = [](const std::string& op, const std::vector<std::string>& operands,
                         const AttributeMap& attributes = {},
@@ -255,7 +279,7 @@ TEST(MicrosoftMalformed, Layers) {
   EXPECT_THAT(malformed(model("QLinearAdd", {"x", "x"})), HasSubstr("operand 3 is missing"));
   EXPECT_THAT(malformed(model("QLinearConcat", {"x", "x", "x"}, {{"axis", int64_t{0}}})),
               HasSubstr("two and three for each tensor"));
-  EXPECT_THAT(refused(model("GroupQueryAttention", {"x"})), HasSubstr("GroupQueryAttention ('n')"));
+  EXPECT_THAT(refused(model("SparseAttention", {"x"})), HasSubstr("SparseAttention ('n')"));
   EXPECT_THAT(refused(model("Tokenizer", {"text"})), HasSubstr("text is cut into tokens before"));
 }
 

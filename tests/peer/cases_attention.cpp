@@ -133,6 +133,54 @@ std::vector<P> cross_attention() {
   return cases;
 }
 
+/// 2 sequences of `now` queries, 4 heads of 4 that share 2 heads of keys, `past` keys before.
+P grouped(const std::string& what, int64_t now, int64_t past, std::vector<int32_t> lengths) {
+  P c("GroupQueryAttention." + what, "com.microsoft.GroupQueryAttention");
+  c.fed(wave({2, now, 16}, 1)).fed(wave({2, now, 8}, 2)).fed(wave({2, now, 8}, 3));
+  c.fed(wave({2, 2, past, 4}, 4)).fed(wave({2, 2, past, 4}, 5));
+  for (int32_t& l : lengths) --l;
+  c.fed(Tensor::from<int32_t>({2}, std::span<const int32_t>(lengths)));
+  c.stored(Tensor::scalar(int32_t(now + past)));
+  return c.with("num_heads", int64_t{4})
+      .with("kv_num_heads", int64_t{2})
+      .gives({P::kFloat, P::kFloat, P::kFloat});
+}
+
+std::vector<P> grouped_attention() {
+  const auto flag = int64_t{1};
+  const Tensor cosines = wave({8, 2}, 6), sines = wave({8, 2}, 7);
+  std::vector<P> cases = {
+      grouped("prompt", 3, 0, {3, 3}),
+      grouped("one_more", 1, 3, {4, 4}),
+      grouped("several_more", 2, 3, {5, 5}),
+      grouped("rotates", 3, 0, {3, 3}).stored(cosines).stored(sines).with("do_rotary", flag),
+      grouped("rotates_behind_a_past", 1, 3, {4, 4})
+          .stored(cosines)
+          .stored(sines)
+          .with("do_rotary", flag),
+      grouped("rotates_neighbours", 1, 3, {4, 4})
+          .stored(cosines)
+          .stored(sines)
+          .with("do_rotary", flag)
+          .with("rotary_interleaved", flag),
+      grouped("window", 3, 0, {3, 3}).with("local_window_size", int64_t{2}),
+      grouped("softcap", 3, 0, {3, 3}).with("softcap", 0.5f),
+      grouped("scale", 3, 0, {3, 3}).with("scale", 0.2f),
+  };
+  cases.push_back(P("GroupQueryAttention.packed", "com.microsoft.GroupQueryAttention")
+                      .fed(wave({2, 3, 32}, 1))
+                      .omitted()
+                      .omitted()
+                      .fed(wave({2, 2, 0, 4}, 4))
+                      .fed(wave({2, 2, 0, 4}, 5))
+                      .fed(i32({2}, {2, 2}))
+                      .stored(Tensor::scalar<int32_t>(3))
+                      .with("num_heads", int64_t{4})
+                      .with("kv_num_heads", int64_t{2})
+                      .gives({P::kFloat, P::kFloat, P::kFloat}));
+  return cases;
+}
+
 std::vector<P> rotary_embedding() {
   const Tensor positions = Tensor::from<int64_t>({2, 3}, {0, 1, 2, 3, 5, 7});
   const Tensor offset = Tensor::from<int64_t>({1}, {2});
@@ -155,7 +203,7 @@ std::vector<P> rotary_embedding() {
 
 std::vector<PeerCase> attention_cases() {
   std::vector<P> all;
-  for (auto make : {self_attention, cross_attention, rotary_embedding})
+  for (auto make : {self_attention, cross_attention, grouped_attention, rotary_embedding})
     for (P& c : make()) all.push_back(std::move(c));
   return all;
 }
