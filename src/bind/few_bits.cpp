@@ -36,8 +36,6 @@ Bound bind_few_bits(const BindRequest& r) {
 
 }  // namespace
 
-Entries few_bits_entries() {
-  return {{"com.microsoft.MatMulNBits", {"few_bits", bind_few_bits}}};
-}
+Entries few_bits_entries() { return {{"com.microsoft.MatMulNBits", {"few_bits", bind_few_bits}}}; }
 
 }  // namespace espalier::bind

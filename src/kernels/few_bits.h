@@ -6,8 +6,8 @@
 
 namespace espalier::kernels {
 
-/// Shapes of y [rows, n] = x [rows, k] w^T + bias. A row of w stands in blocks of `block` weights of
-/// 2, 4 or 8 bits, the last one padded; w = (number - zero) scale of the block.
+/// Shapes of y [rows, n] = x [rows, k] w^T + bias. A row of w stands in blocks of `block` weights
+/// of 2, 4 or 8 bits, the last one padded; w = (number - zero) scale of the block.
 struct FewBits {
   int64_t rows = 0, k = 0, n = 0;
   int64_t bits = 4, block = 0;
@@ -19,11 +19,11 @@ struct FewBits {
 };
 struct FewBitsOperands {
   const float* x = nullptr;
-  const uint8_t* w = nullptr;  ///< [n, blocks, block_bytes]
-  const float* scales = nullptr;    ///< [n, blocks]
-  const uint8_t* zeros = nullptr;   ///< [n, zero_bytes], or null
+  const uint8_t* w = nullptr;          ///< [n, blocks, block_bytes]
+  const float* scales = nullptr;       ///< [n, blocks]
+  const uint8_t* zeros = nullptr;      ///< [n, zero_bytes], or null
   const float* float_zeros = nullptr;  ///< [n, blocks], or null; without either the middle
-  const float* bias = nullptr;      ///< [n], or null
+  const float* bias = nullptr;         ///< [n], or null
 };
 /// Results do not depend on the number of threads.
 void few_bits_product(const FewBits& s, const FewBitsOperands& in, float* y);

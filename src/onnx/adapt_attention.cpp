@@ -51,8 +51,7 @@ double never(DType type) {
   return type == DType::f16 ? -65504.0 : double(std::numeric_limits<float>::lowest());
 }
 
-ValueId rotated(Call& c, ValueId v, ValueId cosine, ValueId sine, int64_t turned,
-                bool neighbours) {
+ValueId rotated(Call& c, ValueId v, ValueId cosine, ValueId sine, int64_t turned, bool neighbours) {
   Builder& b = c.b;
   const int64_t size = known_extent(c, b.type(v), 3, "the head size");
   if (turned < 2 || turned > size)

@@ -8,7 +8,7 @@ namespace espalier {
 /// What an attention is told besides its operands.
 struct AttentionForm {
   int64_t heads = 0;
-  float filter = -10000;  ///< added where a mask says no
+  float filter = -10000;                      ///< added where a mask says no
   std::optional<float> scale = std::nullopt;  ///< 1 / sqrt(H) unless said
   bool causal = false;
 };

@@ -6,7 +6,8 @@ namespace espalier {
 
 int64_t known_extent(Call& c, const TensorType& t, int64_t axis, const char* what) {
   const int64_t at = axis < 0 ? axis + t.rank() : axis;
-  if (at < 0 || at >= t.rank()) c.malformed(std::string(what) + " of " + to_string(t) + " is needed");
+  if (at < 0 || at >= t.rank())
+    c.malformed(std::string(what) + " of " + to_string(t) + " is needed");
   const Dim& d = t.dims[size_t(at)];
   if (!d.known()) c.refuse(std::string(what) + " of " + to_string(t) + " must be known");
   return d.value();

@@ -1,4 +1,5 @@
-// Extents, for adapters that write nodes: known ones as constants, open ones as nodes that find them.
+// Extents, for adapters that write nodes: known ones as constants, open ones as nodes that find
+// them.
 #pragma once
 
 #include "onnx/adapt.h"

@@ -118,8 +118,8 @@ Result group_normalization(Call& c) {
     return c.setting(Tensor::from<float>({*groups}, std::span(values)).cast(x.dtype));
   };
   const ValueId grouped = b.reshape(c.inputs[0], {0, *groups, -1});
-  const ValueId normal = b.one("InstanceNormalization", {grouped, list(1), list(0)},
-                               {{"epsilon", epsilon}}, c.name);
+  const ValueId normal =
+      b.one("InstanceNormalization", {grouped, list(1), list(0)}, {{"epsilon", epsilon}}, c.name);
   const ValueId shape = x.is_static() ? b.ints(x.shape()) : b.one("Shape", {c.inputs[0]});
   ValueId y = b.one("Reshape", {normal, shape});
   std::vector<int64_t> along(size_t(x.rank()) - 1, 1);
@@ -128,8 +128,7 @@ Result group_normalization(Call& c) {
     const ValueId list =
         c.opset < 21 ? of_channels(c, c.inputs[i], *groups, channels) : c.inputs[i];
     const auto& constant = b.graph().value(list).constant;
-    const ValueId broad =
-        constant ? b.constant(constant->reshaped(along)) : b.reshape(list, along);
+    const ValueId broad = constant ? b.constant(constant->reshaped(along)) : b.reshape(list, along);
     y = i == 1 ? b.mul(y, broad) : b.add(y, broad);
   }
   return Values{y};

@@ -41,13 +41,12 @@ ValueId within_lengths(Call& c, ValueId lengths, ValueId scores) {
                  " is of a form that is not supported",
              "give the batch a number with --shape, or use a mask of 0 and 1");
   const ValueId keys = counted(b, extent(b, scores, 3)), behind = b.ints({1, 2, 3});
-  const auto row = [&](ValueId v) {
-    return b.one("Unsqueeze", {b.cast(v, DType::i64), behind});
-  };
+  const auto row = [&](ValueId v) { return b.one("Unsqueeze", {b.cast(v, DType::i64), behind}); };
   if (single) return b.less(keys, row(lengths));
   const int64_t n = batch.value();
   const Values parts = b.op("Split", {lengths, b.ints({n, n})});
-  return b.one("And", {b.less(keys, row(parts[0])), b.one("GreaterOrEqual", {keys, row(parts[1])})});
+  return b.one("And",
+               {b.less(keys, row(parts[0])), b.one("GreaterOrEqual", {keys, row(parts[1])})});
 }
 
 /// A mask operand as what is added to the scores.
@@ -95,7 +94,8 @@ ValueId attended(Call& c, ValueId q, ValueId k, ValueId v, ValueId mask, ValueId
 
 /// From input [B,S,I], weight [I, 3 hidden], bias, mask and past on.
 Values self_attention(Call& c, ValueId input, ValueId weight, ValueId bias, ValueId mask,
-                      ValueId past, ValueId added, std::vector<int64_t> sizes, const AttentionForm& form) {
+                      ValueId past, ValueId added, std::vector<int64_t> sizes,
+                      const AttentionForm& form) {
   Builder& b = c.b;
   if (b.type(input).rank() != 3 || b.type(weight).rank() != 2)
     c.malformed("takes an input [batch, sequence, size] and a weight matrix");
@@ -112,7 +112,8 @@ Values self_attention(Call& c, ValueId input, ValueId weight, ValueId bias, Valu
   for (ValueId part : parts) qkv.push_back(heads_first(c, in_heads(c, part, form.heads)));
   if (past != kNoValue) {
     if (b.type(past).rank() != 5 || !b.type(past).dims[0].is(2))
-      c.malformed("the past is " + to_string(b.type(past)) + ", [2, batch, heads, length, size] "
+      c.malformed("the past is " + to_string(b.type(past)) +
+                  ", [2, batch, heads, length, size] "
                   "is needed");
     const Values before = b.op("Split", {past, b.ints({1, 1})});
     for (size_t i = 0; i < 2; ++i)
@@ -172,7 +173,8 @@ ValueId bias_piece(Call& c, ValueId bias, int64_t first, int64_t last, int64_t h
 Values unstacked(Call& c, ValueId v, int64_t count) {
   require_rank(c, v == c.inputs[0] ? 0 : 1, 5);
   const TensorType type = c.b.type(v);
-  if (!type.dims[3].is(count)) c.malformed("is given " + to_string(type) + " as packed projections");
+  if (!type.dims[3].is(count))
+    c.malformed("is given " + to_string(type) + " as packed projections");
   const Values parts = c.b.op("Split", {v, c.b.ints(std::vector<int64_t>(size_t(count), 1))},
                               {{"axis", int64_t{3}}});
   Values apart;
@@ -238,8 +240,8 @@ Result multi_head_attention(Call& c) {
     keys = b.one("Concat", {c.inputs[6], keys}, {{"axis", int64_t{2}}});
     values = b.one("Concat", {c.inputs[7], values}, {{"axis", int64_t{2}}});
   }
-  Values results = {attended(c, heads_first(c, q[0]), keys, values, operand(c, 4), operand(c, 5),
-                             form)};
+  Values results = {
+      attended(c, heads_first(c, q[0]), keys, values, operand(c, 4), operand(c, 5), form)};
   // Under names of their own: they may be operands themselves.
   if (c.wants(1) || c.wants(2)) {
     results.push_back(b.one("Identity", {keys}));

@@ -55,10 +55,10 @@ std::array<ValueId, 3> projections(Call& c, const Grouped& g) {
     if (width % heads != 0)
       c.malformed(std::to_string(heads) + " heads do not divide " + std::to_string(width));
     const int64_t size = width / heads;
-    apart = b.op("Split",
-                 {c.inputs[0], b.ints({g.form.heads * size, g.key_heads * size,
-                                       g.key_heads * size})},
-                 {{"axis", int64_t{2}}});
+    apart =
+        b.op("Split",
+             {c.inputs[0], b.ints({g.form.heads * size, g.key_heads * size, g.key_heads * size})},
+             {{"axis", int64_t{2}}});
   }
   return {in_heads(c, apart[0], g.form.heads), in_heads(c, apart[1], g.key_heads),
           in_heads(c, apart[2], g.key_heads)};
@@ -108,10 +108,10 @@ Result grouped_attention(Call& c) {
 
   // How many of each sequence's keys are past, [B,1], and where its queries stand, [B,S].
   const ValueId steps = counted(b, extent(b, c.inputs[0], 1));
-  const ValueId total = b.add(b.cast(c.inputs[5], DType::i64), b.constant(Tensor::scalar(int64_t{1})));
+  const ValueId total =
+      b.add(b.cast(c.inputs[5], DType::i64), b.constant(Tensor::scalar(int64_t{1})));
   const ValueId now = extent(b, c.inputs[0], 1), zero = b.constant(Tensor::scalar(int64_t{0}));
-  const ValueId past =
-      b.one("Unsqueeze", {b.one("Max", {b.sub(total, now), zero}), b.ints({1})});
+  const ValueId past = b.one("Unsqueeze", {b.one("Max", {b.sub(total, now), zero}), b.ints({1})});
   const ValueId places = b.add(past, steps);
   if (g.rotates) {
     for (size_t i = 7; i < 9; ++i) require_rank(c, i, 2);

@@ -133,8 +133,7 @@ Result concat(Call& c) {
   c.expect(c.inputs.size(), c.inputs.size());
   Values parts;
   for (size_t i = 2; i < c.inputs.size(); i += 3) parts.push_back(dequantized(c, i));
-  return Values{
-      quantized(c, c.b.one("Concat", parts, {{"axis", *axis}}), 0, c.inputs[2])};
+  return Values{quantized(c, c.b.one("Concat", parts, {{"axis", *axis}}), 0, c.inputs[2])};
 }
 
 /// The product of two scales.
@@ -146,7 +145,8 @@ ValueId joint_scale(Call& c, ValueId a, ValueId b, float factor) {
 // A, B with scale and zero point each, bias (i32 at the scale of the product), scale and zero point
 // of the result, which is float without them.
 Result gemm(Call& c) {
-  const int64_t trans_a = c.take_int("transA").value_or(0), trans_b = c.take_int("transB").value_or(0);
+  const int64_t trans_a = c.take_int("transA").value_or(0),
+                trans_b = c.take_int("transB").value_or(0);
   const float alpha = c.take_float("alpha").value_or(1);
   c.expect(5, 9);
   for (size_t i : {0, 3}) require_rank(c, i, 2);

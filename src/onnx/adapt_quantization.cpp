@@ -40,7 +40,8 @@ Result quantize(Call& c) {
   if (!four_bit) return std::nullopt;
   const ValueId wide = c.b.one("QuantizeLinear", c.inputs, c.attrs, c.name);
   const bool is_signed = c.b.type(wide).dtype == DType::i8;
-  const ValueId low = c.b.scalar(is_signed ? -8 : 0, wide), high = c.b.scalar(is_signed ? 7 : 15, wide);
+  const ValueId low = c.b.scalar(is_signed ? -8 : 0, wide),
+                high = c.b.scalar(is_signed ? 7 : 15, wide);
   const ValueId narrow = c.b.one("Clip", {wide, low, high});
   c.four_bit.insert(narrow);
   return Values{narrow};

@@ -212,8 +212,7 @@ class Importer {
         name_results(call, *results);
       else
         emit(call);
-      for (auto id = NodeId(nodes); id < NodeId(graph_.node_count()); ++id)
-        follow(id, call.name);
+      for (auto id = NodeId(nodes); id < NodeId(graph_.node_count()); ++id) follow(id, call.name);
     } catch (const UserError& e) {
       throw e.where().starts_with(where_) ? e : e.within(at);
     }

@@ -228,9 +228,8 @@ TEST(Adapt, WeightsBehindConstantNodesAreParameters) {
 }
 
 TEST(Adapt, TileOfOldRepeatedOneAxis) {
-  const OnnxModel old =
-      model_of("Tile", {5, {}, {Tensor::from<float>({1}, {2}), Tensor::from<float>({1}, {1})}},
-               {2, 3});
+  const OnnxModel old = model_of(
+      "Tile", {5, {}, {Tensor::from<float>({1}, {2}), Tensor::from<float>({1}, {1})}}, {2, 3});
   expect_same(old, model_of("Tile", {6, {}, {list({1, 2})}}, {2, 3}), counting({2, 3}));
   EXPECT_THROW(model_of("Tile", {5, {}, {number(2)}}, {2, 3}).import(), UserError);
 }
@@ -239,7 +238,8 @@ TEST(Adapt, SeluOfOldHadRoundedDefaults) {
   const AttributeMap spelled = {{"alpha", 1.6732f}, {"gamma", 1.0507f}};
   expect_same("Selu", {7}, {5, {{"consumed_inputs", Ints{0}}}}, {6, spelled});
   const Tensor x = counting({7});
-  EXPECT_FALSE(result(model_of("Selu", {5}, {7}), x).identical(result(model_of("Selu", {6}, {7}), x)));
+  EXPECT_FALSE(
+      result(model_of("Selu", {5}, {7}), x).identical(result(model_of("Selu", {6}, {7}), x)));
 }
 
 TEST(Adapt, FlagsThatOpset6Carried) {
@@ -247,7 +247,8 @@ TEST(Adapt, FlagsThatOpset6Carried) {
   for (const char* op : {"Relu", "Exp", "Sigmoid", "Tanh", "Neg", "Floor", "Elu", "LeakyRelu"})
     expect_same(op, {5}, {5, consumed}, {13});
   expect_same("Dropout", {4}, {6, {{"ratio", 0.4f}, {"is_test", int64_t{1}}}}, {13});
-  expect_same("Concat", {2, 3}, {3, {}, {counting({2, 1})}}, {13, {{"axis", int64_t{1}}}, {counting({2, 1})}});
+  expect_same("Concat", {2, 3}, {3, {}, {counting({2, 1})}},
+              {13, {{"axis", int64_t{1}}}, {counting({2, 1})}});
   expect_same("Gemm", {2, 3},
               {6, {{"broadcast", int64_t{1}}, {"alpha", 0.5f}}, {counting({3, 2}), counting({2})}},
               {13, {{"alpha", 0.5f}}, {counting({3, 2}), counting({2})}});
@@ -267,8 +268,7 @@ TEST(Adapt, OperatorsThatOnnxTookBack) {
   const Tensor scale = of("Scale", {{"scale", 4.0f}});
   const Tensor tanh = of("ScaledTanh", {{"alpha", 2.0f}, {"beta", 0.5f}});
   const Tensor softplus = of("ParametricSoftplus", {{"alpha", 2.0f}, {"beta", 0.5f}});
-  const Tensor images =
-      of("ImageScaler", {{"scale", 2.0f}, {"bias", std::vector<float>{1, -1}}});
+  const Tensor images = of("ImageScaler", {{"scale", 2.0f}, {"bias", std::vector<float>{1, -1}}});
   for (int64_t i = 0; i < x.size(); ++i) {
     EXPECT_EQ(affine.at(i), 2 * x.at(i) + 3);
     EXPECT_EQ(scale.at(i), 4 * x.at(i));
@@ -307,21 +307,21 @@ TEST(Adapt, GroupsOfOldHadTheirOwnScale) {
   for (int i = 18; i < 24; ++i) var += (x.at(i) - mean) * (x.at(i) - mean) / 6;
   for (int i = 18; i < 24; ++i)
     EXPECT_NEAR(y.at(i), (x.at(i) - mean) / std::sqrt(var + 1e-5) * 3 + 5, 1e-5);
-  const OnnxModel channels = model_of("GroupNormalization",
-                                      {21,
-                                       {{"num_groups", int64_t{2}}},
-                                       {Tensor::from<float>({4}, {2, 2, 3, 3}),
-                                        Tensor::from<float>({4}, {-1, -1, 5, 5})}},
-                                      {2, 4, 3});
+  const OnnxModel channels =
+      model_of("GroupNormalization",
+               {21,
+                {{"num_groups", int64_t{2}}},
+                {Tensor::from<float>({4}, {2, 2, 3, 3}), Tensor::from<float>({4}, {-1, -1, 5, 5})}},
+               {2, 4, 3});
   expect_same(old, channels, x);
-  EXPECT_THROW(model_of("GroupNormalization", {21, {{"num_groups", int64_t{3}}}, {scale, bias}},
-                        {2, 4, 3})
-                   .import(),
-               UserError);
-  EXPECT_THROW(model_of("GroupNormalization", {21, {{"num_groups", int64_t{2}}}, {scale, bias}},
-                        {2, 4, 3})
-                   .import(),
-               UserError);
+  EXPECT_THROW(
+      model_of("GroupNormalization", {21, {{"num_groups", int64_t{3}}}, {scale, bias}}, {2, 4, 3})
+          .import(),
+      UserError);
+  EXPECT_THROW(
+      model_of("GroupNormalization", {21, {{"num_groups", int64_t{2}}}, {scale, bias}}, {2, 4, 3})
+          .import(),
+      UserError);
 }
 
 // 4-bit integers are kept in 8 and cut off where 4 bits end.

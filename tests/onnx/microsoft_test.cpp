@@ -88,7 +88,8 @@ TEST(Microsoft, WhatIsFusedBecomesStandard) {
 
 /// Extents of an input as names.
 void open(OnnxModel& m, int input, const std::vector<std::string>& names) {
-  auto& shape = *m.graph().mutable_input(input)->mutable_type()->mutable_tensor_type()->mutable_shape();
+  auto& shape =
+      *m.graph().mutable_input(input)->mutable_type()->mutable_tensor_type()->mutable_shape();
   for (size_t i = 0; i < names.size(); ++i)
     if (!names[i].empty()) shape.mutable_dim(int(i))->set_dim_param(names[i]);
 }
@@ -218,8 +219,7 @@ TEST(MicrosoftMalformed, MultiHeadAttention) {
     OnnxModel m;
     m.input("q", {1, 2, 4}).input("k", {1, 3, 4}).input("v", {1, 3, 4});
     m.constant("bias", wave({10}, 1)).constant("past", wave({1, 2, 2, 2}, 2));
-    return m
-        .node("com.microsoft.MultiHeadAttention", operands, {"y"}, {{"num_heads", int64_t{2}}})
+    return m.node("com.microsoft.MultiHeadAttention", operands, {"y"}, {{"num_heads", int64_t{2}}})
         .output("y");
   };
   EXPECT_THAT(malformed(model({"q", "k"})), HasSubstr("operand 2 is missing"));
@@ -258,7 +258,9 @@ TEST(MicrosoftMalformed, Layers) {
                         const std::vector<std::string>& results = {"y"}) {
     OnnxModel m;
     m.input("x", {2, 3, 4}).input("ids", {2, 3}, onnx::TensorProto::INT32);
-    m.constant("g", wave({4}, 1)).constant("m", wave({3, 3}, 1)).constant("text", Tensor::from<std::string>({1}, {"a"}));
+    m.constant("g", wave({4}, 1))
+        .constant("m", wave({3, 3}, 1))
+        .constant("text", Tensor::from<std::string>({1}, {"a"}));
     m.node("com.microsoft." + op, operands, results, attributes, "n");
     for (const auto& r : results)
       if (!r.empty()) m.output(r);

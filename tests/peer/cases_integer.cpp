@@ -54,8 +54,9 @@ std::vector<P> pointwise() {
       single("QLinearSigmoid", "signed", i8({2, 9}, 1)),
       single("QLinearLeakyRelu", "bytes", u8({2, 9}, 1)).with("alpha", 0.2f),
       single("QLinearLeakyRelu", "signed", i8({2, 9}, 1)),
-      single("QLinearSoftmax", "last", u8({2, 5}, 1)).with("axis", int64_t{-1}).with(
-          "opset", int64_t{13}),
+      single("QLinearSoftmax", "last", u8({2, 5}, 1))
+          .with("axis", int64_t{-1})
+          .with("opset", int64_t{13}),
   };
 }
 

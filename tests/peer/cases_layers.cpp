@@ -59,12 +59,10 @@ std::vector<P> embeddings() {
   };
   return {
       embed("plain"),
-      embed("mask").fed(Tensor::from<int32_t>({2, 3}, {1, 1, 0, 1, 1, 1})).gives(
-          {P::kFloat, P::kI32}),
-      embed("positions_and_sum")
-          .omitted()
-          .fed(ids(3, 4))
-          .gives({P::kFloat, P::kI32, P::kFloat}),
+      embed("mask")
+          .fed(Tensor::from<int32_t>({2, 3}, {1, 1, 0, 1, 1, 1}))
+          .gives({P::kFloat, P::kI32}),
+      embed("positions_and_sum").omitted().fed(ids(3, 4)).gives({P::kFloat, P::kI32, P::kFloat}),
       microsoft("EmbedLayerNormalization", "no_segments")
           .fed(ids(1, 9))
           .omitted()
@@ -92,8 +90,10 @@ std::vector<P> activations() {
 std::vector<P> products() {
   const auto flag = int64_t{1};
   std::vector<P> cases = {
-      microsoft("FusedMatMul", "alpha").fed(wave({2, 3}, 1)).stored(wave({3, 4}, 2)).with(
-          "alpha", 0.5f),
+      microsoft("FusedMatMul", "alpha")
+          .fed(wave({2, 3}, 1))
+          .stored(wave({3, 4}, 2))
+          .with("alpha", 0.5f),
       microsoft("FusedMatMul", "both_turned")
           .fed(wave({2, 3, 2}, 1))
           .fed(wave({2, 4, 3}, 2))
@@ -134,8 +134,8 @@ std::vector<P> products() {
         .with("pads", Ints{1, 1, 1, 1});
   };
   cases.push_back(conv("relu").with("activation", std::string("Relu")));
-  cases.push_back(conv("sum_then_relu").fed(wave({1, 3, 5, 5}, 4)).with("activation",
-                                                                         std::string("Relu")));
+  cases.push_back(
+      conv("sum_then_relu").fed(wave({1, 3, 5, 5}, 4)).with("activation", std::string("Relu")));
   cases.push_back(conv("clip")
                       .with("activation", std::string("Clip"))
                       .with("activation_params", std::vector<float>{-0.5f, 0.5f}));

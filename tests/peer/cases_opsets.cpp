@@ -146,11 +146,11 @@ std::vector<P> reductions() {
                         .fed(bools({3, 4}, 1))
                         .stored(list({1}))
                         .gives({P::kBool}));
-    cases.push_back(P(std::string(op) + ".axes_20", op, 20).fed(wave({2, 3, 2}, 1)).stored(
-        list({0, 2})));
+    cases.push_back(
+        P(std::string(op) + ".axes_20", op, 20).fed(wave({2, 3, 2}, 1)).stored(list({0, 2})));
   }
-  for (const char* op : {"ReduceMean", "ReduceProd", "ReduceL1", "ReduceL2", "ReduceLogSumExp",
-                         "ReduceSumSquare"})
+  for (const char* op :
+       {"ReduceMean", "ReduceProd", "ReduceL1", "ReduceL2", "ReduceLogSumExp", "ReduceSumSquare"})
     cases.push_back(P(std::string(op) + ".axes_18", op, 18)
                         .fed(wave({2, 3, 2}, 1))
                         .stored(list({-1, 0}))
@@ -165,7 +165,8 @@ std::vector<P> reductions() {
 }
 
 std::vector<P> pointwise() {
-  const Tensor a = steps({2, 3}, 1, -100, 100, DType::i32), b = steps({3}, 2, -100, 100, DType::i32);
+  const Tensor a = steps({2, 3}, 1, -100, 100, DType::i32),
+               b = steps({3}, 2, -100, 100, DType::i32);
   const Tensor special = floats({0, std::numeric_limits<float>::infinity(),
                                  -std::numeric_limits<float>::infinity(), std::nanf("")});
   std::vector<P> cases = {
@@ -176,9 +177,7 @@ std::vector<P> pointwise() {
       P("BitwiseOr.broadcasts", "BitwiseOr", 18).fed(a).fed(b).gives({P::kI32}),
       P("BitwiseXor.broadcasts", "BitwiseXor", 18).fed(a).fed(b).gives({P::kI32}),
       P("BitwiseNot.signed", "BitwiseNot", 18).fed(a).gives({P::kI32}),
-      P("BitwiseNot.bytes", "BitwiseNot", 18)
-          .fed(steps({5}, 1, 0, 255, DType::u8))
-          .gives({P::kU8}),
+      P("BitwiseNot.bytes", "BitwiseNot", 18).fed(steps({5}, 1, 0, 255, DType::u8)).gives({P::kU8}),
       P("Equal.strings", "Equal", 19)
           .fed(strings({2, 1}, {"one", "two"}))
           .fed(strings({3}, {"two", "one", "three"}))

@@ -1,5 +1,5 @@
-// Nodes as exporters and quantisers write them give what ONNX Runtime gives: by reference, compiled,
-// and after our own export.
+// Nodes as exporters and quantisers write them give what ONNX Runtime gives: by reference,
+// compiled, and after our own export.
 #include <gtest/gtest.h>
 
 #include <cmath>
@@ -61,7 +61,8 @@ const Answers& answers() {
   return all;
 }
 
-void expect_answer(const Tensor& got, const Answer& want, double tolerance, const std::string& how) {
+void expect_answer(const Tensor& got, const Answer& want, double tolerance,
+                   const std::string& how) {
   EXPECT_EQ(name_of(got.dtype()), want.type) << how;
   ASSERT_EQ(got.shape(), want.shape) << how;
   if (got.dtype() == DType::string) {

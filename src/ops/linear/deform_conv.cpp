@@ -1,8 +1,8 @@
 // DeformConv, ONNX opset 19 (Dai et al., arXiv:1703.06211; Zhu et al., arXiv:1811.11168): a
 // convolution of images whose kernel elements read x where they stand plus an offset of their own,
 // between pixels by bilinear interpolation, zero outside; each reading weighted by a mask if given.
-// Operands: X [N,C,H,W], W [M,C/group,kH,kW], offset [N, offset_group kH kW 2, oH, oW] (y before x),
-// bias [M], mask [N, offset_group kH kW, oH, oW].
+// Operands: X [N,C,H,W], W [M,C/group,kH,kW], offset [N, offset_group kH kW 2, oH, oW] (y before
+// x), bias [M], mask [N, offset_group kH kW, oH, oW].
 #include "base/error.h"
 #include "ops/common.h"
 #include "ops/window.h"
@@ -105,8 +105,8 @@ Values expand(const DeformConv& a, Builder& b, const Values& in) {
   const int64_t readings = g.kernel_size() * g.out_size(), groups = a.offset_group;
   const DType dtype = x.dtype == DType::f64 ? DType::f64 : DType::f32;  // of coordinates
 
-  const ValueId apart = b.reshape(
-      in[2], {0, groups, g.kernel_size(), 2, g.axes[1].out, g.axes[2].out});
+  const ValueId apart =
+      b.reshape(in[2], {0, groups, g.kernel_size(), 2, g.axes[1].out, g.axes[2].out});
   const Values offsets = b.op("Split", {apart, b.ints({1, 1})}, {{"axis", int64_t{3}}});
   const auto position = [&](size_t i) {
     const ValueId offset = b.cast(b.reshape(offsets[i], {0, groups, readings}), dtype);
@@ -118,17 +118,15 @@ Values expand(const DeformConv& a, Builder& b, const Values& in) {
   ValueId read = kNoValue;
   for (const Side& row : rows)
     for (const Side& column : columns) {
-      const ValueId inside =
-          b.one("And", {within(b, row.at, height), within(b, column.at, width)});
+      const ValueId inside = b.one("And", {within(b, row.at, height), within(b, column.at, width)});
       const ValueId share = b.mul(row.share, column.share);
       const ValueId weight = b.where(inside, share, b.scalar(0, share));
-      const ValueId pixel = b.add(b.mul(clipped(b, row.at, height), double(width)),
-                                  clipped(b, column.at, width));
+      const ValueId pixel =
+          b.add(b.mul(clipped(b, row.at, height), double(width)), clipped(b, column.at, width));
       const ValueId index =
           b.one("Expand", {b.one("Unsqueeze", {b.cast(pixel, DType::i64), second}), each});
       const ValueId value = b.one("GatherElements", {image, index}, {{"axis", int64_t{3}}});
-      const ValueId term =
-          b.mul(value, b.one("Unsqueeze", {b.cast(weight, x.dtype), second}));
+      const ValueId term = b.mul(value, b.one("Unsqueeze", {b.cast(weight, x.dtype), second}));
       read = read == kNoValue ? term : b.add(read, term);
     }
   if (in.size() > 4 && in[4] != kNoValue)
@@ -137,8 +135,7 @@ Values expand(const DeformConv& a, Builder& b, const Values& in) {
   const int64_t per_group = weight[1] * g.kernel_size();
   const ValueId patches = b.reshape(read, {0, a.group, per_group, g.out_size()});
   const ValueId matrix = b.reshape(in[1], {a.group, weight[0] / a.group, per_group});
-  ValueId y = b.reshape(b.matmul(matrix, patches),
-                        {0, weight[0], g.axes[1].out, g.axes[2].out});
+  ValueId y = b.reshape(b.matmul(matrix, patches), {0, weight[0], g.axes[1].out, g.axes[2].out});
   if (in.size() > 3 && in[3] != kNoValue) y = b.add(y, b.reshape(in[3], {weight[0], 1, 1}));
   return {y};
 }
@@ -176,8 +173,8 @@ const Room& deform_conv() {
   static const Room room = make_room<D>({
       .onnx = {"DeformConv", 19},
       .arity = {3, 5},
-      .attributes = window_fields<D>(
-          false, true, {{"group", &D::group}, {"offset_group", &D::offset_group}}),
+      .attributes =
+          window_fields<D>(false, true, {{"group", &D::group}, {"offset_group", &D::offset_group}}),
       .infer = infer,
       .reference = Derive{},
       .gradient = Derive{},

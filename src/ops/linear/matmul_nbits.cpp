@@ -1,9 +1,9 @@
 // com.microsoft.MatMulNBits, version 1, as ONNX Runtime's weight-only quantiser writes it:
 // y = A w^T + bias with w [N, K] stored in 2, 4 or 8 bits. B [N, blocks, bytes] holds blocks of
-// `block_size` weights along K, the first in the lowest bits of the first byte; w = (b - zero) scale
-// with a scale and a zero point for each block. Operands: A [..., K], B, scales [N, blocks] (or
-// flat), zero points (packed like B along the blocks, or one number for each block; the middle of
-// the range without them), g_idx (must be omitted), bias [N].
+// `block_size` weights along K, the first in the lowest bits of the first byte; w = (b - zero)
+// scale with a scale and a zero point for each block. Operands: A [..., K], B, scales [N, blocks]
+// (or flat), zero points (packed like B along the blocks, or one number for each block; the middle
+// of the range without them), g_idx (must be omitted), bias [N].
 #include "ops/common.h"
 
 namespace espalier::ops {
@@ -37,15 +37,15 @@ Types infer(const MatMulNBits& a, const TypesIn& in) {
   if (a.bits != 2 && a.bits != 4 && a.bits != 8)
     throw unsupported(in.where(), "bits is " + std::to_string(a.bits), "2, 4 and 8 are supported");
   constexpr int64_t kMost = int64_t{1} << 30;
-  if (a.k < 1 || a.n < 1 || a.k > kMost || a.n > kMost || a.block_size < 8 || a.block_size > kMost ||
-      (a.block_size & (a.block_size - 1)) != 0)
+  if (a.k < 1 || a.n < 1 || a.k > kMost || a.n > kMost || a.block_size < 8 ||
+      a.block_size > kMost || (a.block_size & (a.block_size - 1)) != 0)
     in.fail("K, N and block_size are " + std::to_string(a.k) + ", " + std::to_string(a.n) +
                 " and " + std::to_string(a.block_size),
             "positive numbers and a power of two are needed");
   const TensorType& x = in[0];
   if (x.rank() < 1 || (x.dims.back().known() && !x.dims.back().is(a.k)))
-    in.fail("operand 0 is " + to_string(x) + ", its last extent must be K = " +
-            std::to_string(a.k));
+    in.fail("operand 0 is " + to_string(x) +
+            ", its last extent must be K = " + std::to_string(a.k));
   if (in[1].dtype != DType::u8) in.fail("operand 1 is " + to_string(in[1]) + ", bytes are needed");
   require_matrix(in, 1, a.n, a.blocks() * a.blob());
   require_float(in, 2);
@@ -90,9 +90,8 @@ void reference(const MatMulNBits& a, Ref<Real>& r) {
         zero = double(r.real(3)[size_t(n * a.blocks() + block)]);
       else if (r.has(3))
         zero = double(unpacked(r.ints(3).data() + n * a.zero_bytes(), block, a.bits));
-      w[size_t(k)] =
-          (double(unpacked(row + block * a.blob(), k % a.block_size, a.bits)) - zero) *
-          double(scales[size_t(n * a.blocks() + block)]);
+      w[size_t(k)] = (double(unpacked(row + block * a.blob(), k % a.block_size, a.bits)) - zero) *
+                     double(scales[size_t(n * a.blocks() + block)]);
     }
     for (int64_t m = 0; m < rows; ++m) {
       double sum = r.has(5) ? double(r.real(5)[size_t(n)]) : 0;
@@ -130,8 +129,8 @@ ValueId zero_points(const MatMulNBits& a, Builder& b, const Values& in, DType dt
 
 Values expand(const MatMulNBits& a, Builder& b, const Values& in) {
   const DType dtype = b.type(in[0]).dtype;
-  const ValueId numbers = b.reshape(unpack(a, b, in[1], a.blocks() * a.blob()),
-                                    {a.n, a.blocks(), a.block_size});
+  const ValueId numbers =
+      b.reshape(unpack(a, b, in[1], a.blocks() * a.blob()), {a.n, a.blocks(), a.block_size});
   const ValueId centred = b.sub(b.cast(numbers, dtype), zero_points(a, b, in, dtype));
   const ValueId scales = b.reshape(b.cast(in[2], dtype), {a.n, a.blocks(), 1});
   ValueId w = b.reshape(b.mul(centred, scales), {a.n, a.blocks() * a.block_size});
@@ -151,9 +150,8 @@ AxisMap axes(const MatMulNBits& a, const TypesIn& in, const Types&) {
   const int64_t last = in[0].rank() - 1;
   for (int64_t d = 0; d < last; ++d)
     if (in[0].dims[size_t(d)].known())
-      map.ties.push_back({in[0].dims[size_t(d)].value(),
-                          {AxisPlace::in(0, d), AxisPlace::out(0, d)},
-                          !in.has(5)});
+      map.ties.push_back(
+          {in[0].dims[size_t(d)].value(), {AxisPlace::in(0, d), AxisPlace::out(0, d)}, !in.has(5)});
   AxisTie results{a.n, {AxisPlace::out(0, last)}};
   for (size_t i : {1, 2, 3, 5}) {
     if (!in.has(i)) continue;

@@ -1,4 +1,5 @@
-// BitwiseXor, ONNX opset 18: the bits set in one but not both of two integers, with numpy broadcasting.
+// BitwiseXor, ONNX opset 18: the bits set in one but not both of two integers, with numpy
+// broadcasting.
 #include "ops/logic/bitwise.h"
 
 namespace espalier::ops {

@@ -26,8 +26,7 @@ void check_blocks(const LinearQuant& a, const TypesIn& in) {
   for (size_t d = 0; d < in[0].dims.size(); ++d) {
     const Dim &extent = in[0].dims[d], &scales = in[1].dims[d];
     if (!extent.known() || !scales.known()) continue;
-    const int64_t wanted =
-        d == axis ? (extent.value() - 1) / a.block_size + 1 : extent.value();
+    const int64_t wanted = d == axis ? (extent.value() - 1) / a.block_size + 1 : extent.value();
     if (scales.value() != (extent.is(0) ? 0 : wanted))
       in.fail("the scales " + to_string(in[1]) + " are not one for each block of " +
               std::to_string(a.block_size) + " along axis " + std::to_string(axis) + " of " +

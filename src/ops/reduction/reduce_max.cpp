@@ -1,5 +1,5 @@
-// ReduceMax, ONNX opset 13, and of booleans as in opset 20: the largest element over axes. Of no elements it is the identity of its
-// comparison; NaN anywhere gives NaN.
+// ReduceMax, ONNX opset 13, and of booleans as in opset 20: the largest element over axes. Of no
+// elements it is the identity of its comparison; NaN anywhere gives NaN.
 #include <cmath>
 #include <limits>
 

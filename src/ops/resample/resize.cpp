@@ -51,8 +51,7 @@ Types infer(const Resize& a, const TypesIn& in) {
     return {std::move(y)};
   }
   if (sizes->size() != axes.size())
-    in.fail("sizes " + to_string(*sizes) + " are not for " + std::to_string(axes.size()) +
-            " axes");
+    in.fail("sizes " + to_string(*sizes) + " are not for " + std::to_string(axes.size()) + " axes");
   for (size_t i = 0; i < axes.size(); ++i) {
     const Dim& extent = x.dims[axes[i]];
     if ((*sizes)[i] < 0 || ((keeps || (*sizes)[i] > 0) && extent.is(0)))

@@ -69,8 +69,8 @@ std::vector<Tap> wide_taps(const Resize& r, int64_t extent, double x, double sca
   for (int64_t offset = first; offset <= 1 - first; ++offset) {
     const double at = base + double(offset), d = (double(offset) - part) * scale;
     if (r.exclude_outside && (at < 0 || at > double(extent - 1))) continue;
-    const double weight = r.mode == "linear" ? std::max(0.0, 1 - std::abs(d))
-                                             : cubic(double(r.cubic_coeff_a), d);
+    const double weight =
+        r.mode == "linear" ? std::max(0.0, 1 - std::abs(d)) : cubic(double(r.cubic_coeff_a), d);
     if (weight != 0) taps.push_back({clamped(at, extent), weight});
   }
   normalise(taps);
@@ -102,8 +102,8 @@ void check_resize(const TypesIn& in, const Resize& a) {
   if (!one_of(a.mode, {"nearest", "linear", "cubic"}))
     in.fail("mode '" + a.mode + "' is not known", "known: nearest, linear, cubic");
   if (!one_of(a.coordinate_transformation_mode,
-              {"half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners", "asymmetric",
-               "tf_crop_and_resize"}))
+              {"half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners",
+               "asymmetric", "tf_crop_and_resize"}))
     in.fail(
         "coordinate_transformation_mode '" + a.coordinate_transformation_mode + "' is not known",
         "known: half_pixel, half_pixel_symmetric, pytorch_half_pixel, align_corners, asymmetric, "
@@ -205,7 +205,8 @@ std::vector<Taps> resize_taps(const Resize& a, const Shape& in, const Shape& out
     for (int64_t i = 0; i < out[axis]; ++i) {
       const double x = map.source(mode, i);
       const bool outside = crop && (x < 0 || x > double(in[axis] - 1));
-      taps.push_back(in[axis] == 0 || outside ? std::vector<Tap>{} : taps_at(a, in[axis], x, map.scale));
+      taps.push_back(in[axis] == 0 || outside ? std::vector<Tap>{}
+                                              : taps_at(a, in[axis], x, map.scale));
     }
     axes.push_back(std::move(taps));
   }

@@ -1,5 +1,6 @@
 // CenterCropPad, ONNX opset 18: the middle of the operand along each axis (or each axis named),
-// with zeros around it where more is asked for than there is. An odd element is cut or added behind.
+// with zeros around it where more is asked for than there is. An odd element is cut or added
+// behind.
 #include "base/error.h"
 #include "ops/shape/move.h"
 
@@ -43,8 +44,9 @@ Values expand(const CenterCropPad& a, Builder& b, const Values& in) {
   for (size_t i = 0; i < axes.size(); ++i) {
     const Dim& extent = x.dims[axes[i]];
     if (!wanted || !extent.known())
-      throw unsupported("CenterCropPad", "the expansion of " + to_string(x) +
-                        " needs known extents", "specialise the graph first");
+      throw unsupported("CenterCropPad",
+                        "the expansion of " + to_string(x) + " needs known extents",
+                        "specialise the graph first");
     const int64_t difference = wanted->int_at(int64_t(i)) - extent.value();
     before[axes[i]] = difference / 2;  // toward zero
     after[axes[i]] = difference - difference / 2;

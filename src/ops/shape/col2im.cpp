@@ -38,7 +38,8 @@ Types infer(const Col2Im& a, const TypesIn& in) {
     in.fail("the block " + to_string(*block) + " is not for the image " + to_string(*image));
   for (const auto* list : {&*image, &*block})
     for (int64_t d : *list)
-      if (d < 1 || d > (int64_t{1} << 30)) in.fail("the shape " + to_string(*list) + " is no image");
+      if (d < 1 || d > (int64_t{1} << 30))
+        in.fail("the shape " + to_string(*list) + " is no image");
   const Window w = window_of(a, *block);
   check_window(in, w, size_t(spatial));
   int64_t positions = 1;

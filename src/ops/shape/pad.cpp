@@ -270,13 +270,11 @@ const Room& pad_grad() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = no_expand(),
-      .samples = {{{"edge"},
-                   {OperandSpec::of({2, 6}), OperandSpec::list({2, 3}),
-                    OperandSpec::list({0, 2, 0, 1})}},
-                  {{"reflect"},
-                   {OperandSpec::of({6}), OperandSpec::list({3}), OperandSpec::list({2, 1})}},
-                  {{"wrap"},
-                   {OperandSpec::of({8}), OperandSpec::list({3}), OperandSpec::list({1, 4})}}},
+      .samples =
+          {{{"edge"},
+            {OperandSpec::of({2, 6}), OperandSpec::list({2, 3}), OperandSpec::list({0, 2, 0, 1})}},
+           {{"reflect"}, {OperandSpec::of({6}), OperandSpec::list({3}), OperandSpec::list({2, 1})}},
+           {{"wrap"}, {OperandSpec::of({8}), OperandSpec::list({3}), OperandSpec::list({1, 4})}}},
   });
   return room;
 }

@@ -17,11 +17,12 @@ void reference(const NoAttributes&, Ref<Real>& r) {
   const auto a = r.tensor(0).template span<std::string>();
   const auto b = r.tensor(1).template span<std::string>();
   std::string* y = r.out_tensor(0).template mutable_data<std::string>();
-  for_each_offset<2>(
-      r.out_shape(0),
-      {broadcast_strides(r.shape(0), r.out_shape(0)),
-       broadcast_strides(r.shape(1), r.out_shape(0))},
-      [&](int64_t i, const std::array<int64_t, 2>& o) { y[i] = a[size_t(o[0])] + b[size_t(o[1])]; });
+  for_each_offset<2>(r.out_shape(0),
+                     {broadcast_strides(r.shape(0), r.out_shape(0)),
+                      broadcast_strides(r.shape(1), r.out_shape(0))},
+                     [&](int64_t i, const std::array<int64_t, 2>& o) {
+                       y[i] = a[size_t(o[0])] + b[size_t(o[1])];
+                     });
 }
 
 Cost cost(const NoAttributes&, const TypesIn& in, const Types& out) { return move_cost(in, out); }
