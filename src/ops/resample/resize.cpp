@@ -37,6 +37,9 @@ Types infer(const Resize& a, const TypesIn& in) {
       for (size_t axis : axes) y.dims[axis] = Dim::unknown();
       return {std::move(y)};
     }
+    if (in.constant(2)->size() != int64_t(axes.size()))
+      in.fail(std::to_string(in.constant(2)->size()) + " scales are given for " +
+              std::to_string(axes.size()) + " axes");
     // Only the number of scales is needed to place them.
     const Shape any(x.dims.size(), 1);
     y.dims = scaled_dims(in, x.dims, scales_of_all(a, any, in.constant(2), nullptr), false);

@@ -159,7 +159,7 @@ std::vector<float> scales_of_all(const Resize& a, const Shape& in, const Tensor*
   const std::vector<size_t> axes = resized_axes(a, int64_t(in.size()), "Resize");
   std::vector<float> all(in.size(), 1);
   if (scales && scales->size() > 0) {
-    if (scales->size() != int64_t(axes.size())) return float_list(scales);  // refused by its count
+    if (scales->size() != int64_t(axes.size())) return {};  // which infer refuses
     for (size_t i = 0; i < axes.size(); ++i) all[axes[i]] = float(scales->at(int64_t(i)));
     return all;
   }
