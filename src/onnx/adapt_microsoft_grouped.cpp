@@ -75,8 +75,10 @@ ValueId in_sequence(Call& c, ValueId before, ValueId now, ValueId past) {
   const ValueId later = b.one("Clip", {b.add(b.sub(t, past), most), zero, last});
   const ValueId at = b.where(b.less(t, past), t, later);  // [B, T]
   const ValueId rows = b.one("Unsqueeze", {at, b.ints({1, 3})});
-  return b.one("GatherElements", {all, b.one("Expand", {rows, b.one("Shape", {all})})},
-               {{"axis", int64_t{2}}});
+  const int64_t heads = known_extent(c, b.type(now), 1, "the number of heads");
+  const int64_t size = known_extent(c, b.type(now), 3, "the head size");
+  const ValueId index = b.one("Expand", {rows, b.ints({1, heads, 1, size})});
+  return b.one("GatherElements", {all, index}, {{"axis", int64_t{2}}});
 }
 
 /// Keys or values [B,N,T,H], each for a group of query heads.

@@ -210,12 +210,6 @@ Result fused_conv(Call& c) {
   return Values{activated(c, y, activation, params)};
 }
 
-// x, bias, skip.
-Result bias_add(Call& c) {
-  c.expect(3, 3);
-  return Values{c.b.add(c.b.add(c.inputs[0], c.inputs[1]), c.inputs[2])};
-}
-
 Result trilu(Call& c) {
   c.domain = "";
   return std::nullopt;
@@ -283,7 +277,6 @@ constexpr std::array kAdapters = {
     microsoft("BiasGelu", bias_gelu),
     microsoft("FastGelu", fast_gelu),
     microsoft("QuickGelu", quick_gelu),
-    microsoft("BiasAdd", bias_add),
     microsoft("FusedMatMul", fused_matmul),
     microsoft("TransposeMatMul", fused_matmul),
     microsoft("FusedGemm", fused_gemm),

@@ -72,6 +72,16 @@ TEST(Microsoft, AttentionIsTheFormula) {
   expect_near(interpret(causal.import(), std::vector<Tensor>{x}).at(0), attention_by_hand(x, true));
 }
 
+TEST(Microsoft, AMaskOfEveryPositionIsCutToTheseQueries) {
+  Tensor mask(DType::i32, {1, 1, 5, 5});
+  for (int64_t i = 0; i < 25; ++i) mask.mutable_data<int32_t>()[i] = i % 5 <= i / 5;
+  OnnxModel m = attention_model();
+  m.graph().mutable_node(0)->add_input("m");
+  m.constant("m", mask);
+  const Tensor x = wave({2, 3, 4}, 1);
+  expect_near(interpret(m.import(), std::vector<Tensor>{x}).at(0), attention_by_hand(x, true));
+}
+
 TEST(Microsoft, WhatIsFusedBecomesStandard) {
   const Graph g = attention_model().import();
   int products = 0;

@@ -65,18 +65,6 @@ std::vector<P> self_attention() {
                       .stored(wave({14}, 3))
                       .with("num_heads", int64_t{2})
                       .with("qkv_hidden_sizes", Ints{4, 4, 6}));
-  cases.push_back(P("Attention.mask_of_every_position", "com.microsoft.Attention")
-                      .fed(wave({1, 2, 4}, 1))
-                      .stored(wave({4, 12}, 2))
-                      .stored(wave({12}, 3))
-                      .fed(i32({1, 1, 4, 4}, {1, 0, 0, 0, 1, 1, 0, 0, 1, 1, 1, 0, 1, 1, 1, 1}))
-                      .with("num_heads", int64_t{2}));
-  cases.push_back(P("Attention.no_bias", "com.microsoft.Attention")
-                      .fed(wave({2, 3, 4}, 1))
-                      .stored(wave({4, 12}, 2))
-                      .omitted()
-                      .fed(padded)
-                      .with("num_heads", int64_t{2}));
   cases.push_back(P("QAttention.bytes", "com.microsoft.QAttention")
                       .fed(steps({1, 3, 4}, 1, 0, 255, DType::u8))
                       .stored(steps({4, 12}, 2, -127, 127, DType::i8))
@@ -133,11 +121,11 @@ std::vector<P> cross_attention() {
   return cases;
 }
 
-/// 2 sequences of `now` queries, 4 heads of 4 that share 2 heads of keys, `past` keys before.
+/// 2 sequences of `now` queries, 4 heads of 8 that share 2 heads of keys, `past` keys before.
 P grouped(const std::string& what, int64_t now, int64_t past, std::vector<int32_t> lengths) {
   P c("GroupQueryAttention." + what, "com.microsoft.GroupQueryAttention");
-  c.fed(wave({2, now, 16}, 1)).fed(wave({2, now, 8}, 2)).fed(wave({2, now, 8}, 3));
-  c.fed(wave({2, 2, past, 4}, 4)).fed(wave({2, 2, past, 4}, 5));
+  c.fed(wave({2, now, 32}, 1)).fed(wave({2, now, 16}, 2)).fed(wave({2, now, 16}, 3));
+  c.fed(wave({2, 2, past, 8}, 4)).fed(wave({2, 2, past, 8}, 5));
   for (int32_t& l : lengths) --l;
   c.fed(Tensor::from<int32_t>({2}, std::span<const int32_t>(lengths)));
   c.stored(Tensor::scalar(int32_t(now + past)));
@@ -148,7 +136,7 @@ P grouped(const std::string& what, int64_t now, int64_t past, std::vector<int32_
 
 std::vector<P> grouped_attention() {
   const auto flag = int64_t{1};
-  const Tensor cosines = wave({8, 2}, 6), sines = wave({8, 2}, 7);
+  const Tensor cosines = wave({8, 4}, 6), sines = wave({8, 4}, 7);
   std::vector<P> cases = {
       grouped("prompt", 3, 0, {3, 3}),
       grouped("one_more", 1, 3, {4, 4}),
@@ -168,11 +156,11 @@ std::vector<P> grouped_attention() {
       grouped("scale", 3, 0, {3, 3}).with("scale", 0.2f),
   };
   cases.push_back(P("GroupQueryAttention.packed", "com.microsoft.GroupQueryAttention")
-                      .fed(wave({2, 3, 32}, 1))
+                      .fed(wave({2, 3, 64}, 1))
                       .omitted()
                       .omitted()
-                      .fed(wave({2, 2, 0, 4}, 4))
-                      .fed(wave({2, 2, 0, 4}, 5))
+                      .fed(wave({2, 2, 0, 8}, 4))
+                      .fed(wave({2, 2, 0, 8}, 5))
                       .fed(i32({2}, {2, 2}))
                       .stored(Tensor::scalar<int32_t>(3))
                       .with("num_heads", int64_t{4})
