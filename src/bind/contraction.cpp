@@ -44,7 +44,9 @@ std::optional<QuantParams> params_of(const Graph& g, const Node& n, DType type) 
   if (!scale.constant || !is_float(scale.constant->dtype())) return std::nullopt;
   QuantParams q;
   q.type = type;
-  q.axis = AttributeReader(*n.room, n.attrs).integer("axis", 1);
+  const AttributeReader attributes(*n.room, n.attrs);
+  if (attributes.integer("block_size", 0) != 0) return std::nullopt;
+  q.axis = attributes.integer("axis", 1);
   for (int64_t i = 0; i < scale.constant->size(); ++i)
     q.scales.push_back(float(scale.constant->at(i)));
   q.zero_points.assign(q.scales.size(), 0);

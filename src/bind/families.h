@@ -23,12 +23,13 @@ Entries optimiser_entries();
 Entries reduction_entries();
 Entries movement_entries();
 Entries recurrent_entries();
+Entries few_bits_entries();
 
 /// All families in order of preference.
 inline std::vector<Entries (*)()> families() {
   return {view_entries,      int8_convolution_entries, convolution_entries,   matmul_entries,
           pointwise_entries, pooling_entries,          normalization_entries, optimiser_entries,
-          reduction_entries, movement_entries,         recurrent_entries};
+          reduction_entries, movement_entries,         recurrent_entries,     few_bits_entries};
 }
 
 /// What serves every operator whose room answers the pointwise facet.

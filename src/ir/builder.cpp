@@ -112,6 +112,8 @@ ValueId Builder::constant(Tensor value, std::string name) {
 }
 
 ValueId Builder::scalar(double value, ValueId like) {
+  if (type(like).dtype == DType::string)
+    throw bad_input("'" + graph_.value(like).name + "'", "holds strings, numbers are needed");
   return constant(Tensor::scalar<double>(value).cast(type(like).dtype));
 }
 

@@ -1,5 +1,6 @@
 #include "onnx/adapt.h"
 
+#include <array>
 #include <map>
 
 #include "base/error.h"
@@ -24,8 +25,10 @@ using Table = std::multimap<std::string_view, Adapter>;
 const Table& table() {
   static const Table adapters = [] {
     Table t;
-    for (const auto family :
-         {pointwise_adapters(), movement_adapters(), layer_adapters(), resize_adapters()})
+    for (const auto family : {pointwise_adapters(), movement_adapters(), layer_adapters(),
+                              resize_adapters(), quantization_adapters(), retired_adapters(),
+                              microsoft_layer_adapters(), microsoft_attention_adapters(),
+                              microsoft_grouped_adapters(), microsoft_integer_adapters()})
       for (const Adapter& a : family) t.emplace(a.op, a);
     return t;
   }();
@@ -47,6 +50,21 @@ const Tensor& Call::constant(size_t i, const std::string& what) const {
     refuse(what + " ('" + b.graph().value(inputs[i]).name + "') is computed while running",
            "make it a constant of the model");
   return *b.graph().value(inputs[i]).constant;
+}
+
+ValueId Call::setting(Tensor value) {
+  const ValueId v = b.constant(std::move(value));
+  settings.insert(v);
+  return v;
+}
+
+void Call::expect(size_t least, size_t most) const {
+  if (inputs.size() < least || inputs.size() > most)
+    malformed("has " + std::to_string(inputs.size()) + " operands, " + std::to_string(least) +
+              (least == most ? "" : " to " + std::to_string(most)) + " are needed");
+  for (size_t i = 0; i < least; ++i)
+    if (!has(i)) malformed("operand " + std::to_string(i) + " is missing");
+  if (!attrs.empty()) malformed("attribute '" + attrs.begin()->first + "' is not known");
 }
 
 void Call::set_input(size_t i, ValueId value) {
@@ -72,8 +90,7 @@ void Call::refuse(const std::string& what, const std::string& hint) const {
 void Call::malformed(const std::string& what) const { throw bad_input(where, what); }
 
 std::optional<Values> adapt(Call& call) {
-  if (!call.domain.empty()) return std::nullopt;
-  if (call.opset < 6) call.attrs.erase("consumed_inputs");
+  if (call.domain.empty() && call.opset < 6) call.attrs.erase("consumed_inputs");
   // An adapter that changes the operator hands over to that operator's adapters.
   for (bool renamed = true; renamed;) {
     const std::string op = call.op;
@@ -81,7 +98,7 @@ std::optional<Values> adapt(Call& call) {
     const auto [first, last] = table().equal_range(op);
     for (auto it = first; it != last && !renamed; ++it) {
       const Adapter& a = it->second;
-      if (call.opset < a.from || call.opset >= a.until) continue;
+      if (a.domain != call.domain || call.opset < a.from || call.opset >= a.until) continue;
       if (auto results = a.apply(call)) return results;
       renamed = call.op != op;
     }
@@ -89,13 +106,36 @@ std::optional<Values> adapt(Call& call) {
   return std::nullopt;
 }
 
-bool importable(std::string_view op, std::string_view domain) {
+bool importable(std::string_view op, std::string_view domain, int64_t opset) {
   if (find_room(op, domain)) return true;
-  if (!domain.empty()) return false;
   const auto [first, last] = table().equal_range(op);
-  for (auto it = first; it != last; ++it)
-    if (!it->second.becomes.empty() && find_room(it->second.becomes)) return true;
+  for (auto it = first; it != last; ++it) {
+    const Adapter& a = it->second;
+    if (a.domain != domain || opset < a.from || opset >= a.until) continue;
+    if (!a.domain.empty() || (!a.becomes.empty() && find_room(a.becomes))) return true;
+  }
   return false;
+}
+
+std::string_view why_not_importable(std::string_view op) {
+  struct Reason {
+    std::string_view op, why;
+  };
+  static constexpr std::array kReasons = {
+      Reason{"ImageDecoder", "images are decoded before the network"},
+      Reason{"StringSplit", "its result's extent depends on the text"},
+      Reason{"RegexFullMatch", "regular expressions are matched before the network"},
+      Reason{"Tokenizer", "text is cut into tokens before the network"},
+      Reason{"PackedAttention", "sequences without padding have no place here"},
+      Reason{"PackedMultiHeadAttention", "sequences without padding have no place here"},
+      Reason{"BeamSearch", "a search runs outside the network"},
+      Reason{"GreedySearch", "a search runs outside the network"},
+      Reason{"Sampling", "a search runs outside the network"},
+      Reason{"EPContext", "it is compiled for another runtime"},
+  };
+  for (const Reason& r : kReasons)
+    if (r.op == op) return r.why;
+  return "";
 }
 
 }  // namespace espalier

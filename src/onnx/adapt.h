@@ -6,6 +6,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <unordered_set>
 #include <vector>
 
 #include "ir/builder.h"
@@ -24,6 +25,10 @@ struct Call {
   Values inputs;
   /// Names of results; empty for those nobody asked for.
   std::vector<std::string> outputs;
+  /// Values whose ONNX type has 4 bits; here they are unpacked to 8.
+  std::unordered_set<ValueId>& four_bit;
+  /// Float constants that are settings (tables, masks), not weights.
+  std::unordered_set<ValueId>& settings;
 
   bool has(size_t i) const { return i < inputs.size() && inputs[i] != kNoValue; }
   const TensorType& type(size_t i) const;
@@ -34,6 +39,13 @@ struct Call {
   }
   /// Sets operand i, with omitted operands before it where there are none yet.
   void set_input(size_t i, ValueId value);
+  /// Whether result i was asked for.
+  bool wants(size_t i) const { return i < outputs.size() && !outputs[i].empty(); }
+  /// A constant that training leaves alone.
+  ValueId setting(Tensor value);
+  /// Refuses other counts of operands, omitted ones among the first `least`, and attributes that
+  /// nobody took: for adapters that write the nodes themselves.
+  void expect(size_t least, size_t most) const;
   /// Drops operand i and those after it.
   void drop_inputs(size_t first) {
     while (inputs.size() > first) inputs.pop_back();
@@ -58,24 +70,37 @@ struct Adapter {
   int64_t from, until;  ///< applies to nodes of opsets in [from, until)
   AdaptFunction apply;
   std::string_view becomes = "";  ///< the operator it turns into, if another
+  std::string_view domain = "";
 };
+/// An operator of ONNX Runtime's that is written in standard operators.
+constexpr Adapter microsoft(std::string_view op, AdaptFunction apply) {
+  return {op, 1, int64_t{1} << 32, apply, "", "com.microsoft"};
+}
 
 /// The adapters of each family, in the order they are applied.
 std::span<const Adapter> pointwise_adapters();
 std::span<const Adapter> movement_adapters();
 std::span<const Adapter> layer_adapters();
 std::span<const Adapter> resize_adapters();
+std::span<const Adapter> quantization_adapters();
+std::span<const Adapter> retired_adapters();
+std::span<const Adapter> microsoft_layer_adapters();
+std::span<const Adapter> microsoft_attention_adapters();
+std::span<const Adapter> microsoft_grouped_adapters();
+std::span<const Adapter> microsoft_integer_adapters();
 
 inline constexpr int64_t kEveryOpset = int64_t{1} << 32;
 
 /// Applies every adapter that holds for the call's operator and opset, in order.
 std::optional<Values> adapt(Call& call);
-/// Whether the operator, or what it turns into, has a room.
-bool importable(std::string_view op, std::string_view domain);
+/// Whether the operator, or what it turns into in that opset, has a room.
+bool importable(std::string_view op, std::string_view domain, int64_t opset);
+/// Why an operator has no place here, where there is more to say; empty otherwise.
+std::string_view why_not_importable(std::string_view op);
 
 /// Gives the float constants of an imported network their roles. One is a weight if it reaches,
 /// directly or through nodes on constants alone, an operand that is read together with data;
-/// running statistics are buffers; ranges, scales and sizes are neither.
-void assign_roles(Graph& graph);
+/// running statistics are buffers; ranges, scales, sizes and `settings` are neither.
+void assign_roles(Graph& graph, const std::unordered_set<ValueId>& settings = {});
 
 }  // namespace espalier

@@ -78,6 +78,62 @@ Result across_channels(Call& c) {
   return std::nullopt;
 }
 
+/// `v`, one number for each group, repeated for the channels of the group.
+ValueId of_channels(Call& c, ValueId v, int64_t groups, int64_t channels) {
+  Builder& b = c.b;
+  if (const auto& constant = b.graph().value(v).constant) {
+    Tensor each(constant->dtype(), {channels});
+    visit_numeric(each.dtype(), [&](auto zero) {
+      using T = decltype(zero);
+      for (int64_t i = 0; i < channels; ++i)
+        each.mutable_data<T>()[i] = constant->data<T>()[i / (channels / groups)];
+    });
+    return b.constant(std::move(each));
+  }
+  const ValueId columns = b.one("Unsqueeze", {v, b.ints({1})});
+  return b.reshape(b.one("Expand", {columns, b.ints({groups, channels / groups})}), {channels});
+}
+
+// GroupNormalization (Wu & He, arXiv:1803.08494), opsets 18 and 21: the groups of channels are the
+// channels of an instance normalisation. Before opset 21 scale and bias belonged to groups.
+Result group_normalization(Call& c) {
+  const auto groups = c.take_int("num_groups");
+  const float epsilon = c.take_float("epsilon").value_or(1e-5f);
+  c.take_int("stash_type");
+  c.expect(3, 3);
+  const TensorType x = c.type(0);
+  if (x.rank() < 3) c.malformed("takes [N,C,...] with spatial axes");
+  if (!x.dims[1].known()) c.refuse("needs a known number of channels");
+  const int64_t channels = x.dims[1].value();
+  if (!groups || *groups < 1 || channels % *groups != 0)
+    c.malformed("num_groups does not divide " + std::to_string(channels) + " channels");
+  const int64_t each = c.opset < 21 ? *groups : channels;
+  for (size_t i = 1; i < 3; ++i)
+    if (c.type(i).rank() != 1 || !(c.type(i).dims[0].is(each) || !c.type(i).dims[0].known()))
+      c.malformed("operand " + std::to_string(i) + " is " + to_string(c.type(i)) + ", " +
+                  std::to_string(each) + " numbers are needed");
+  Builder& b = c.b;
+  const auto list = [&](float value) {
+    const std::vector<float> values(size_t(*groups), value);
+    return c.setting(Tensor::from<float>({*groups}, std::span(values)).cast(x.dtype));
+  };
+  const ValueId grouped = b.reshape(c.inputs[0], {0, *groups, -1});
+  const ValueId normal =
+      b.one("InstanceNormalization", {grouped, list(1), list(0)}, {{"epsilon", epsilon}}, c.name);
+  const ValueId shape = x.is_static() ? b.ints(x.shape()) : b.one("Shape", {c.inputs[0]});
+  ValueId y = b.one("Reshape", {normal, shape});
+  std::vector<int64_t> along(size_t(x.rank()) - 1, 1);
+  along[0] = channels;
+  for (size_t i = 1; i < 3; ++i) {
+    const ValueId list =
+        c.opset < 21 ? of_channels(c, c.inputs[i], *groups, channels) : c.inputs[i];
+    const auto& constant = b.graph().value(list).constant;
+    const ValueId broad = constant ? b.constant(constant->reshaped(along)) : b.reshape(list, along);
+    y = i == 1 ? b.mul(y, broad) : b.add(y, broad);
+  }
+  return Values{y};
+}
+
 constexpr std::array kAdapters = {
     Adapter{"BatchNormalization", 1, 14, old_batch_norm},
     Adapter{"Softmax", 1, 13, flattened_rows},
@@ -89,6 +145,7 @@ constexpr std::array kAdapters = {
     Adapter{"GRU", 1, 7, drop_output_sequence},
     Adapter{"RNN", 1, 7, drop_output_sequence},
     Adapter{"MeanVarianceNormalization", 1, 9, across_channels},
+    Adapter{"GroupNormalization", 18, kEveryOpset, group_normalization, "InstanceNormalization"},
 };
 
 }  // namespace

@@ -40,23 +40,6 @@ Result pads_to_operands(Call& c) {
   return std::nullopt;
 }
 
-// Since opset 18 pads may be given for some axes only; spelled out for all of them.
-Result pads_of_all_axes(Call& c) {
-  if (!c.has(3)) return std::nullopt;
-  const int64_t rank = c.type(0).rank();
-  const auto some = c.ints(1, "the pads"), axes = c.ints(3, "the axes");
-  std::vector<int64_t> all(size_t(2 * rank), 0);
-  if (some.size() != 2 * axes.size()) c.malformed("needs two pads for each axis");
-  for (size_t i = 0; i < axes.size(); ++i) {
-    const auto axis = size_t(normal_axis(axes[i], rank, c.where));
-    all[axis] = some[i];
-    all[axis + size_t(rank)] = some[i + axes.size()];
-  }
-  c.inputs[1] = c.b.ints(all);
-  c.drop_inputs(3);
-  return std::nullopt;
-}
-
 Result default_axis_one(Call& c) {
   c.attrs.emplace("axis", int64_t{1});
   return std::nullopt;
@@ -102,6 +85,18 @@ Result name_axes(Call& c) {
   return std::nullopt;
 }
 
+// Before opset 6 the operand was repeated along one axis.
+Result tiles_of_one_axis(Call& c) {
+  if (c.inputs.size() != 3) c.malformed("needs an operand, a count and an axis");
+  const auto tiles = c.ints(1, "the count"), axis = c.ints(2, "the axis");
+  if (tiles.size() != 1 || axis.size() != 1) c.malformed("needs one count and one axis");
+  std::vector<int64_t> repeats(size_t(c.type(0).rank()), 1);
+  repeats[size_t(normal_axis(axis[0], c.type(0).rank(), c.where))] = tiles[0];
+  c.inputs[1] = c.b.ints(repeats);
+  c.drop_inputs(2);
+  return std::nullopt;
+}
+
 // Scatter was replaced by ScatterElements in opset 11.
 Result scatter_elements(Call& c) {
   c.op = "ScatterElements";
@@ -125,6 +120,7 @@ Result axes_to_attribute(Call& c) {
 constexpr std::array kAdapters = {
     Adapter{"Reshape", 1, 5, shape_to_operand},
     Adapter{"Concat", 1, 4, default_axis_one},
+    Adapter{"Tile", 1, 6, tiles_of_one_axis},
     Adapter{"Squeeze", 1, 13, axes_to_operand},
     Adapter{"Squeeze", 1, kEveryOpset, name_axes},
     Adapter{"Unsqueeze", 1, 13, axes_to_operand},
@@ -133,7 +129,6 @@ constexpr std::array kAdapters = {
     Adapter{"Split", 1, kEveryOpset, split_sizes},
     Adapter{"Slice", 1, 10, ends_to_operands},
     Adapter{"Pad", 1, 11, pads_to_operands},
-    Adapter{"Pad", 18, kEveryOpset, pads_of_all_axes},
     Adapter{"TopK", 1, 10, k_to_operand},
     Adapter{"ReduceMean", 18, kEveryOpset, axes_to_attribute},
     Adapter{"ReduceMax", 18, kEveryOpset, axes_to_attribute},

@@ -4,6 +4,7 @@
 
 #include "ir/room.h"
 #include "onnx/adapt.h"
+#include "onnx/tensor_proto.h"
 
 namespace espalier {
 namespace {
@@ -70,13 +71,20 @@ Result spelled_type(Call& c) {
   return std::nullopt;
 }
 
-// Saturation concerns 8-bit floats only.
+// Saturation concerns 8-bit floats only. Integers of 4 bits (opset 21) are kept in 8, in which a
+// cast would wrap elsewhere.
 Result drop_saturate(Call& c) {
   c.attrs.erase("saturate");
+  if (const auto it = c.attrs.find("to"); it != c.attrs.end())
+    if (const int64_t* to = std::get_if<int64_t>(&it->second); to && has_four_bits(int32_t(*to)))
+      c.refuse("casts to 4-bit integers, which are supported as stored weights alone",
+               "quantise with QuantizeLinear instead");
   return std::nullopt;
 }
 
 Result cast_like(Call& c) {
+  if (c.has(1) && c.four_bit.contains(c.inputs[1]))
+    c.refuse("casts to 4-bit integers, which are supported as stored weights alone");
   c.attrs.erase("saturate");
   c.attrs["to"] = detail::onnx_number(c.type(1).dtype);
   c.drop_inputs(1);
@@ -84,11 +92,10 @@ Result cast_like(Call& c) {
   return std::nullopt;
 }
 
-// Blocks of one axis (opset 21) have no form here; the rest concerns 8-bit floats.
-Result no_blocks(Call& c) {
-  if (c.take_int("block_size").value_or(0) != 0) c.refuse("blocked quantisation is not supported");
-  c.attrs.erase("saturate");
-  c.attrs.erase("output_dtype");
+// Before opset 6 the defaults were rounded.
+Result rounded_defaults(Call& c) {
+  c.attrs.emplace("alpha", 1.6732f);
+  c.attrs.emplace("gamma", 1.0507f);
   return std::nullopt;
 }
 
@@ -109,8 +116,7 @@ constexpr std::array kAdapters = {
     Adapter{"Cast", 1, 6, spelled_type},
     Adapter{"Cast", 19, kEveryOpset, drop_saturate},
     Adapter{"CastLike", 15, kEveryOpset, cast_like, "Cast"},
-    Adapter{"QuantizeLinear", 19, kEveryOpset, no_blocks},
-    Adapter{"DequantizeLinear", 19, kEveryOpset, no_blocks},
+    Adapter{"Selu", 1, 6, rounded_defaults},
 };
 
 }  // namespace

@@ -62,39 +62,6 @@ Result half_pixel_for_nearest(Call& c) {
   return std::nullopt;
 }
 
-/// `values` for `axes` spelled out for all axes, `fill` elsewhere.
-template <class T>
-std::vector<T> of_all_axes(Call& c, const std::vector<T>& values, const std::vector<int64_t>& axes,
-                           std::vector<T> fill) {
-  if (values.size() != axes.size()) c.malformed("needs one scale or size for each axis");
-  for (size_t i = 0; i < axes.size(); ++i)
-    fill[size_t(normal_axis(axes[i], int64_t(fill.size()), c.where))] = values[i];
-  return fill;
-}
-
-// Opset 18 added antialiasing, aspect policies and a choice of axes.
-Result choice_of_axes(Call& c) {
-  if (c.take_int("antialias").value_or(0) != 0) c.refuse("antialiasing is not supported");
-  if (c.take_string("keep_aspect_ratio_policy").value_or("stretch") != "stretch")
-    c.refuse("keeping the aspect ratio is not supported", "give scales instead of sizes");
-  const auto axes = c.take_ints("axes");
-  if (!axes) return std::nullopt;
-  const TensorType type = c.type(0);
-  if (c.has(1) && c.type(1).dims.size() == 1 && !c.type(1).dims[0].is(0))
-    c.refuse("a region of interest for some axes is not supported");
-  if (c.has(3)) {
-    if (!type.is_static()) c.refuse("gives sizes for some axes of an operand of unknown shape");
-    c.inputs[3] = c.b.ints(of_all_axes(c, c.ints(3, "the sizes"), *axes, type.shape()));
-  } else {
-    const Tensor scales = c.constant(2, "the scales").cast(DType::f32);
-    const auto span = scales.span<float>();
-    const auto all = of_all_axes(c, std::vector<float>(span.begin(), span.end()), *axes,
-                                 std::vector<float>(type.dims.size(), 1.0f));
-    c.inputs[2] = c.b.constant(Tensor::from<float>({int64_t(all.size())}, all));
-  }
-  return std::nullopt;
-}
-
 // An empty list stood for an omitted one.
 Result empty_means_omitted(Call& c) {
   for (size_t i = 1; i < c.inputs.size(); ++i)
@@ -107,7 +74,6 @@ constexpr std::array kAdapters = {
     Adapter{"Upsample", 1, 10, upsample, "Resize"},
     Adapter{"Resize", 1, 11, one_coordinate_rule},
     Adapter{"Resize", 11, 13, half_pixel_for_nearest},
-    Adapter{"Resize", 18, kEveryOpset, choice_of_axes},
     Adapter{"Resize", 1, kEveryOpset, empty_means_omitted},
 };
 

@@ -30,6 +30,8 @@ constexpr std::array kExceptions = {
     Operand{"LSTM", 6, Role::kNone},
     Operand{"GRU", 5, Role::kNone},
     Operand{"RNN", 5, Role::kNone},
+    Operand{"MatMulNBits", 2, Role::kNone},
+    Operand{"MatMulNBits", 3, Role::kNone},
 };
 
 Role role_of_operand(std::string_view op, size_t slot) {
@@ -59,7 +61,7 @@ std::vector<bool> data_values(const Graph& graph) {
 
 }  // namespace
 
-void assign_roles(Graph& graph) {
+void assign_roles(Graph& graph, const std::unordered_set<ValueId>& settings) {
   const std::vector<bool> data = data_values(graph);
   std::vector<Role> role(graph.value_count(), Role::kNone);
   const auto& order = graph.order();
@@ -76,7 +78,7 @@ void assign_roles(Graph& graph) {
   }
   for (ValueId v : graph.constants()) {
     const Value& value = graph.value(v);
-    if (is_float(value.constant->dtype()) && value.constant->rank() > 0)
+    if (is_float(value.constant->dtype()) && value.constant->rank() > 0 && !settings.contains(v))
       graph.mutable_value(v).role = role[size_t(v)];
   }
 }

@@ -82,7 +82,7 @@ class Importer {
     for (int n : order) read_node(proto_.node(n));
     read_outputs();
     graph_.erase_dead();
-    assign_roles(graph_);
+    assign_roles(graph_, settings_);
     return graph_.compacted();
   }
 
@@ -98,8 +98,8 @@ class Importer {
     if (opset_ < 1 && model_.opset_import_size() == 0) throw bad_input(where_, "declares no opset");
     if (opset_ > kNewestOpset)
       throw unsupported(where_,
-                        "is written in opset " + std::to_string(opset_) +
-                            ", the newest understood is " + std::to_string(kNewestOpset),
+                        "is written in opset " + std::to_string(opset_) + ", opsets 1 to " +
+                            std::to_string(kNewestOpset) + " are understood",
                         "export it again with an older opset, 17 for instance");
     if (proto_.sparse_initializer_size() > 0) throw unsupported(where_, "has sparse initialisers");
     if (proto_.output_size() == 0) throw bad_input(where_, "its graph has no outputs");
@@ -113,7 +113,7 @@ class Importer {
   void refuse_unsupported() const {
     std::map<std::string, std::vector<std::string>> missing;
     for (const auto& node : proto_.node()) {
-      if (is_constant_node(node) || importable(node.op_type(), domain_of(node))) continue;
+      if (is_constant_node(node) || importable(node.op_type(), domain_of(node), opset_)) continue;
       const std::string text = describe(node);
       const size_t quote = text.find(" '");
       missing[text.substr(0, quote)].push_back(text.substr(quote + 1));
@@ -125,6 +125,8 @@ class Importer {
       for (size_t i = 0; i < nodes.size() && i < 5; ++i) list += (i ? ", " : "") + nodes[i];
       if (nodes.size() > 5) list += " and " + std::to_string(nodes.size() - 5) + " more";
       list += ")";
+      const std::string_view why = why_not_importable(op.substr(op.rfind('.') + 1));
+      if (!why.empty()) list += ": " + std::string(why);
     }
     throw unsupported(where_, "uses operators that are not supported: " + list,
                       "replace them, or export the model with a simpler option");
@@ -141,9 +143,12 @@ class Importer {
   }
 
   void read_initialisers() {
-    for (const auto& t : proto_.initializer())
-      values_[t.name()] = graph_.add_constant(
+    for (const auto& t : proto_.initializer()) {
+      const ValueId v = graph_.add_constant(
           t.name(), decode_tensor(t, where_ + ": initialiser '" + t.name() + "'", &external_));
+      values_[t.name()] = v;
+      if (has_four_bits(t.data_type())) four_bit_.insert(v);
+    }
   }
 
   Type type_of(const onnx::ValueInfoProto& info) {
@@ -161,6 +166,8 @@ class Importer {
       const auto pinned = options_.pinned.find(in.name());
       if (pinned == options_.pinned.end()) {
         values_[in.name()] = graph_.add_input(in.name(), type);
+        if (has_four_bits(in.type().tensor_type().elem_type()))
+          four_bit_.insert(values_[in.name()]);
         continue;
       }
       const TensorType given(pinned->second.dtype(), pinned->second.shape());
@@ -192,18 +199,35 @@ class Importer {
               .name = node.name(),
               .attrs = std::move(attrs),
               .inputs = {},
-              .outputs = {node.output().begin(), node.output().end()}};
+              .outputs = {node.output().begin(), node.output().end()},
+              .four_bit = four_bit_,
+              .settings = settings_};
     for (const auto& in : node.input()) call.inputs.push_back(operand(in, at));
     while (!call.inputs.empty() && call.inputs.back() == kNoValue) call.inputs.pop_back();
     while (!call.outputs.empty() && call.outputs.back().empty()) call.outputs.pop_back();
     if (call.outputs.empty()) return;
     try {
+      const size_t nodes = graph_.node_count();
       if (const auto results = adapt(call))
         name_results(call, *results);
       else
         emit(call);
+      for (auto id = NodeId(nodes); id < NodeId(graph_.node_count()); ++id) follow(id, call.name);
     } catch (const UserError& e) {
       throw e.where().starts_with(where_) ? e : e.within(at);
+    }
+  }
+
+  /// A node that an adapter wrote goes by the name of the file's node. What has 4 bits in the file
+  /// still has after it was moved.
+  void follow(NodeId id, const std::string& name) {
+    Node& n = graph_.mutable_node(id);
+    if (n.name.empty()) n.name = name;
+    if (n.outputs.empty() || n.outputs[0] == kNoValue || four_bit_.empty()) return;
+    const Type& result = graph_.value(n.outputs[0]).type;
+    for (const ValueId v : n.inputs) {
+      if (v == kNoValue || !four_bit_.contains(v) || !result.is_tensor()) continue;
+      if (graph_.value(v).tensor().dtype == result.tensor().dtype) four_bit_.insert(n.outputs[0]);
     }
   }
 
@@ -331,6 +355,8 @@ class Importer {
   Builder builder_;
   std::unordered_map<std::string, ValueId> values_;  ///< by their names in the file
   std::unordered_set<ValueId> known_;                ///< constants that were folded or pinned
+  std::unordered_set<ValueId> four_bit_;             ///< of 4-bit types, unpacked to 8 bits
+  std::unordered_set<ValueId> settings_;             ///< float constants that are no weights
 };
 
 }  // namespace

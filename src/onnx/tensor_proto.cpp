@@ -17,6 +17,9 @@ static_assert(std::endian::native == std::endian::little, "ONNX stores little-en
 
 using Proto = onnx::TensorProto;
 
+// Element types that came after the protobuf definitions built against.
+constexpr int32_t kFirstFloat8 = 17, kLastFloat8 = 20, kUint4 = 21, kInt4 = 22, kFloat4 = 23;
+
 /// The extents and how many bytes they need, refused where they overflow or are negative.
 Shape extents(const Proto& proto, const std::string& where) {
   Shape shape(proto.dims().begin(), proto.dims().end());
@@ -100,6 +103,26 @@ Tensor from_typed_fields(const Proto& proto, const Shape& shape, DType dtype,
   return t;
 }
 
+/// Two elements to a byte, the first in its lower half.
+Tensor from_halves(const Shape& shape, bool is_signed, std::string_view bytes,
+                   const std::string& where) {
+  const int64_t count = numel(shape);
+  if (int64_t(bytes.size()) != (count + 1) / 2)
+    throw bad_input(where,
+                    "is " + std::string(is_signed ? "int4" : "uint4") + to_string(shape) +
+                        " but holds " + std::to_string(bytes.size()) + " bytes",
+                    "the file is damaged or was written wrongly");
+  Tensor t(is_signed ? DType::i8 : DType::u8, shape);
+  for (int64_t i = 0; i < count; ++i) {
+    const int half = uint8_t(bytes[size_t(i / 2)]) >> (i % 2 * 4) & 15;
+    if (is_signed)
+      t.mutable_data<int8_t>()[i] = int8_t(half < 8 ? half : half - 16);
+    else
+      t.mutable_data<uint8_t>()[i] = uint8_t(half);
+  }
+  return t;
+}
+
 struct Slice {
   std::string location;
   int64_t offset = 0;
@@ -130,27 +153,55 @@ Slice slice_of(const Proto& proto, const std::string& where) {
   return slice;
 }
 
-Tensor from_external(const Proto& proto, const Shape& shape, DType dtype, const std::string& where,
-                     ExternalData* external) {
+struct Outside {
+  std::shared_ptr<const MappedFile> file;
+  const char* data;
+};
+
+/// The `needed` bytes of a tensor of that type that lie in another file.
+Outside external_bytes(const Proto& proto, size_t needed, const std::string& where,
+                       ExternalData* external) {
   const Slice slice = slice_of(proto, where);
   if (!external) throw unsupported(where, "external data has no place here");
-  if (dtype == DType::string) throw bad_input(where, "strings cannot be external data");
   const auto file = external->open(slice.location, where);
   const auto bytes = file->bytes();
-  const auto needed = size_t(numel(shape)) * size_of(dtype);
   if (slice.length >= 0 && size_t(slice.length) != needed)
-    wrong_size(where, shape, dtype, slice.length, "bytes of external data");
+    throw bad_input(where,
+                    "needs " + std::to_string(needed) + " bytes but holds " +
+                        std::to_string(slice.length) + " bytes of external data",
+                    "the file is damaged or was written wrongly");
   if (size_t(slice.offset) > bytes.size() || needed > bytes.size() - size_t(slice.offset))
     throw bad_input(where,
                     "needs bytes " + std::to_string(slice.offset) + " to " +
                         std::to_string(size_t(slice.offset) + needed) + " of " + slice.location +
                         ", which has " + std::to_string(bytes.size()),
                     "the data file is truncated or belongs to another model");
-  const char* data = reinterpret_cast<const char*>(bytes.data()) + slice.offset;
+  return {file, reinterpret_cast<const char*>(bytes.data()) + slice.offset};
+}
+
+Tensor from_external(const Proto& proto, const Shape& shape, DType dtype, const std::string& where,
+                     ExternalData* external) {
+  if (dtype == DType::string) throw bad_input(where, "strings cannot be external data");
+  const auto needed = size_t(numel(shape)) * size_of(dtype);
+  const auto [file, data] = external_bytes(proto, needed, where, external);
   const bool aligned = reinterpret_cast<uintptr_t>(data) % size_of(dtype) == 0;
   if (needed == 0 || !aligned || dtype == DType::boolean)
     return from_bytes(shape, dtype, data, needed, where);
   return Tensor(dtype, shape, file, data);
+}
+
+Tensor four_bit_tensor(const Proto& proto, const Shape& shape, const std::string& where,
+                       ExternalData* external) {
+  const bool is_signed = proto.data_type() == kInt4;
+  const auto needed = size_t((numel(shape) + 1) / 2);
+  if (proto.data_location() == Proto::EXTERNAL) {
+    const Outside at = external_bytes(proto, needed, where, external);
+    return from_halves(shape, is_signed, {at.data, needed}, where);
+  }
+  if (proto.has_raw_data()) return from_halves(shape, is_signed, proto.raw_data(), where);
+  std::string bytes;
+  for (int32_t v : proto.int32_data()) bytes += char(v);
+  return from_halves(shape, is_signed, bytes, where);
 }
 
 }  // namespace
@@ -178,17 +229,25 @@ DType element_type(int32_t number, const std::string& where) {
     case Proto::COMPLEX64:
     case Proto::COMPLEX128: throw unsupported(where, "complex numbers are not supported");
     case Proto::UNDEFINED: throw bad_input(where, "has no element type");
+    case kUint4: return DType::u8;
+    case kInt4: return DType::i8;
+    case kFloat4: throw unsupported(where, "4-bit floats are not supported");
     default: break;
   }
+  if (number >= kFirstFloat8 && number <= kLastFloat8)
+    throw unsupported(where, "8-bit floats are not supported", "export in float16 or bfloat16");
   if (number > Proto::BFLOAT16)
     throw unsupported(where, "element type " + std::to_string(number) + " is not supported");
   return detail::dtype_from_onnx_number(number, where);
 }
 
+bool has_four_bits(int32_t number) { return number == kUint4 || number == kInt4; }
+
 Tensor decode_tensor(const Proto& proto, const std::string& where, ExternalData* external) {
   const DType dtype = element_type(proto.data_type(), where);
   const Shape shape = extents(proto, where);
   if (proto.has_segment()) throw unsupported(where, "is stored in segments");
+  if (has_four_bits(proto.data_type())) return four_bit_tensor(proto, shape, where, external);
   if (proto.data_location() == Proto::EXTERNAL)
     return from_external(proto, shape, dtype, where, external);
   if (!proto.has_raw_data()) return from_typed_fields(proto, shape, dtype, where);

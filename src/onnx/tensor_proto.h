@@ -31,8 +31,11 @@ class ExternalData {
 };
 
 /// The element type of ONNX's number. UserError(unsupported) at `where` for types without a place
-/// here (complex numbers, 8-bit floats), bad input for numbers that mean nothing.
+/// here (complex numbers, 8-bit floats), bad input for numbers that mean nothing. Integers of 4
+/// bits are kept in 8.
 DType element_type(int32_t number, const std::string& where);
+/// ONNX's INT4 and UINT4, which travel two to a byte.
+bool has_four_bits(int32_t number);
 
 /// The tensor. Sizes are checked against the bytes present before anything is allocated. UserError
 /// at `where` for whatever does not fit together. `external` may be null: then external data is

@@ -295,5 +295,22 @@ TEST_F(ExternalDataTest, MustBeThereAndLongEnough) {
   EXPECT_THAT(problem(model("w.bin", "99999999999999999999", "")), HasSubstr("the offset"));
 }
 
+// Two elements to a byte: the bytes must be as many as the extents say.
+TEST(MalformedOnnx, FourBitsOfAnotherSize) {
+  const auto model = [](const Shape& shape, const std::string& bytes) {
+    OnnxModel m(21);
+    m.input("x", {2}).constant("s", Tensor::scalar(1.0f));
+    auto& t = *m.graph().add_initializer();
+    t.set_name("w");
+    t.set_data_type(21);
+    for (int64_t d : shape) t.add_dims(d);
+    t.set_raw_data(bytes);
+    return m.node("DequantizeLinear", {"w", "s"}, {"y"}).output("y");
+  };
+  EXPECT_EQ(model({3}, "ab").import().outputs().size(), 1u);
+  expect_bad(model({3}, "abc"), "initialiser 'w': is uint4[3] but holds 3 bytes");
+  expect_bad(model({5}, "ab"), "is uint4[5] but holds 2 bytes");
+}
+
 }  // namespace
 }  // namespace espalier

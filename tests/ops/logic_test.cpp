@@ -52,8 +52,9 @@ TEST(Comparison, TakesBooleansOnlyForEquality) {
               run_op("Equal", {a, list<float>({1, 2})});
             }).find("bool and f32"),
             std::string::npos);
-  const Tensor s(DType::string, {2});
-  EXPECT_NE(user_error([&] { run_op("Equal", {s, s}); }).find("is string"), std::string::npos);
+  const Tensor s = list<std::string>({"one", "two"}), t = list<std::string>({"one", "three"});
+  EXPECT_EQ(truth(run_op("Equal", {s, t})[0]), (V{1, 0}));
+  EXPECT_NE(user_error([&] { run_op("Less", {s, s}); }).find("is string"), std::string::npos);
 }
 
 TEST(Logic, HasItsTruthTables) {

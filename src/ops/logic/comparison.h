@@ -17,6 +17,8 @@ struct ComparisonOp {
   bool zero_passes;
   /// Defined on booleans too.
   bool takes_bool = false;
+  /// Of strings; null where it is not defined on them.
+  bool (*strings)(const std::string&, const std::string&) = nullptr;
 };
 
 Room comparison_room(ComparisonOp op);

@@ -1,4 +1,4 @@
-// AveragePool, ONNX opset 11: the mean of each window, over the elements inside the operand or,
+// AveragePool, ONNX opset 19: the mean of each window, over the elements inside the operand or,
 // with count_include_pad, over those inside the padded operand.
 #include "ops/catalogue.h"
 #include "ops/common.h"
@@ -54,7 +54,7 @@ const Room& average_pool() {
       room =
           make_room<AveragePool>(
               {
-                  .onnx = {"AveragePool", 11},
+                  .onnx = {"AveragePool", 19},
                   .arity = {1, 1},
                   .attributes = average_pool_fields(),
                   .infer = infer,
@@ -83,6 +83,8 @@ const Room& average_pool() {
                           {{{.kernel_shape = {2, 1, 2}, .strides = {1, 2, 2}}},
                            {x({1, 2, 3, 4, 4})}},
                           {{{.kernel_shape = {2, 2}}}, {x({0, 3, 4, 4})}},
+                          {{{.kernel_shape = {2, 2}, .dilations = {2, 1}, .pads = {1, 0, 1, 0}}},
+                           {x({1, 2, 5, 4})}},
                       },
               });
   return room;

@@ -13,7 +13,7 @@ std::vector<Field<MaxPool>> max_pool_fields() {
 }
 
 std::vector<Field<AveragePool>> average_pool_fields() {
-  return window_fields<AveragePool>(true, false,
+  return window_fields<AveragePool>(true, true,
                                     {{"ceil_mode", &AveragePool::ceil_mode},
                                      {"count_include_pad", &AveragePool::count_include_pad}});
 }

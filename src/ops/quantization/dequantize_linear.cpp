@@ -1,5 +1,5 @@
-// DequantizeLinear, ONNX opset 13: y = (x - zero_point) * scale, with one scale or one along an
-// axis. The scale's type is the result's.
+// DequantizeLinear, ONNX opset 21: y = (x - zero_point) * scale, with one scale, one along an
+// axis, or one for each block of it. The scale's type is the result's.
 #include "ops/quantization/linear.h"
 
 namespace espalier::ops {
@@ -32,9 +32,9 @@ Cost cost(const LinearQuant&, const TypesIn& in, const Types& out) { return map_
 
 const Room& dequantize_linear() {
   static const Room room = make_room<LinearQuant>({
-      .onnx = {"DequantizeLinear", 13},
+      .onnx = {"DequantizeLinear", 21},
       .arity = {2, 3},
-      .attributes = {{"axis", &LinearQuant::axis}},
+      .attributes = {{"axis", &LinearQuant::axis}, {"block_size", &LinearQuant::block_size}},
       .infer = infer,
       .reference = ESP_REFERENCE(LinearQuant, reference),
       .gradient = Refuse{"reads integers, which have no gradient"},
@@ -53,7 +53,14 @@ const Room& dequantize_linear() {
                     OperandSpec::fixed(Tensor::from<int8_t>({3}, {0, 1, -2}))}},
                   {{0},
                    {OperandSpec::ranged({3}, -9999, 9999, DType::i32),
-                    OperandSpec::fixed(Tensor::from<float>({3}, {0.1f, 0.01f, 0.001f}))}}},
+                    OperandSpec::fixed(Tensor::from<float>({3}, {0.1f, 0.01f, 0.001f}))}},
+                  {{-2, 2},
+                   {OperandSpec::ranged({5, 3}, 0, 15, DType::u8),
+                    OperandSpec::ranged({3, 3}, 0.01, 0.1),
+                    OperandSpec::ranged({3, 3}, 0, 15, DType::u8)}},
+                  {{1, 2},
+                   {OperandSpec::ranged({2, 4}, -8, 7, DType::i8),
+                    OperandSpec::ranged({2, 2}, 0.01, 0.1)}}},
   });
   return room;
 }

@@ -5,7 +5,9 @@
 namespace espalier::ops {
 namespace {
 
-bool per_axis(const TypesIn& in) { return in[1].rank() == 1 && !in[1].dims[0].is(1); }
+bool per_axis(const LinearQuant& a, const TypesIn& in) {
+  return a.block_size == 0 && in[1].rank() == 1 && !in[1].dims[0].is(1);
+}
 
 std::pair<double, double> limits(DType t) {
   switch (t) {
@@ -16,10 +18,34 @@ std::pair<double, double> limits(DType t) {
   }
 }
 
+/// One scale, and one zero point, for each block along the axis.
+void check_blocks(const LinearQuant& a, const TypesIn& in) {
+  if (a.block_size < 0) in.fail("block_size is " + std::to_string(a.block_size));
+  require_rank(in, 1, in[0].rank());
+  const auto axis = size_t(axis_of(in, 0, a.axis));
+  for (size_t d = 0; d < in[0].dims.size(); ++d) {
+    const Dim &extent = in[0].dims[d], &scales = in[1].dims[d];
+    if (!extent.known() || !scales.known()) continue;
+    const int64_t wanted = d == axis ? (extent.value() - 1) / a.block_size + 1 : extent.value();
+    if (scales.value() != (extent.is(0) ? 0 : wanted))
+      in.fail("the scales " + to_string(in[1]) + " are not one for each block of " +
+              std::to_string(a.block_size) + " along axis " + std::to_string(axis) + " of " +
+              to_string(in[0]));
+  }
+  if (!in.has(2)) return;
+  bool fits = in[2].rank() == in[1].rank();
+  for (size_t d = 0; fits && d < in[1].dims.size(); ++d)
+    fits = !in[1].dims[d].known() || !in[2].dims[d].known() || in[1].dims[d] == in[2].dims[d];
+  if (!fits)
+    in.fail("the zero points " + to_string(in[2]) + " and the scales " + to_string(in[1]) +
+            " differ in shape");
+}
+
 }  // namespace
 
 void check_scales(const LinearQuant& a, const TypesIn& in) {
   require_float(in, 1);
+  if (a.block_size != 0) return check_blocks(a, in);
   if (in[1].rank() > 1)
     in.fail("the scale is " + to_string(in[1]) + ", a number or list is needed");
   if (in.has(2) && in[2].dims != in[1].dims) {
@@ -29,7 +55,7 @@ void check_scales(const LinearQuant& a, const TypesIn& in) {
       in.fail("the zero point " + to_string(in[2]) + " and the scale " + to_string(in[1]) +
               " differ in shape");
   }
-  if (!per_axis(in)) return;
+  if (!per_axis(a, in)) return;
   const Dim &extent = in[0].dims[size_t(axis_of(in, 0, a.axis))], &scales = in[1].dims[0];
   if (extent.known() && scales.known() && !(extent == scales))
     in.fail(to_string(scales) + " scales are given for axis " + std::to_string(a.axis) + " of " +
@@ -41,7 +67,23 @@ AxisMap quantized_axes(const LinearQuant& a, const TypesIn& in, const Types&) {
   if (const auto points = in.has(2) ? in.ints(2) : std::nullopt)
     zero = std::all_of(points->begin(), points->end(), [](int64_t z) { return z == 0; });
   AxisMap map = AxisMap::identity(in, zero);
-  if (!per_axis(in)) return map;
+  if (a.block_size > 0) {
+    const int64_t axis = axis_of(in, 0, a.axis);
+    std::erase_if(map.ties, [&](const AxisTie& tie) {
+      return tie.places[0].axis == axis && tie.count % a.block_size != 0;
+    });
+    for (AxisTie& tie : map.ties) {
+      const int64_t here = tie.places[0].axis;
+      if (here == axis) {  // whole blocks go together
+        tie.count /= a.block_size;
+        for (AxisPlace& place : tie.places) place.inner = a.block_size;
+      }
+      tie.places.push_back(AxisPlace::in(1, here));
+      if (in.has(2)) tie.places.push_back(AxisPlace::in(2, here));
+    }
+    return map;
+  }
+  if (!per_axis(a, in)) return map;
   const int64_t axis = axis_of(in, 0, a.axis);
   for (AxisTie& tie : map.ties) {
     if (tie.places[0].axis != axis) continue;

@@ -1,5 +1,6 @@
 // What QuantizeLinear and DequantizeLinear share: operands x, scale and an optional zero point, the
-// latter two scalars or lists along one axis.
+// latter two scalars, lists along one axis, or of operand 0's rank with one entry for each block of
+// elements along the axis.
 #pragma once
 
 #include "ops/common.h"
@@ -8,6 +9,7 @@ namespace espalier::ops {
 
 struct LinearQuant {
   int64_t axis = 1;
+  int64_t block_size = 0;  ///< 0: no blocks
 };
 
 /// Checks scale (operand 1) and zero point (operand 2) against each other and operand 0.
@@ -20,6 +22,16 @@ AxisMap quantized_axes(const LinearQuant& a, const TypesIn& in, const Types&);
 /// Calls f(i, index into the scales) for every element i of a tensor of that shape.
 template <class F>
 void for_each_scaled(const LinearQuant& a, const Shape& shape, int64_t scales, bool per_axis, F f) {
+  if (a.block_size > 0) {
+    const auto at = size_t(a.axis < 0 ? a.axis + int64_t(shape.size()) : a.axis);
+    const int64_t behind = product(shape, at + 1, shape.size());
+    const int64_t blocks = (shape[at] + a.block_size - 1) / a.block_size;
+    for (int64_t i = 0; i < numel(shape); ++i) {
+      const int64_t o = i / behind / shape[at], k = i / behind % shape[at];
+      f(size_t(i), size_t((o * blocks + k / a.block_size) * behind + i % behind));
+    }
+    return;
+  }
   const auto axis = per_axis ? size_t(a.axis < 0 ? a.axis + int64_t(shape.size()) : a.axis) : 0;
   const int64_t inner = per_axis ? product(shape, axis + 1, shape.size()) : 1;
   for (int64_t i = 0; i < numel(shape); ++i)

@@ -1,5 +1,6 @@
-// QuantizeLinear, ONNX opset 13: y = saturate(round(x / scale) + zero_point), rounding half to
-// even, with one scale or one along an axis. The zero point's type is the result's, u8 without one.
+// QuantizeLinear, ONNX opset 21: y = saturate(round(x / scale) + zero_point), rounding half to
+// even, with one scale, one along an axis, or one for each
+// block of it. The zero point's type is the result's, u8 without one.
 #include "ops/quantization/linear.h"
 
 namespace espalier::ops {
@@ -37,9 +38,9 @@ Cost cost(const LinearQuant&, const TypesIn& in, const Types& out) { return map_
 
 const Room& quantize_linear() {
   static const Room room = make_room<LinearQuant>({
-      .onnx = {"QuantizeLinear", 13},
+      .onnx = {"QuantizeLinear", 21},
       .arity = {2, 3},
-      .attributes = {{"axis", &LinearQuant::axis}},
+      .attributes = {{"axis", &LinearQuant::axis}, {"block_size", &LinearQuant::block_size}},
       .infer = infer,
       .reference = ESP_REFERENCE(LinearQuant, reference),
       .gradient = Refuse{"rounds, so its derivative is zero almost everywhere"},
@@ -55,7 +56,10 @@ const Room& quantize_linear() {
                    {OperandSpec::of({2, 3, 2}),
                     OperandSpec::fixed(Tensor::from<float>({3}, {0.1f, 0.01f, 0.001f})),
                     OperandSpec::fixed(Tensor::from<int8_t>({3}, {0, 1, -2}))}},
-                  {{}, {OperandSpec::of({4}), OperandSpec::fixed(Tensor::scalar(0.01f))}}},
+                  {{}, {OperandSpec::of({4}), OperandSpec::fixed(Tensor::scalar(0.01f))}},
+                  {{1, 2},
+                   {OperandSpec::of({2, 4}), OperandSpec::ranged({2, 2}, 0.01, 0.1),
+                    OperandSpec::ranged({2, 2}, -9, 9, DType::i8)}}},
   });
   return room;
 }

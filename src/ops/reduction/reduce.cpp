@@ -37,6 +37,11 @@ Types infer_reduce(const Reduce& a, const TypesIn& in) {
   return {TensorType(in[0].dtype, reduced_dims(in[0].dims, reduced_mask(a, in), a.keepdims))};
 }
 
+Types infer_reduce_order(const Reduce& a, const TypesIn& in) {
+  if (in[0].dtype != DType::boolean) return infer_reduce(a, in);
+  return {TensorType(DType::boolean, reduced_dims(in[0].dims, reduced_mask(a, in), a.keepdims))};
+}
+
 Types infer_reduce_float(const Reduce& a, const TypesIn& in) {
   require_float(in, 0);
   return infer_reduce(a, in);

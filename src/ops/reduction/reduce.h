@@ -18,6 +18,8 @@ std::vector<bool> reduced_mask(const Reduce& a, const TypesIn& in);
 Dims reduced_dims(const Dims& dims, const std::vector<bool>& mask, bool keepdims);
 /// Inference of a reduction that keeps the element type.
 Types infer_reduce(const Reduce& a, const TypesIn& in);
+/// The same for reductions defined on booleans too.
+Types infer_reduce_order(const Reduce& a, const TypesIn& in);
 /// The same for reductions defined on floats alone.
 Types infer_reduce_float(const Reduce& a, const TypesIn& in);
 

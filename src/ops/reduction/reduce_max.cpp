@@ -1,5 +1,5 @@
-// ReduceMax, ONNX opset 13: the largest element over axes. Of no elements it is the identity of its
-// comparison; NaN anywhere gives NaN.
+// ReduceMax, ONNX opset 13, and of booleans as in opset 20: the largest element over axes. Of no
+// elements it is the identity of its comparison; NaN anywhere gives NaN.
 #include <cmath>
 #include <limits>
 
@@ -27,7 +27,9 @@ struct Step {
 template <class Real>
 void reference(const Reduce& a, Ref<Real>& r) {
   reduce_loop(r, reduced_mask(a, r.tensor(0).rank()), Step{},
-              [](auto best, int64_t) { return best; });
+              [is_bool = r.dtype(0) == DType::boolean](auto best, int64_t) {
+                return is_bool ? decltype(best)(best > 0) : best;
+              });
 }
 
 Values gradient(const Reduce& a, Builder& b, const Tape& t) {
@@ -49,7 +51,7 @@ const Room& reduce_max() {
       .onnx = {"ReduceMax", 13},
       .arity = {1, 1},
       .attributes = {{"axes", &Reduce::axes}, {"keepdims", &Reduce::keepdims}},
-      .infer = infer_reduce,
+      .infer = infer_reduce_order,
       .reference = ESP_REFERENCE(Reduce, reference),
       .gradient = gradient,
       .cost = cost,
@@ -60,7 +62,8 @@ const Room& reduce_max() {
       .samples = {{{{1}}, {OperandSpec::of({2, 3, 4})}},
                   {{{0, -1}, false}, {OperandSpec::of({2, 3, 4})}},
                   {{}, {OperandSpec::of({2, 3})}},
-                  {{{1}}, {OperandSpec::ranged({2, 3}, -9, 9, DType::i8)}}},
+                  {{{1}}, {OperandSpec::ranged({2, 3}, -9, 9, DType::i8)}},
+                  {{{1}}, {OperandSpec::ranged({4, 3}, 0, 1, DType::boolean)}}},
   });
   return room;
 }

@@ -1,8 +1,9 @@
-// Resize, ONNX opset 13: resampling by nearest neighbour, linear or cubic interpolation along each
+// Resize, ONNX opset 19: resampling by nearest neighbour, linear or cubic interpolation along each
 // axis in turn. Operands: X, roi, scales, sizes; of the last two one is given and must be known
 // when the graph is specialised.
 #include "ops/resample/resize.h"
 
+#include "base/error.h"
 #include "ops/catalogue.h"
 
 namespace espalier::ops {
@@ -17,6 +18,7 @@ Types infer(const Resize& a, const TypesIn& in) {
   check_resize(in, a);
   const TensorType& x = in[0];
   if (x.dtype == DType::string) in.fail("cannot resize strings");
+  const std::vector<size_t> axes = resized_axes(a, x.rank(), in.where());
   const bool by_scales = !missing(in, 2), by_sizes = !missing(in, 3);
   if (by_scales == by_sizes)
     in.fail(by_scales ? "scales and sizes are both given" : "neither scales nor sizes are given",
@@ -24,23 +26,46 @@ Types infer(const Resize& a, const TypesIn& in) {
   if (!missing(in, 1)) require_float(in, 1);
   if (a.coordinate_transformation_mode == "tf_crop_and_resize") {
     if (missing(in, 1)) in.fail("tf_crop_and_resize needs a region", "give roi");
-    if (in.constant(1) && in.constant(1)->size() != 2 * x.rank())
+    if (in.constant(1) && in.constant(1)->size() != int64_t(2 * axes.size()))
       in.fail("roi has " + std::to_string(in.constant(1)->size()) + " entries, " +
-              std::to_string(2 * x.rank()) + " are needed");
+              std::to_string(2 * axes.size()) + " are needed");
   }
+  TensorType y = x;
   if (by_scales) {
     require_float(in, 2);
-    if (!in.constant(2)) return {TensorType(x.dtype, Dims(x.dims.size(), Dim::unknown()))};
-    return {TensorType(x.dtype, scaled_dims(in, x.dims, float_list(in.constant(2))))};
+    if (!in.constant(2)) {
+      for (size_t axis : axes) y.dims[axis] = Dim::unknown();
+      return {std::move(y)};
+    }
+    if (in.constant(2)->size() != int64_t(axes.size()))
+      in.fail(std::to_string(in.constant(2)->size()) + " scales are given for " +
+              std::to_string(axes.size()) + " axes");
+    // Only the number of scales is needed to place them.
+    const Shape any(x.dims.size(), 1);
+    y.dims = scaled_dims(in, x.dims, scales_of_all(a, any, in.constant(2), nullptr), false);
+    return {std::move(y)};
   }
   const auto sizes = list_of(in, 3);
-  if (!sizes) return {TensorType(x.dtype, Dims(x.dims.size(), Dim::unknown()))};
-  if (int64_t(sizes->size()) != x.rank())
-    in.fail("sizes " + to_string(*sizes) + " are not for " + std::to_string(x.rank()) + " axes");
-  for (size_t i = 0; i < sizes->size(); ++i)
-    if ((*sizes)[i] < 0 || ((*sizes)[i] > 0 && x.dims[i].is(0)))
+  const bool keeps = a.keep_aspect_ratio_policy != "stretch";
+  bool known = sizes.has_value();
+  for (size_t axis : axes) known = known && (!keeps || x.dims[axis].known());
+  if (!known) {
+    for (size_t axis : axes) y.dims[axis] = Dim::unknown();
+    return {std::move(y)};
+  }
+  if (sizes->size() != axes.size())
+    in.fail("sizes " + to_string(*sizes) + " are not for " + std::to_string(axes.size()) + " axes");
+  for (size_t i = 0; i < axes.size(); ++i) {
+    const Dim& extent = x.dims[axes[i]];
+    if ((*sizes)[i] < 0 || ((keeps || (*sizes)[i] > 0) && extent.is(0)))
       in.fail("cannot resize " + to_string(x) + " to " + to_string(*sizes));
-  return {TensorType(x.dtype, Dims(sizes->begin(), sizes->end()))};
+    y.dims[axes[i]] = Dim((*sizes)[i]);
+  }
+  if (!keeps) return {std::move(y)};
+  Shape extents(x.dims.size(), 1);
+  for (size_t axis : axes) extents[axis] = x.dims[axis].value();
+  y.dims = scaled_dims(in, x.dims, scales_of_all(a, extents, nullptr, in.constant(3)), true);
+  return {std::move(y)};
 }
 
 /// Interpolates along one axis: x of `shape` becomes the returned values.
@@ -65,10 +90,10 @@ std::vector<T> resampled(std::span<const T> x, const Shape& shape, size_t axis, 
 
 template <class Real>
 void reference(const Resize& a, Ref<Real>& r) {
-  const auto list = [&](size_t i) {
-    return r.has(i) ? float_list(&r.tensor(i)) : std::vector<float>();
-  };
-  const std::vector<Taps> taps = resize_taps(a, r.shape(0), r.out_shape(0), list(2), list(1));
+  const auto list = [&](size_t i) { return r.has(i) ? &r.tensor(i) : nullptr; };
+  const std::vector<Taps> taps =
+      resize_taps(a, r.shape(0), r.out_shape(0), scales_of_all(a, r.shape(0), list(2), list(3)),
+                  region_of_all(a, r.shape(0).size(), list(1)));
   const auto run = [&](auto x, auto y) {
     using T = typename decltype(y)::value_type;
     std::vector<T> now(x.begin(), x.end());
@@ -84,10 +109,16 @@ void reference(const Resize& a, Ref<Real>& r) {
 }
 
 Values gradient(const Resize& a, Builder& b, const Tape& t) {
-  const auto list = [&](size_t i) {
-    return t.has(i) ? float_list(t.constant(i)) : std::vector<float>();
-  };
-  const ResizeGrad attrs{a, list(2), list(1)};
+  const auto list = [&](size_t i) { return t.has(i) ? t.constant(i) : nullptr; };
+  const TensorType& x = t.type_x(0);
+  if (!x.is_static() && a.keep_aspect_ratio_policy != "stretch")
+    throw unsupported("Resize", "the gradient over " + to_string(x) + " needs its extents",
+                      "specialise the graph first");
+  const Shape extents = x.is_static() ? x.shape() : Shape(x.dims.size(), 1);
+  ResizeGrad attrs{a, scales_of_all(a, extents, list(2), list(3)),
+                   region_of_all(a, x.dims.size(), list(1))};
+  attrs.axes.clear();
+  if (list(2)) attrs.keep_aspect_ratio_policy = "stretch";
   Values d(t.inputs(), kNoValue);
   if (t.wants(0))
     d[0] = b.op(resize_grad(), Attributes::of(attrs), {t.dy(), shape_of(b, t.x(0))})[0];
@@ -108,8 +139,11 @@ AxisMap axes(const Resize& a, const TypesIn& in, const Types& out) {
     before[axis] = from[axis].value();
     after[axis] = to[axis].value();
   }
+  const bool all_known = in[0].is_static() && out[0].tensor().is_static();
+  if (!all_known && a.keep_aspect_ratio_policy != "stretch") return {};
   const auto taps =
-      resize_taps(a, before, after, float_list(in.constant(2)), float_list(in.constant(1)));
+      resize_taps(a, before, after, scales_of_all(a, before, in.constant(2), in.constant(3)),
+                  region_of_all(a, from.size(), in.constant(1)));
   AxisMap map;
   for (size_t axis = 0; axis < from.size(); ++axis)
     if (known(axis) && is_identity(taps[axis], before[axis]))
@@ -122,8 +156,14 @@ AxisMap axes(const Resize& a, const TypesIn& in, const Types& out) {
 Resized resized(const Resize& a, const TypesIn& before, const TypesIn&, const Types& wanted) {
   Resized r{Attributes::of(a), {}};
   // Sizes cannot say that an extent is open.
-  if (!missing(before, 3) && wanted[0].tensor().is_static())
-    r.constants.emplace_back(3, Tensor::vector_i64(wanted[0].tensor().shape()));
+  if (missing(before, 3) || !wanted[0].tensor().is_static() ||
+      a.keep_aspect_ratio_policy != "stretch")
+    return r;
+  const Shape extents = wanted[0].tensor().shape();
+  std::vector<int64_t> sizes;
+  for (size_t axis : resized_axes(a, int64_t(extents.size()), "Resize"))
+    sizes.push_back(extents[axis]);
+  r.constants.emplace_back(3, Tensor::vector_i64(sizes));
   return r;
 }
 
@@ -147,7 +187,7 @@ const Room& resize() {
       room =
           make_room<Resize>(
               {
-                  .onnx = {"Resize", 13},
+                  .onnx = {"Resize", 19},
                   .arity = {1, 4},
                   .attributes = resize_fields<Resize>(),
                   .infer = infer,
@@ -182,6 +222,21 @@ const Room& resize() {
                            {x({1, 1, 4, 4}), floats({0, 0, 0.4f, 0.6f, 1, 1, 1.2f, 1.7f}),
                             none(), OperandSpec::list({1, 1, 3, 3})}},
                           {{}, {x({0, 2, 2, 2}), none(), floats({1, 1, 2, 2})}},
+                          {{.antialias = true, .mode = "linear"},
+                           {x({1, 1, 7, 5}), none(), floats({1, 1, 0.4f, 1.5f})}},
+                          {{.antialias = true,
+                            .axes = {2, 3},
+                            .exclude_outside = true,
+                            .mode = "cubic"},
+                           {x({1, 1, 7, 9}), none(), none(), OperandSpec::list({3, 4})}},
+                          {{.axes = {-1},
+                            .coordinate_transformation_mode = "half_pixel_symmetric",
+                            .mode = "linear"},
+                           {x({2, 5}), none(), floats({0.5f})}},
+                          {{.axes = {1, 2},
+                            .keep_aspect_ratio_policy = "not_larger",
+                            .mode = "linear"},
+                           {x({2, 4, 6}), none(), none(), OperandSpec::list({6, 7})}},
                           {{.nearest_mode = "ceil"},
                            {OperandSpec::ranged({1, 2, 3}, -9, 9, DType::i8),
                             none(), floats({1, 1, 2})}},

@@ -9,14 +9,21 @@
 namespace espalier::ops {
 
 struct Resize {
+  /// A wider kernel when shrinking, so that every element counts (linear and cubic).
+  bool antialias = false;
+  /// The axes that scales, sizes and region are for; empty: all.
+  std::vector<int64_t> axes = {};
   std::string coordinate_transformation_mode = "half_pixel";
   float cubic_coeff_a = -0.75f;
   bool exclude_outside = false;
   float extrapolation_value = 0;
+  /// stretch: sizes are met; not_larger, not_smaller: one scale for all axes, the extents rounded.
+  std::string keep_aspect_ratio_policy = "stretch";
   std::string mode = "nearest";
   std::string nearest_mode = "round_prefer_floor";
 };
-/// Attributes of ResizeGrad: Resize's, and its scales and region as far as they were given.
+/// Attributes of ResizeGrad: Resize's, and its scales and region, for all axes, as far as they were
+/// given.
 struct ResizeGrad : Resize {
   std::vector<float> scales = {};
   std::vector<float> roi = {};
@@ -29,10 +36,13 @@ std::vector<Field<A>> resize_fields(std::vector<Field<A>> more = {}) {
     return static_cast<T A::*>(member);
   };
   std::vector<Field<A>> fields = {
+      {"antialias", own(&Resize::antialias)},
+      {"axes", own(&Resize::axes)},
       {"coordinate_transformation_mode", own(&Resize::coordinate_transformation_mode)},
       {"cubic_coeff_a", own(&Resize::cubic_coeff_a)},
       {"exclude_outside", own(&Resize::exclude_outside)},
       {"extrapolation_value", own(&Resize::extrapolation_value)},
+      {"keep_aspect_ratio_policy", own(&Resize::keep_aspect_ratio_policy)},
       {"mode", own(&Resize::mode)},
       {"nearest_mode", own(&Resize::nearest_mode)}};
   for (Field<A>& f : more) fields.push_back(std::move(f));
@@ -41,8 +51,17 @@ std::vector<Field<A>> resize_fields(std::vector<Field<A>> more = {}) {
 
 /// Refuses unknown modes.
 void check_resize(const TypesIn& in, const Resize& a);
-/// The result's extents: floor(extent * scale).
-Dims scaled_dims(const TypesIn& in, const Dims& dims, const std::vector<float>& scales);
+/// The result's extents: extent * scale, rounded down, or to nearest where the aspect is kept.
+Dims scaled_dims(const TypesIn& in, const Dims& dims, const std::vector<float>& scales,
+                 bool keeps_aspect);
+/// Which axes the operands are for.
+std::vector<size_t> resized_axes(const Resize& a, int64_t rank, const std::string& where);
+/// The scales of all axes: as given, or those that keep the aspect of a tensor that shall have
+/// `sizes`; empty where the ratios of extents count. Null stands for what is not given.
+std::vector<float> scales_of_all(const Resize& a, const Shape& in, const Tensor* scales,
+                                 const Tensor* sizes);
+/// The region for all axes; empty for the whole.
+std::vector<float> region_of_all(const Resize& a, size_t rank, const Tensor* roi);
 
 /// One operand position and its share of a result.
 struct Tap {

@@ -1,5 +1,6 @@
 // espalier.ResizeGrad(dy, x_shape): the gradient of Resize, whose interpolation is transposed along
 // each axis in turn. Attributes are Resize's, with the scales and region it was given.
+#include "base/error.h"
 #include "ops/catalogue.h"
 #include "ops/resample/resize.h"
 #include "ops/window.h"
@@ -13,7 +14,9 @@ Types infer(const ResizeGrad& a, const TypesIn& in) {
   TensorType x(in[0].dtype, dims_operand(in, 1));
   require_rank(in, 0, x.rank());
   if (!a.scales.empty())
-    require_like_result(in, 0, TensorType(x.dtype, scaled_dims(in, x.dims, a.scales)));
+    require_like_result(in, 0,
+                        TensorType(x.dtype, scaled_dims(in, x.dims, a.scales,
+                                                        a.keep_aspect_ratio_policy != "stretch")));
   if (!a.roi.empty() && int64_t(a.roi.size()) != 2 * x.rank())
     in.fail("roi has " + std::to_string(a.roi.size()) + " entries, " +
             std::to_string(2 * x.rank()) + " are needed");
@@ -54,6 +57,9 @@ void reference(const ResizeGrad& a, Ref<Real>& r) {
 
 // Linear in dy: <g, dx> = <Resize(g), dy>, where what is extrapolated is 0.
 Values gradient(const ResizeGrad& a, Builder& b, const Tape& t) {
+  if (a.keep_aspect_ratio_policy != "stretch")
+    throw unsupported("ResizeGrad", "the second derivative of a resize that keeps the aspect ratio",
+                      "give scales instead of sizes");
   Resize forward = a;
   forward.extrapolation_value = 0;
   const auto list = [&](const std::vector<float>& values) {

@@ -1,5 +1,7 @@
 #include <cmath>
 
+#include "base/error.h"
+
 #include "ops/resample/resize.h"
 
 namespace espalier::ops {
@@ -25,6 +27,9 @@ struct Map {
       if (out <= 1) return 0.5 * (begin + end) * double(in - 1);
       return (begin + p * (end - begin) / double(out - 1)) * double(in - 1);
     }
+    // Half a pixel, about the centre of the result as it would be without rounding.
+    if (mode == "half_pixel_symmetric")
+      return double(in) / 2 * (1 - double(out) / width) + (p + 0.5) / scale - 0.5;
     return (p + 0.5) / scale - 0.5;
   }
 };
@@ -44,26 +49,50 @@ double cubic(double a, double d) {
   return 0;
 }
 
-std::vector<Tap> taps_at(const Resize& r, int64_t extent, double x) {
-  const auto clamped = [&](double at) { return int64_t(std::clamp(at, 0.0, double(extent - 1))); };
-  if (r.mode == "nearest") return {{clamped(double(nearest(r.nearest_mode, x))), 1}};
+/// Weights that add up to 1.
+void normalise(std::vector<Tap>& taps) {
+  double sum = 0;
+  for (const Tap& t : taps) sum += t.weight;
+  if (sum == 0) return;
+  for (Tap& t : taps) t.weight /= sum;
+}
+
+int64_t clamped(double at, int64_t extent) {
+  return int64_t(std::clamp(at, 0.0, double(extent - 1)));
+}
+
+/// The kernel of linear or cubic interpolation stretched by 1 / scale.
+std::vector<Tap> wide_taps(const Resize& r, int64_t extent, double x, double scale) {
+  const double base = std::floor(x), part = x - base;
+  const auto first = int64_t(std::floor((r.mode == "linear" ? -1 : -2) / scale)) + 1;
+  std::vector<Tap> taps;
+  for (int64_t offset = first; offset <= 1 - first; ++offset) {
+    const double at = base + double(offset), d = (double(offset) - part) * scale;
+    if (r.exclude_outside && (at < 0 || at > double(extent - 1))) continue;
+    const double weight =
+        r.mode == "linear" ? std::max(0.0, 1 - std::abs(d)) : cubic(double(r.cubic_coeff_a), d);
+    if (weight != 0) taps.push_back({clamped(at, extent), weight});
+  }
+  normalise(taps);
+  return taps;
+}
+
+std::vector<Tap> taps_at(const Resize& r, int64_t extent, double x, double scale) {
+  if (r.mode == "nearest") return {{clamped(double(nearest(r.nearest_mode, x)), extent), 1}};
+  if (r.antialias && scale < 1) return wide_taps(r, extent, x, scale);
   const double base = std::floor(x), part = x - base;
   if (r.mode == "linear") {
-    const int64_t left = clamped(base), right = clamped(base + 1);
+    const int64_t left = clamped(base, extent), right = clamped(base + 1, extent);
     if (left == right) return {{left, 1}};
     return {{left, 1 - part}, {right, part}};
   }
   std::vector<Tap> taps;
-  double sum = 0;
   for (int offset = -1; offset <= 2; ++offset) {
     const double at = base + offset;
-    const bool outside = at < 0 || at > double(extent - 1);
-    if (outside && r.exclude_outside) continue;
-    taps.push_back({clamped(at), cubic(double(r.cubic_coeff_a), part - offset)});
-    sum += taps.back().weight;
+    if (r.exclude_outside && (at < 0 || at > double(extent - 1))) continue;
+    taps.push_back({clamped(at, extent), cubic(double(r.cubic_coeff_a), part - offset)});
   }
-  if (r.exclude_outside && sum != 0)
-    for (Tap& t : taps) t.weight /= sum;
+  if (r.exclude_outside) normalise(taps);
   return taps;
 }
 
@@ -73,21 +102,25 @@ void check_resize(const TypesIn& in, const Resize& a) {
   if (!one_of(a.mode, {"nearest", "linear", "cubic"}))
     in.fail("mode '" + a.mode + "' is not known", "known: nearest, linear, cubic");
   if (!one_of(a.coordinate_transformation_mode,
-              {"half_pixel", "pytorch_half_pixel", "align_corners", "asymmetric",
-               "tf_crop_and_resize"}))
+              {"half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners",
+               "asymmetric", "tf_crop_and_resize"}))
     in.fail(
         "coordinate_transformation_mode '" + a.coordinate_transformation_mode + "' is not known",
-        "known: half_pixel, pytorch_half_pixel, align_corners, asymmetric, "
+        "known: half_pixel, half_pixel_symmetric, pytorch_half_pixel, align_corners, asymmetric, "
         "tf_crop_and_resize");
   if (!one_of(a.nearest_mode, {"round_prefer_floor", "round_prefer_ceil", "floor", "ceil"}))
     in.fail("nearest_mode '" + a.nearest_mode + "' is not known",
             "known: round_prefer_floor, round_prefer_ceil, floor, ceil");
+  if (!one_of(a.keep_aspect_ratio_policy, {"stretch", "not_larger", "not_smaller"}))
+    in.fail("keep_aspect_ratio_policy '" + a.keep_aspect_ratio_policy + "' is not known",
+            "known: stretch, not_larger, not_smaller");
   if (!is_float(in[0].dtype) && a.mode != "nearest")
     in.fail("operand 0 is " + std::string(name_of(in[0].dtype)) + " and cannot be interpolated",
             "insert a Cast, or use mode nearest");
 }
 
-Dims scaled_dims(const TypesIn& in, const Dims& dims, const std::vector<float>& scales) {
+Dims scaled_dims(const TypesIn& in, const Dims& dims, const std::vector<float>& scales,
+                 bool keeps_aspect) {
   if (scales.size() != dims.size())
     in.fail(std::to_string(scales.size()) + " scales are given for " + std::to_string(dims.size()) +
             " axes");
@@ -100,12 +133,58 @@ Dims scaled_dims(const TypesIn& in, const Dims& dims, const std::vector<float>& 
     } else if (!dims[i].known()) {
       out.push_back(Dim::unknown());
     } else {
-      const float extent = std::floor(float(dims[i].value()) * scales[i]);
+      const float exact = float(dims[i].value()) * scales[i];
+      const float extent = keeps_aspect ? std::round(exact) : std::floor(exact);
       if (!(extent < 1e12f)) in.fail("the scale " + std::to_string(scales[i]) + " is too large");
       out.emplace_back(int64_t(extent));
     }
   }
   return out;
+}
+
+std::vector<size_t> resized_axes(const Resize& a, int64_t rank, const std::string& where) {
+  std::vector<size_t> axes;
+  if (a.axes.empty())
+    for (int64_t i = 0; i < rank; ++i) axes.push_back(size_t(i));
+  for (int64_t axis : a.axes) {
+    axes.push_back(size_t(normal_axis(axis, rank, where)));
+    if (std::count(axes.begin(), axes.end(), axes.back()) > 1)
+      throw bad_input(where, "axes " + to_string(a.axes) + " name one twice");
+  }
+  return axes;
+}
+
+std::vector<float> scales_of_all(const Resize& a, const Shape& in, const Tensor* scales,
+                                 const Tensor* sizes) {
+  const std::vector<size_t> axes = resized_axes(a, int64_t(in.size()), "Resize");
+  std::vector<float> all(in.size(), 1);
+  if (scales && scales->size() > 0) {
+    if (scales->size() != int64_t(axes.size())) return {};  // which infer refuses
+    for (size_t i = 0; i < axes.size(); ++i) all[axes[i]] = float(scales->at(int64_t(i)));
+    return all;
+  }
+  if (a.keep_aspect_ratio_policy == "stretch" || !sizes || sizes->size() != int64_t(axes.size()))
+    return {};
+  float one = 0;
+  for (size_t i = 0; i < axes.size(); ++i) {
+    const float ratio = float(sizes->int_at(int64_t(i))) / float(in[axes[i]]);
+    const bool better = a.keep_aspect_ratio_policy == "not_larger" ? ratio < one : ratio > one;
+    if (i == 0 || better) one = ratio;
+  }
+  for (size_t axis : axes) all[axis] = one;
+  return all;
+}
+
+std::vector<float> region_of_all(const Resize& a, size_t rank, const Tensor* roi) {
+  const std::vector<size_t> axes = resized_axes(a, int64_t(rank), "Resize");
+  if (!roi || roi->size() != int64_t(2 * axes.size())) return {};
+  std::vector<float> all(2 * rank, 0);
+  std::fill(all.begin() + int64_t(rank), all.end(), 1.0f);
+  for (size_t i = 0; i < axes.size(); ++i) {
+    all[axes[i]] = float(roi->at(int64_t(i)));
+    all[rank + axes[i]] = float(roi->at(int64_t(axes.size() + i)));
+  }
+  return all;
 }
 
 std::vector<Taps> resize_taps(const Resize& a, const Shape& in, const Shape& out,
@@ -126,7 +205,8 @@ std::vector<Taps> resize_taps(const Resize& a, const Shape& in, const Shape& out
     for (int64_t i = 0; i < out[axis]; ++i) {
       const double x = map.source(mode, i);
       const bool outside = crop && (x < 0 || x > double(in[axis] - 1));
-      taps.push_back(in[axis] == 0 || outside ? std::vector<Tap>{} : taps_at(a, in[axis], x));
+      taps.push_back(in[axis] == 0 || outside ? std::vector<Tap>{}
+                                              : taps_at(a, in[axis], x, map.scale));
     }
     axes.push_back(std::move(taps));
   }

@@ -1,8 +1,9 @@
-// Pad, ONNX opset 18: elements added before and after each axis (or each axis named by the fourth
+// Pad, ONNX opset 19: elements added before and after each axis (or each axis named by the fourth
 // operand); negative amounts remove elements. Modes: constant (third operand, zero without it),
-// reflect (mirrored without repeating the border), edge (the border repeated).
+// reflect (mirrored without repeating the border), edge (the border repeated), wrap (from the other
+// end).
 // espalier.PadGrad(dy, shape, pads): zeros of that shape, with every element of dy added where Pad
-// read it in the modes reflect and edge.
+// read it in the other modes.
 #include "base/error.h"
 #include "ops/shape/move.h"
 
@@ -52,8 +53,8 @@ int64_t padded(int64_t extent, int64_t before, int64_t after, const std::string&
 }
 
 void check_mode(const Pad& a, const TypesIn& in) {
-  if (a.mode != "constant" && a.mode != "reflect" && a.mode != "edge")
-    in.fail("mode '" + a.mode + "' is not known", "known: constant, reflect, edge");
+  if (a.mode != "constant" && a.mode != "reflect" && a.mode != "edge" && a.mode != "wrap")
+    in.fail("mode '" + a.mode + "' is not known", "known: constant, reflect, edge, wrap");
 }
 
 /// The padded extent; UserError where the mode has nothing to pad with.
@@ -62,7 +63,8 @@ int64_t padded(const Pad& a, const TypesIn& in, int64_t extent, int64_t before, 
   if (a.mode == "reflect" && most >= std::max<int64_t>(extent, 1))
     in.fail("cannot reflect " + std::to_string(most) + " elements of an extent of " +
             std::to_string(extent));
-  if (a.mode == "edge" && extent == 0 && most > 0) in.fail("an empty axis has no edge");
+  if ((a.mode == "edge" || a.mode == "wrap") && extent == 0 && most > 0)
+    in.fail("an empty axis has nothing to pad with");
   return padded(extent, before, after, in.where());
 }
 
@@ -94,6 +96,8 @@ std::vector<int64_t> sources(const Pad& a, int64_t extent, int64_t before, int64
         at = -1;
       else if (a.mode == "edge")
         at = std::clamp<int64_t>(i, 0, extent - 1);
+      else if (a.mode == "wrap")
+        at = (i % extent + extent) % extent;
       else
         at = i < 0 ? -i : 2 * (extent - 1) - i;
     }
@@ -228,7 +232,7 @@ AxisMap axes_grad(const Pad&, const TypesIn&, const Types&) { return {}; }
 
 const Room& pad() {
   static const Room room = make_room<Pad>({
-      .onnx = {"Pad", 18},
+      .onnx = {"Pad", 19},
       .arity = {2, 4},
       .attributes = {{"mode", &Pad::mode}},
       .infer = infer,
@@ -247,7 +251,8 @@ const Room& pad() {
                   {{"reflect"}, {OperandSpec::of({2, 4}), OperandSpec::list({0, 3, 0, 2})}},
                   {{"edge"},
                    {OperandSpec::of({2, 3, 2}), OperandSpec::list({2, 1, 1, 0}),
-                    OperandSpec::omitted(), OperandSpec::list({1, -1})}}},
+                    OperandSpec::omitted(), OperandSpec::list({1, -1})}},
+                  {{"wrap"}, {OperandSpec::of({2, 3}), OperandSpec::list({1, 2, 0, 4})}}},
   });
   return room;
 }
@@ -265,11 +270,11 @@ const Room& pad_grad() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = no_expand(),
-      .samples = {{{"edge"},
-                   {OperandSpec::of({2, 6}), OperandSpec::list({2, 3}),
-                    OperandSpec::list({0, 2, 0, 1})}},
-                  {{"reflect"},
-                   {OperandSpec::of({6}), OperandSpec::list({3}), OperandSpec::list({2, 1})}}},
+      .samples =
+          {{{"edge"},
+            {OperandSpec::of({2, 6}), OperandSpec::list({2, 3}), OperandSpec::list({0, 2, 0, 1})}},
+           {{"reflect"}, {OperandSpec::of({6}), OperandSpec::list({3}), OperandSpec::list({2, 1})}},
+           {{"wrap"}, {OperandSpec::of({8}), OperandSpec::list({3}), OperandSpec::list({1, 4})}}},
   });
   return room;
 }
