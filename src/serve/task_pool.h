@@ -1,0 +1,34 @@
+// Threads for what surrounds a computation: decoding requests, preparing pictures, encoding answers.
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+namespace espalier::serve {
+
+/// First come, first served. Loops of base/threads.h inside a task run inline.
+class TaskPool {
+ public:
+  explicit TaskPool(int threads);
+  ~TaskPool();  ///< runs what was posted, then ends
+  TaskPool(const TaskPool&) = delete;
+  TaskPool& operator=(const TaskPool&) = delete;
+
+  /// Tasks must not throw. How many wait is the caller's to bound.
+  void post(std::function<void()> task);
+
+ private:
+  void loop();
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::deque<std::function<void()>> tasks_;
+  bool closed_ = false;
+  std::vector<std::thread> threads_;
+};
+
+}  // namespace espalier::serve
