@@ -1,5 +1,6 @@
 #include "cli/served_model.h"
 
+#include <algorithm>
 #include <charconv>
 #include <filesystem>
 #include <set>
@@ -7,6 +8,7 @@
 #include "base/error.h"
 #include "cli/model_file.h"
 #include "data/spec.h"
+#include "ir/interpret.h"
 
 namespace espalier::cli {
 namespace {
@@ -133,6 +135,23 @@ class Parser {
 };
 
 }  // namespace
+
+Graph load_served_model(const ServedModel& model) {
+  Graph graph = load_model(model.file, model.shapes);
+  for (const auto& [name, shape] : model.shapes) {
+    const ValueId v = graph.find(name);
+    const std::string where = "shape." + name;
+    if (v == kNoValue || std::ranges::find(graph.inputs(), v) == graph.inputs().end())
+      throw usage_error(where, "the network has no input named '" + name + "'");
+    const TensorType fixed(graph.value(v).tensor().dtype, shape);
+    if (!refines(fixed, graph.value(v).type))
+      throw usage_error(where, "input '" + name + "' is " + to_string(graph.value(v).type) +
+                                   ", which cannot be " + to_string(shape));
+    graph.mutable_value(v).type = fixed;
+  }
+  if (!model.shapes.empty()) reinfer(graph);
+  return graph;
+}
 
 ServedModel parse_served_model(const std::string& text, const serve::HostOptions& defaults) {
   return Parser(text, defaults).take();

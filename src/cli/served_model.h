@@ -18,4 +18,8 @@ struct ServedModel {
 /// and for keys given twice.
 ServedModel parse_served_model(const std::string& text, const serve::HostOptions& defaults);
 
+/// The network in its file, shapes fixed as asked. UserError (usage) for shapes of inputs that are
+/// none, or that do not fit.
+Graph load_served_model(const ServedModel& model);
+
 }  // namespace espalier::cli

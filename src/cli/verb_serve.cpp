@@ -6,7 +6,6 @@
 
 #include "base/log.h"
 #include "base/threads.h"
-#include "cli/model_file.h"
 #include "cli/output.h"
 #include "cli/served_model.h"
 #include "cli/values.h"
@@ -64,7 +63,7 @@ void add_model(serve::Service& service, ServedModel model) {
   // The threads asked for are a model's; its instances share them.
   model.options.network.threads = std::max(1, num_threads() / model.options.network.instances);
   try {
-    service.add(load_model(model.file, model.shapes), model.options);
+    service.add(load_served_model(model), model.options);
   } catch (const UserError& e) {
     if (e.where().starts_with(model.file)) throw;
     throw e.within(model.file);

@@ -45,6 +45,8 @@ class HostedModel {
   /// Answers exactly once, from whichever thread. The deadline is the least of the server's, the
   /// header Timeout-Ms and the parameter `timeout` (microseconds), from the request's first byte.
   void infer(Request request, Respond respond);
+  /// Batches wait for nobody any more.
+  void hurry() { scheduler_.hurry(); }
   /// Finishes what was accepted; what comes now is refused.
   void drain() { scheduler_.drain(); }
 

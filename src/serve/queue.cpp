@@ -11,7 +11,7 @@ std::optional<Refusal> BatchQueue::admit(Time now, Time deadline) {
   if (waiting() >= options_.most_waiting)
     return Refusal{std::to_string(waiting()) + " requests are waiting", wait};
   if (wait > options_.longest_wait)
-    return Refusal{"the wait would be " + std::to_string(int64_t(seconds(wait) * 1e3)) + " ms",
+    return Refusal{"the wait would be " + std::to_string(std::chrono::ceil<std::chrono::milliseconds>(wait).count()) + " ms",
                    wait - options_.longest_wait};
   if (wait > deadline - now)
     return Refusal{"the wait would be longer than the request's time allows", wait};
@@ -64,7 +64,7 @@ BatchQueue::Group BatchQueue::group_from(size_t first) const {
     earliest = std::min(earliest, work.deadline);
     group.full = group.rows >= options_.max_rows;
   }
-  group.full = group.full || !head.stacks || closed_;
+  group.full = group.full || !head.stacks || hurried_;
   // The delay must not eat the time that computing needs.
   group.start = std::min(head.entered + options_.max_delay,
                          earliest == Time::max() ? earliest : earliest - cost_of(group.rows));
@@ -109,8 +109,7 @@ void BatchQueue::finished(int64_t rows, Duration compute) {
 }
 
 Duration BatchQueue::cost_of(int64_t rows) const {
-  return std::chrono::duration_cast<Duration>(
-      std::chrono::duration<double>(row_seconds_ * double(rows)));
+  return std::chrono::round<Duration>(std::chrono::duration<double>(row_seconds_ * double(rows)));
 }
 
 Duration BatchQueue::expected_wait() const {

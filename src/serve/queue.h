@@ -82,8 +82,10 @@ class BatchQueue {
   /// How long a request would wait that came now, by what rows took lately; zero while nothing is
   /// known.
   Duration expected_wait() const;
-  /// From now on batches wait for nobody and nothing is admitted.
-  void close() { closed_ = true; }
+  /// From now on batches wait for nobody.
+  void hurry() { hurried_ = true; }
+  /// From now on nothing is admitted either.
+  void close() { hurried_ = closed_ = true; }
   /// Nothing waits and nothing that was admitted is still to come.
   bool empty() const { return places_ == 0 && queue_.empty(); }
   int64_t waiting() const { return places_ + int64_t(queue_.size()); }
@@ -99,7 +101,7 @@ class BatchQueue {
   int64_t waiting_rows_ = 0, running_rows_ = 0;
   int running_ = 0;
   double row_seconds_ = 0;  ///< smoothed; 0 before the first batch
-  bool closed_ = false;
+  bool hurried_ = false, closed_ = false;
 };
 
 }  // namespace espalier::serve

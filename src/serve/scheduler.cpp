@@ -54,6 +54,14 @@ int64_t Scheduler::waiting() const {
   return queue_.waiting();
 }
 
+void Scheduler::hurry() {
+  {
+    const std::lock_guard lock(mutex_);
+    queue_.hurry();
+  }
+  changed_.notify_all();
+}
+
 void Scheduler::drain() {
   {
     const std::lock_guard lock(mutex_);

@@ -41,6 +41,8 @@ class Scheduler {
 
   std::variant<Ticket, Refusal> admit(Time deadline);
   void submit(Ticket ticket, WorkPtr work);
+  /// From now on batches wait for nobody.
+  void hurry();
   /// Admits nothing more, finishes what was admitted, ends the threads.
   void drain();
   int64_t waiting() const;

@@ -136,6 +136,11 @@ Response Service::answer(const Request& request) {
   throw Rejection(404, "there is nothing here; models answer at /v2/models/NAME/infer");
 }
 
+void Service::leave() {
+  leaving_ = true;
+  for (auto& [name, host] : models_) host->hurry();
+}
+
 void Service::drain() {
   for (auto& [name, host] : models_) host->drain();
 }

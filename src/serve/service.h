@@ -32,8 +32,8 @@ class Service {
   void handle(Request request, Respond respond);
   /// A response for what is no request; counted as others are.
   Response reject(int status, const std::string& message);
-  /// From now on it says that it is not ready; it still answers.
-  void leave() { leaving_ = true; }
+  /// From now on it says that it is not ready and batches wait for nobody; it still answers.
+  void leave();
   /// Finishes what was accepted.
   void drain();
 
