@@ -34,9 +34,8 @@ T number(const std::string& key, const std::string& value, T least, T most, cons
 }
 
 int64_t count(const std::string& key, const std::string& value, int64_t most) {
-  return number<int64_t>(
-      key, value, 1, most,
-      ("a whole number between 1 and " + std::to_string(most)).c_str());
+  return number<int64_t>(key, value, 1, most,
+                         ("a whole number between 1 and " + std::to_string(most)).c_str());
 }
 
 serve::Duration milliseconds(const std::string& key, const std::string& value) {

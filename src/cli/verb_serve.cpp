@@ -29,8 +29,7 @@ struct Args {
 };
 
 serve::Duration milliseconds(double ms) {
-  return std::chrono::duration_cast<serve::Duration>(
-      std::chrono::duration<double, std::milli>(ms));
+  return std::chrono::duration_cast<serve::Duration>(std::chrono::duration<double, std::milli>(ms));
 }
 
 serve::HostOptions defaults_of(const Args& args) {
@@ -133,8 +132,7 @@ void add_limits(CLI::App& app, Args& args) {
   const auto group = [](CLI::Option* option) { option->group("Limits"); };
   group(app.add_option("--max-body", args.max_body_mb, "MiB of a request's body (default 64)")
             ->transform(whole_number(1, 4096)));
-  group(app.add_option("--max-header", args.max_header_kb,
-                       "KiB of a request's header (default 16)")
+  group(app.add_option("--max-header", args.max_header_kb, "KiB of a request's header (default 16)")
             ->transform(whole_number(1, 64)));
   group(app.add_option("--max-elements", args.max_elements,
                        "Elements of a request's inputs (default 16777216)")
@@ -155,7 +153,8 @@ Action serve_verb(CLI::App& app) {
       ->required()
       ->check(given("the file name"))
       ->option_text("M ...");
-  app.add_option("--host", args->host, "Address to listen at (default 127.0.0.1: this machine only)")
+  app.add_option("--host", args->host,
+                 "Address to listen at (default 127.0.0.1: this machine only)")
       ->check(given("the address"));
   app.add_option("--port", args->port, "Port to listen at (default 8000; 0: a free one)")
       ->transform(whole_number(0, 65535));

@@ -43,9 +43,8 @@ bool read_header(Decoder& d) {
   png_set_read_fn(d.png, &d, supply);
   png_read_info(d.png, d.info);
   const int color = png_get_color_type(d.png, d.info);
-  d.too_large =
-      uint64_t{png_get_image_width(d.png, d.info)} * png_get_image_height(d.png, d.info) >
-      d.most_pixels;
+  d.too_large = uint64_t{png_get_image_width(d.png, d.info)} * png_get_image_height(d.png, d.info) >
+                d.most_pixels;
   if (d.too_large) return false;
   png_set_strip_16(d.png);
   if (color == PNG_COLOR_TYPE_PALETTE) png_set_palette_to_rgb(d.png);

@@ -22,7 +22,8 @@ std::optional<Duration> header_timeout(const Request& request) {
   return std::chrono::duration_cast<Duration>(std::chrono::duration<double, std::milli>(ms));
 }
 
-QueueOptions with_network(QueueOptions queue, const NetworkOptions& network) {
+QueueOptions with_network(QueueOptions queue, const NetworkOptions& network, int decoders) {
+  queue.decoders = decoders;
   queue.max_rows = network.max_batch;
   queue.instances = network.instances;
   return queue;
@@ -48,11 +49,10 @@ struct HostedModel::Measures {
   Counter &ok = outcome("ok"), &rejected = outcome("rejected"), &shed = outcome("shed"),
           &expired = outcome("expired"), &gone = outcome("gone"), &failed = outcome("failed");
   Histogram &receive = stage("receive"), &handoff = stage("handoff"), &decode = stage("decode"),
-            &preprocess = stage("preprocess"), &queue = stage("queue"),
-            &compute = stage("compute"), &encode = stage("encode"), &total = stage("total");
-  Histogram& batch_rows =
-      metrics.histogram("espalier_batch_rows", "Rows that ran together",
-                        {1, 2, 4, 8, 16, 32, 64, 128, 256}, {{"model", model}});
+            &preprocess = stage("preprocess"), &queue = stage("queue"), &compute = stage("compute"),
+            &encode = stage("encode"), &total = stage("total");
+  Histogram& batch_rows = metrics.histogram("espalier_batch_rows", "Rows that ran together",
+                                            {1, 2, 4, 8, 16, 32, 64, 128, 256}, {{"model", model}});
 };
 
 /// One request on its way.
@@ -93,7 +93,7 @@ HostedModel::HostedModel(Graph graph, const HostOptions& options, const RequestL
       network_(std::move(graph), options.network),
       measures_(new Measures{metrics, options.name}),
       pool_(pool),
-      scheduler_(with_network(options.queue, options.network),
+      scheduler_(with_network(options.queue, options.network, pool.threads()),
                  [this](int instance, std::span<const WorkPtr> batch) { run(instance, batch); }) {
   const auto& inputs = network_.signature().inputs;
   for (const PictureOptions& picture : options.pictures) {
@@ -106,9 +106,8 @@ HostedModel::HostedModel(Graph graph, const HostOptions& options, const RequestL
     }
     pictures_.emplace_back(picture, *port, limits.most_pixels);
   }
-  metrics.gauge(
-      "espalier_queue_requests", "Requests admitted that do not run yet",
-      [this] { return double(scheduler_.waiting()); }, {{"model", name_}});
+  metrics.gauge("espalier_queue_requests", "Requests admitted that do not run yet",
+                [this] { return double(scheduler_.waiting()); }, {{"model", name_}});
 }
 
 HostedModel::~HostedModel() = default;
@@ -148,8 +147,8 @@ void HostedModel::infer(Request request, Respond respond) {
 void HostedModel::prepare(const CallPtr& call, Ticket ticket) {
   measures_->handoff.observe(seconds(since(call->request.received)));
   std::unique_ptr<Job> job;
+  const Time begin = Clock::now();
   try {
-    const Time begin = Clock::now();
     decode(*call);
     measures_->decode.observe(seconds(since(begin)));
     arrange(*call);
@@ -160,7 +159,7 @@ void HostedModel::prepare(const CallPtr& call, Ticket ticket) {
     return finish(*call, response.status < 500 ? measures_->rejected : measures_->failed,
                   std::move(response));
   }
-  scheduler_.submit(std::move(ticket), std::move(job));
+  scheduler_.submit(std::move(ticket), std::move(job), since(begin));
 }
 
 void HostedModel::decode(Call& call) const {
@@ -168,9 +167,9 @@ void HostedModel::decode(Call& call) const {
   if (asked.header("Content-Encoding").value_or("identity") != "identity")
     throw Rejection(415, "Content-Encoding: only identity is understood");
   const auto length = asked.header("Inference-Header-Content-Length");
-  call.infer =
-      length == "0" ? raw_infer(asked.body, network_.signature(), !pictures_.empty(), limits_.infer)
-                    : parse_infer(asked.body, length, limits_.infer);
+  call.infer = length == "0"
+                   ? raw_infer(asked.body, network_.signature(), !pictures_.empty(), limits_.infer)
+                   : parse_infer(asked.body, length, limits_.infer);
   std::string().swap(call.request.body);
   if (call.infer.timeout)
     call.deadline = std::min(call.deadline, asked.began + Duration(*call.infer.timeout));
@@ -250,7 +249,7 @@ void HostedModel::Job::ended(End end, std::exception_ptr error) noexcept {
                         std::move(response));
   }
   call_->handed = Clock::now();
-  host_.pool_.post([host = &host_, call = call_] { host->encode(*call); });
+  host_.pool_.post_urgent([host = &host_, call = call_] { host->encode(*call); });
 }
 
 void HostedModel::encode(Call& call) {

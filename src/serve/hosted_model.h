@@ -1,5 +1,5 @@
-// One network as a service: from an HTTP request to its answer, through decoding, the queue, a batch
-// and encoding, with the time of each measured.
+// One network as a service: from an HTTP request to its answer, through decoding, the queue, a
+// batch and encoding, with the time of each measured.
 #pragma once
 
 #include <memory>
@@ -21,8 +21,8 @@ inline constexpr int64_t kLargestBatch = 4096, kMostInstances = 256, kLongestQue
 struct HostOptions {
   std::string name;
   NetworkOptions network;
-  QueueOptions queue;                            ///< rows and instances are the network's
-  Duration timeout = std::chrono::seconds(30);   ///< of requests that name none; 0: without end
+  QueueOptions queue;                           ///< rows, instances and decoders are set
+  Duration timeout = std::chrono::seconds(30);  ///< of requests that name none; 0: without end
   std::vector<PictureOptions> pictures;
 };
 

@@ -135,9 +135,10 @@ class Connection : public std::enable_shared_from_this<Connection> {
       return reject(431, "the header is longer than " +
                              std::to_string(shared_.options.most_header) + " bytes");
     if (error == http::error::body_limit)
-      return reject(413, "the body is longer than " + std::to_string(shared_.options.most_body) +
-                             " bytes");
-    const bool syntax = error.category() == http::make_error_code(http::error::bad_method).category();
+      return reject(
+          413, "the body is longer than " + std::to_string(shared_.options.most_body) + " bytes");
+    const bool syntax =
+        error.category() == http::make_error_code(http::error::bad_method).category();
     if (!syntax || error == http::error::end_of_stream || error == http::error::partial_message)
       return close();
     reject(400, "this is no HTTP request: " + error.message());
@@ -178,8 +179,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
         tcp::socket::wait_read, [self = shared_from_this(), gone = gone_](error_code error) {
           if (error || !self->answering_ || gone != self->gone_) return;
           char byte;
-          const auto n = ::recv(self->stream_.socket().native_handle(), &byte, 1,
-                                MSG_PEEK | MSG_DONTWAIT);
+          const auto n =
+              ::recv(self->stream_.socket().native_handle(), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
           // More bytes are its next request; they wait.
           if (n == 0 || (n < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR))
             gone->store(true, std::memory_order_relaxed);
@@ -266,8 +267,8 @@ void Shared::accept() {
       const auto connection = std::make_shared<Connection>(std::move(socket), *this);
       enter(connection);
       if (full)
-        connection->reject(503, "there are " + std::to_string(options.most_connections) +
-                                    " connections already");
+        connection->reject(
+            503, "there are " + std::to_string(options.most_connections) + " connections already");
       else
         connection->wait();
     }

@@ -1,8 +1,9 @@
 // HTTP/1.1 over TCP: connections, syntax, limits and time-outs. Knows nothing of what it carries.
 //
-// One thread moves bytes for all connections (Boost.Asio); handlers answer from any thread. A request
-// is handed over once it is whole; a connection has one request at a time. What is no HTTP is answered
-// with 400 and the connection closed; too large a header with 431, too large a body with 413.
+// One thread moves bytes for all connections (Boost.Asio); handlers answer from any thread. A
+// request is handed over once it is whole; a connection has one request at a time. What is no HTTP
+// is answered with 400 and the connection closed; too large a header with 431, too large a body
+// with 413.
 #pragma once
 
 #include <cstdint>

@@ -13,7 +13,7 @@ namespace {
 
 using nlohmann::json;
 
-constexpr size_t kDeepest = 16;       // arrays and objects within each other
+constexpr size_t kDeepest = 16;          // arrays and objects within each other
 constexpr size_t kMostValues = 1 << 16;  // outside of data
 
 /// The text of non-finite floats, which JSON has no numbers for.
@@ -89,8 +89,8 @@ class Reader {
 
   bool parse_error(size_t position, const std::string&, const json::exception& e) {
     if (dynamic_cast<const json::out_of_range*>(&e))
-      throw bad_input("body", "has a number at byte " + std::to_string(position) +
-                                  " that is too large");
+      throw bad_input("body",
+                      "has a number at byte " + std::to_string(position) + " that is too large");
     throw bad_input("body", "is no JSON at byte " + std::to_string(position));
   }
 
@@ -123,8 +123,8 @@ class Reader {
   json* add(json value) {
     if (collecting()) throw bad_input(where_, "holds null");
     if (++values_ > kMostValues)
-      throw bad_input("body", "has more than " + std::to_string(kMostValues) +
-                                  " values outside of data");
+      throw bad_input("body",
+                      "has more than " + std::to_string(kMostValues) + " values outside of data");
     if (stack_.empty()) return &(body_.document = std::move(value));
     json& parent = *stack_.back();
     if (parent.is_array()) {
@@ -247,8 +247,8 @@ void JsonElements::check_nesting(const Shape& shape, const std::string& where) c
     return;
   }
   if (extents_ != shape)
-    throw bad_input(where, "is nested as " + to_string(extents_) + ", the shape is " +
-                               to_string(shape));
+    throw bad_input(where,
+                    "is nested as " + to_string(extents_) + ", the shape is " + to_string(shape));
 }
 
 Tensor JsonElements::to_tensor(DType dtype, const Shape& shape, const std::string& where) const {

@@ -1,6 +1,6 @@
-// The JSON part of an inference request, read in one pass: everything as a small document, except the
-// "data" of inputs, whose elements go into flat arrays. A document tree of millions of numbers would
-// take twenty times the memory.
+// The JSON part of an inference request, read in one pass: everything as a small document, except
+// the "data" of inputs, whose elements go into flat arrays. A document tree of millions of numbers
+// would take twenty times the memory.
 #pragma once
 
 #include <cstdint>

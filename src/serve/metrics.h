@@ -44,8 +44,8 @@ const std::vector<double>& time_bounds();
 
 using Labels = std::vector<std::pair<std::string, std::string>>;
 
-/// All metrics of a server. What it returns lives as long as it does; asking again for the same name
-/// and labels returns the same.
+/// All metrics of a server. What it returns lives as long as it does; asking again for the same
+/// name and labels returns the same.
 class Metrics {
  public:
   Counter& counter(const std::string& name, const std::string& help, const Labels& labels = {});

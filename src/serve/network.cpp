@@ -152,8 +152,7 @@ Network::Network(Graph graph, const NetworkOptions& options)
   }
   if (!rows_are_fixed(signature_)) return;
   const auto first = form(zeros(signature_, 1));
-  if (may_stack_ && !first->stacks())
-    lone_because_ = "its samples see each other within a batch";
+  if (may_stack_ && !first->stacks()) lone_because_ = "its samples see each other within a batch";
   first->warm_up();
 }
 
@@ -166,8 +165,8 @@ std::shared_ptr<Form> Network::known(const Key& key) {
 
 std::shared_ptr<Form> Network::keep(Key key, Graph graph, bool stacks) {
   while (forms_.size() >= options_.most_forms)
-    forms_.erase(std::ranges::min_element(
-        forms_, {}, [](const auto& entry) { return entry.second.used; }));
+    forms_.erase(
+        std::ranges::min_element(forms_, {}, [](const auto& entry) { return entry.second.used; }));
   auto form = std::make_shared<Form>(std::move(graph), stacks, options_);
   forms_[std::move(key)] = {form, ++uses_};
   return form;

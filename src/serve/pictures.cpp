@@ -12,16 +12,16 @@ PictureShape shape_for(const PictureOptions& options, const Port& port) {
   const std::string where = "image=" + port.name;
   const Dims& dims = port.type.dims;
   if (dims.size() != 4)
-    throw usage_error(where, "input '" + port.name + "' is " + to_string(port.type) +
-                                 ", no batch of pictures");
+    throw usage_error(
+        where, "input '" + port.name + "' is " + to_string(port.type) + ", no batch of pictures");
   const bool planes = options.layout == PictureLayout::nchw;
   const Dim &channels = dims[planes ? 1 : 3], &height = dims[planes ? 2 : 1],
             &width = dims[planes ? 3 : 2];
   if (!channels.is(1) && !channels.is(3))
-    throw usage_error(where,
-                      "input '" + port.name + "' is " + to_string(port.type) +
-                          "; pictures have 1 or 3 channels",
-                      planes ? "layout=nhwc, if its channels come last" : "");
+    throw usage_error(
+        where,
+        "input '" + port.name + "' is " + to_string(port.type) + "; pictures have 1 or 3 channels",
+        planes ? "layout=nhwc, if its channels come last" : "");
   const auto extent = [&](const Dim& dim, int64_t asked, const char* what) {
     if (asked > 0 && dim.known() && !dim.is(asked))
       throw usage_error(where, "resize asks for a " + std::string(what) + " of " +
@@ -77,9 +77,8 @@ Tensor PictureInput::read(const Tensor& bytes, bool base64) const {
 }
 
 void PictureInput::read_one(const std::string& bytes, const std::string& where, float* out) const {
-  const Image image = resize_image(
-      decode_image(bytes, where, int(shape_.channels), most_pixels_), int(shape_.width),
-      int(shape_.height));
+  const Image image = resize_image(decode_image(bytes, where, int(shape_.channels), most_pixels_),
+                                   int(shape_.width), int(shape_.height));
   const int64_t pixels = shape_.height * shape_.width, channels = shape_.channels;
   const bool interleave = shape_.layout == PictureLayout::nhwc;
   for (int64_t c = 0; c < channels; ++c) {

@@ -1,5 +1,5 @@
-// Pictures as network inputs: JPEG or PNG bytes decoded, resized, normalised, exactly as data sets do
-// it (data/spec.h: normalize, layout, resize).
+// Pictures as network inputs: JPEG or PNG bytes decoded, resized, normalised, exactly as data sets
+// do it (data/spec.h: normalize, layout, resize).
 #pragma once
 
 #include <string>

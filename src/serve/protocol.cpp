@@ -29,8 +29,7 @@ std::string quoted(const std::string& name) {
 class Fields {
  public:
   Fields(const json& object, std::string where) : object_(object), where_(std::move(where)) {
-    if (!object.is_object())
-      throw bad_input(where_.empty() ? "body" : where_, "is no JSON object");
+    if (!object.is_object()) throw bad_input(where_.empty() ? "body" : where_, "is no JSON object");
   }
 
   std::string place(const std::string& key) const {
@@ -114,8 +113,8 @@ Shape read_shape(const json& list, const std::string& where, int64_t most_elemen
   for (int64_t extent : shape) {
     if (empty) break;
     if (extent > most_elements / elements)
-      throw Rejection(413, where + ": has more than " + std::to_string(most_elements) +
-                               " elements");
+      throw Rejection(413,
+                      where + ": has more than " + std::to_string(most_elements) + " elements");
     elements *= extent;
   }
   return shape;
@@ -180,8 +179,8 @@ class Parser {
       request.outputs.push_back(output(entry, request.outputs.size()));
     fields.refuse_others();
     if (!binary_.empty())
-      throw bad_input("body", "has " + std::to_string(binary_.size()) +
-                                  " bytes after the data of its inputs");
+      throw bad_input(
+          "body", "has " + std::to_string(binary_.size()) + " bytes after the data of its inputs");
     return request;
   }
 
@@ -205,14 +204,13 @@ class Parser {
         read_shape(fields.need("shape"), fields.place("shape"), limits_.most_elements);
     elements_ += numel(shape);
     if (elements_ > limits_.most_elements)
-      throw Rejection(413, "inputs: have more than " + std::to_string(limits_.most_elements) +
-                               " elements");
+      throw Rejection(
+          413, "inputs: have more than " + std::to_string(limits_.most_elements) + " elements");
     Fields parameters = fields.parameters();
     const auto size = parameters.whole("binary_data_size", int64_t{1} << 50);
     const json* data = fields.find("data");
     fields.refuse_others();
-    if (size && data)
-      throw bad_input(where, "has both data and binary_data_size");
+    if (size && data) throw bad_input(where, "has both data and binary_data_size");
     if (size) {
       input.tensor = tensor_from(take(*size, parameters.place("binary_data_size")), *dtype, shape,
                                  parameters.place("binary_data_size"));
@@ -224,8 +222,7 @@ class Parser {
       throw bad_input(fields.place("data"), "is no array");
     ++next_data_;
     input.from_json = true;
-    input.tensor =
-        body_.data[data->get<size_t>()].to_tensor(*dtype, shape, fields.place("data"));
+    input.tensor = body_.data[data->get<size_t>()].to_tensor(*dtype, shape, fields.place("data"));
     return input;
   }
 
@@ -310,8 +307,8 @@ InferRequest raw_infer(std::string_view body, const Signature& signature, bool b
   }
   if (open && row > 0) shape[*open] = std::max<int64_t>(1, int64_t(body.size()) / row);
   if (numel(shape) > limits.most_elements)
-    throw Rejection(413, "body: has more than " + std::to_string(limits.most_elements) +
-                             " elements");
+    throw Rejection(413,
+                    "body: has more than " + std::to_string(limits.most_elements) + " elements");
   tensor = tensor_from(body, port.type.dtype, shape, "body");
   return request;
 }

@@ -1,9 +1,9 @@
 // The Open Inference Protocol, version 2 (KServe), between bytes and tensors: JSON and the binary
 // tensor extension, all element types. Knows no networks and no sockets.
 //
-// An inference request is a JSON object, followed (if the header Inference-Header-Content-Length says
-// where the object ends) by the elements of inputs that have the parameter `binary_data_size`, in
-// the order of the inputs, little-endian; BYTES elements begin with their length as u32.
+// An inference request is a JSON object, followed (if the header Inference-Header-Content-Length
+// says where the object ends) by the elements of inputs that have the parameter `binary_data_size`,
+// in the order of the inputs, little-endian; BYTES elements begin with their length as u32.
 //
 // What JSON cannot say: infinite and undefined floats are the strings "Infinity", "-Infinity" and
 // "NaN", both ways.
@@ -43,14 +43,15 @@ struct InferLimits {
   int64_t most_elements = int64_t{1} << 24;  ///< of all inputs together
 };
 
-/// A request from its body. `header_length` is the value of Inference-Header-Content-Length. UserError
-/// names the field that is wrong ("inputs[0].shape[1]"); Rejection 413 for too many elements.
+/// A request from its body. `header_length` is the value of Inference-Header-Content-Length.
+/// UserError names the field that is wrong ("inputs[0].shape[1]"); Rejection 413 for too many
+/// elements.
 InferRequest parse_infer(std::string_view body, const std::optional<std::string>& header_length,
                          const InferLimits& limits);
 
-/// A body that is nothing but the elements of a network's only input (Inference-Header-Content-Length
-/// is 0). One open dimension follows from their number; a BYTES input is one element, the body.
-/// `bytes`: the input takes BYTES whatever its type.
+/// A body that is nothing but the elements of a network's only input
+/// (Inference-Header-Content-Length is 0). One open dimension follows from their number; a BYTES
+/// input is one element, the body. `bytes`: the input takes BYTES whatever its type.
 InferRequest raw_infer(std::string_view body, const Signature& signature, bool bytes,
                        const InferLimits& limits);
 
@@ -62,7 +63,8 @@ struct NamedTensor {
 
 struct InferReply {
   std::string body;
-  std::optional<size_t> json_bytes;  ///< length of the JSON before binary elements, if there are any
+  std::optional<size_t>
+      json_bytes;  ///< length of the JSON before binary elements, if there are any
 };
 
 /// UserError where JSON cannot carry an output.

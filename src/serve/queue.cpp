@@ -3,6 +3,20 @@
 #include <algorithm>
 
 namespace espalier::serve {
+namespace {
+
+Duration duration_of(double seconds) {
+  return std::chrono::round<Duration>(std::chrono::duration<double>(seconds));
+}
+
+/// Moves an estimate towards a sample: quick to believe that work is fast again, slower to believe
+/// that it is slow, for one hiccup must not turn everybody away.
+void follow(double& estimate, double sample) {
+  const double weight = estimate == 0 ? 1 : sample < estimate ? 0.5 : 0.25;
+  estimate += weight * (sample - estimate);
+}
+
+}  // namespace
 
 std::optional<Refusal> BatchQueue::admit(Time now, Time deadline) {
   const Duration wait = expected_wait();
@@ -11,7 +25,9 @@ std::optional<Refusal> BatchQueue::admit(Time now, Time deadline) {
   if (waiting() >= options_.most_waiting)
     return Refusal{std::to_string(waiting()) + " requests are waiting", wait};
   if (wait > options_.longest_wait)
-    return Refusal{"the wait would be " + std::to_string(std::chrono::ceil<std::chrono::milliseconds>(wait).count()) + " ms",
+    return Refusal{"the wait would be " +
+                       std::to_string(std::chrono::ceil<std::chrono::milliseconds>(wait).count()) +
+                       " ms",
                    wait - options_.longest_wait};
   if (wait > deadline - now)
     return Refusal{"the wait would be longer than the request's time allows", wait};
@@ -19,8 +35,9 @@ std::optional<Refusal> BatchQueue::admit(Time now, Time deadline) {
   return std::nullopt;
 }
 
-void BatchQueue::add(WorkPtr work, Time now) {
+void BatchQueue::add(WorkPtr work, Time now, Duration decoding) {
   --places_;
+  follow(decode_seconds_, seconds(decoding));
   work->entered = now;
   waiting_rows_ += work->rows;
   queue_.push_back(std::move(work));
@@ -101,20 +118,17 @@ BatchQueue::Next BatchQueue::next(Time now) {
 void BatchQueue::finished(int64_t rows, Duration compute) {
   running_rows_ -= rows;
   --running_;
-  const double sample = seconds(compute) / double(std::max<int64_t>(1, rows));
-  // Quick to believe that work is fast again, slower to believe that it is slow: one hiccup must
-  // not turn everybody away.
-  const double weight = row_seconds_ == 0 ? 1 : sample < row_seconds_ ? 0.5 : 0.25;
-  row_seconds_ += weight * (sample - row_seconds_);
+  follow(row_seconds_, seconds(compute) / double(std::max<int64_t>(1, rows)));
 }
 
 Duration BatchQueue::cost_of(int64_t rows) const {
-  return std::chrono::round<Duration>(std::chrono::duration<double>(row_seconds_ * double(rows)));
+  return duration_of(row_seconds_ * double(rows));
 }
 
 Duration BatchQueue::expected_wait() const {
-  if (running_ < options_.instances && waiting() == 0) return {};
-  return cost_of(places_ + waiting_rows_ + running_rows_) / options_.instances;
+  const Duration decoding = duration_of(decode_seconds_ * double(places_) / options_.decoders);
+  if (running_ < options_.instances && waiting() == 0) return decoding;
+  return decoding + cost_of(places_ + waiting_rows_ + running_rows_) / options_.instances;
 }
 
 }  // namespace espalier::serve

@@ -41,11 +41,12 @@ class Work {
 using WorkPtr = std::unique_ptr<Work>;
 
 struct QueueOptions {
-  int64_t max_rows = 8;                              ///< of one batch
-  Duration max_delay{0};                             ///< a batch waits so long for company
-  int64_t most_waiting = 256;                        ///< requests admitted that do not run yet
+  int64_t max_rows = 8;                             ///< of one batch
+  Duration max_delay{0};                            ///< a batch waits so long for company
+  int64_t most_waiting = 256;                       ///< requests admitted that do not run yet
   Duration longest_wait = std::chrono::seconds(1);  ///< nothing is admitted that would wait longer
-  int instances = 1;                                 ///< batches that run at the same time
+  int decoders = 1;                                 ///< requests decoded at the same time
+  int instances = 1;                                ///< batches that run at the same time
 };
 
 /// Why a request is not admitted, and when it may be worth asking again.
@@ -63,7 +64,8 @@ class BatchQueue {
   /// up by `add` or `withdraw`.
   std::optional<Refusal> admit(Time now, Time deadline);
   void withdraw() { --places_; }
-  void add(WorkPtr work, Time now);
+  /// `decoding`: how long a thread worked to make it ready.
+  void add(WorkPtr work, Time now, Duration decoding = {});
 
   struct Dropped {
     std::vector<WorkPtr> expired, gone;
@@ -72,15 +74,15 @@ class BatchQueue {
   Dropped sweep(Time now);
 
   struct Next {
-    std::vector<WorkPtr> batch;    ///< to run now; empty: nothing yet
-    Time wake = Time::max();       ///< when to ask again though nothing was added
+    std::vector<WorkPtr> batch;  ///< to run now; empty: nothing yet
+    Time wake = Time::max();     ///< when to ask again though nothing was added
   };
   Next next(Time now);
   /// A batch of so many rows took so long.
   void finished(int64_t rows, Duration compute);
 
-  /// How long a request would wait that came now, by what rows took lately; zero while nothing is
-  /// known.
+  /// How long a request would wait that came now, by what decoding and rows took lately; zero while
+  /// nothing is known.
   Duration expected_wait() const;
   /// From now on batches wait for nobody.
   void hurry() { hurried_ = true; }
@@ -100,7 +102,7 @@ class BatchQueue {
   int64_t places_ = 0;
   int64_t waiting_rows_ = 0, running_rows_ = 0;
   int running_ = 0;
-  double row_seconds_ = 0;  ///< smoothed; 0 before the first batch
+  double row_seconds_ = 0, decode_seconds_ = 0;  // smoothed; 0 before the first
   bool hurried_ = false, closed_ = false;
 };
 

@@ -34,7 +34,8 @@ Tensor stacked(std::span<const Tensor* const> parts, int64_t rows) {
     copy(*part, 0, part->size(), batch, filled * row);
     filled += rows_of(*part);
   }
-  for (; filled < rows; ++filled) copy(*parts.back(), parts.back()->size() - row, row, batch, filled * row);
+  for (; filled < rows; ++filled)
+    copy(*parts.back(), parts.back()->size() - row, row, batch, filled * row);
   return batch;
 }
 

@@ -35,13 +35,13 @@ void Scheduler::withdraw() {
   changed_.notify_all();  // a drain may wait for this place
 }
 
-void Scheduler::submit(Ticket ticket, WorkPtr work) {
+void Scheduler::submit(Ticket ticket, WorkPtr work, Duration decoding) {
   BatchQueue::Dropped dropped;
   {
     const std::lock_guard lock(mutex_);
     ticket.scheduler_ = nullptr;
     const Time now = now_();
-    queue_.add(std::move(work), now);
+    queue_.add(std::move(work), now, decoding);
     // While all instances compute, nobody else looks at deadlines.
     dropped = queue_.sweep(now);
   }

@@ -40,7 +40,8 @@ class Scheduler {
   Scheduler& operator=(const Scheduler&) = delete;
 
   std::variant<Ticket, Refusal> admit(Time deadline);
-  void submit(Ticket ticket, WorkPtr work);
+  /// `decoding`: how long a thread worked to make it ready.
+  void submit(Ticket ticket, WorkPtr work, Duration decoding = {});
   /// From now on batches wait for nobody.
   void hurry();
   /// Admits nothing more, finishes what was admitted, ends the threads.

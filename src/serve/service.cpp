@@ -24,8 +24,7 @@ std::vector<std::string> segments_of(const std::string& path) {
 /// /v2/models/NAME/versions/1/… is /v2/models/NAME/…: there is one version.
 void drop_version(std::vector<std::string>& path) {
   if (path.size() < 5 || path[1] != "models" || path[3] != "versions") return;
-  if (path[4] != "1")
-    throw Rejection(404, "model '" + path[2] + "' has the version 1 only");
+  if (path[4] != "1") throw Rejection(404, "model '" + path[2] + "' has the version 1 only");
   path.erase(path.begin() + 3, path.begin() + 5);
 }
 
@@ -120,8 +119,7 @@ Response Service::answer(const Request& request) {
                      {"version", ESPALIER_VERSION},
                      {"extensions", {"binary_tensor_data"}}}));
   if (is({"v2", "health", "live"})) return get(json({{"live", true}}));
-  if (is({"v2", "health", "ready"}))
-    return get(json({{"ready", !leaving_}}, leaving_ ? 503 : 200));
+  if (is({"v2", "health", "ready"})) return get(json({{"ready", !leaving_}}, leaving_ ? 503 : 200));
   if (is({"v2", "models"})) {
     Json names = Json::array();
     for (const auto& [name, host] : models_) names.push_back(name);

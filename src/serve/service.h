@@ -1,9 +1,9 @@
 // The routes of the server: which request goes where. No sockets.
 //
-//   GET  /v2                         the server       GET  /v2/models/NAME        its inputs, outputs
-//   GET  /v2/health/live, …/ready    is it up         GET  /v2/models/NAME/ready  is it loaded
-//   GET  /v2/models                  names            POST /v2/models/NAME/infer  an inference
-//   GET  /metrics                    for Prometheus
+//   GET  /v2                         the server       GET  /v2/models/NAME        its inputs,
+//   outputs GET  /v2/health/live, …/ready    is it up         GET  /v2/models/NAME/ready  is it
+//   loaded GET  /v2/models                  names            POST /v2/models/NAME/infer  an
+//   inference GET  /metrics                    for Prometheus
 #pragma once
 
 #include <atomic>
@@ -23,7 +23,8 @@ class Service {
   Service(const RequestLimits& limits, int threads);
   ~Service();
 
-  /// Before the first request. UserError for a name that is taken or a network that cannot be served.
+  /// Before the first request. UserError for a name that is taken or a network that cannot be
+  /// served.
   void add(Graph graph, const HostOptions& options);
   const std::map<std::string, std::unique_ptr<HostedModel>>& models() const { return models_; }
   Metrics& metrics() { return metrics_; }

@@ -26,8 +26,8 @@ struct Signature {
 /// UserError (unsupported) for networks whose inputs or outputs are no tensors, or that keep state.
 Signature signature_of(const Graph& graph);
 
-/// `tensor` may be fed to `port`: element type, rank and fixed extents; open extents are at least 1.
-/// UserError naming `where` otherwise.
+/// `tensor` may be fed to `port`: element type, rank and fixed extents; open extents are at
+/// least 1. UserError naming `where` otherwise.
 void check_fit(const Port& port, const Tensor& tensor, const std::string& where);
 
 /// Extents of one name are one number. `tensors` in the order of `ports`. UserError otherwise.

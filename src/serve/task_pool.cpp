@@ -17,10 +17,13 @@ TaskPool::~TaskPool() {
   for (std::thread& thread : threads_) thread.join();
 }
 
-void TaskPool::post(std::function<void()> task) {
+void TaskPool::post(std::function<void()> task) { add(tasks_, std::move(task)); }
+void TaskPool::post_urgent(std::function<void()> task) { add(urgent_, std::move(task)); }
+
+void TaskPool::add(std::deque<std::function<void()>>& to, std::function<void()> task) {
   {
     const std::lock_guard lock(mutex_);
-    tasks_.push_back(std::move(task));
+    to.push_back(std::move(task));
   }
   changed_.notify_one();
 }
@@ -29,10 +32,11 @@ void TaskPool::loop() {
   const SerialScope serial;
   std::unique_lock lock(mutex_);
   while (true) {
-    changed_.wait(lock, [&] { return closed_ || !tasks_.empty(); });
-    if (tasks_.empty()) return;
-    const std::function<void()> task = std::move(tasks_.front());
-    tasks_.pop_front();
+    changed_.wait(lock, [&] { return closed_ || !urgent_.empty() || !tasks_.empty(); });
+    auto& from = urgent_.empty() ? tasks_ : urgent_;
+    if (from.empty()) return;
+    const std::function<void()> task = std::move(from.front());
+    from.pop_front();
     lock.unlock();
     task();
     lock.lock();

@@ -1,4 +1,5 @@
-// Threads for what surrounds a computation: decoding requests, preparing pictures, encoding answers.
+// Threads for what surrounds a computation: decoding requests, preparing pictures, encoding
+// answers.
 #pragma once
 
 #include <condition_variable>
@@ -10,7 +11,7 @@
 
 namespace espalier::serve {
 
-/// First come, first served. Loops of base/threads.h inside a task run inline.
+/// First come, first served, urgent tasks before others. Loops of base/threads.h inside a task run inline.
 class TaskPool {
  public:
   explicit TaskPool(int threads);
@@ -18,15 +19,19 @@ class TaskPool {
   TaskPool(const TaskPool&) = delete;
   TaskPool& operator=(const TaskPool&) = delete;
 
+  int threads() const { return int(threads_.size()); }
   /// Tasks must not throw. How many wait is the caller's to bound.
   void post(std::function<void()> task);
+  /// For what others wait for most: answers that only have to be written down.
+  void post_urgent(std::function<void()> task);
 
  private:
+  void add(std::deque<std::function<void()>>& to, std::function<void()> task);
   void loop();
 
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::deque<std::function<void()>> tasks_;
+  std::deque<std::function<void()>> urgent_, tasks_;
   bool closed_ = false;
   std::vector<std::thread> threads_;
 };

@@ -1,8 +1,12 @@
-// `espalier serve` as its clients meet it: started on a free port, asked over sockets, ended by signals.
+// `espalier serve` as its clients meet it: started on a free port, asked over sockets, ended by
+// signals.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
 
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -88,10 +92,9 @@ TEST_F(Serve, AnswersOverOneConnection) {
 TEST_F(Serve, TakesAndGivesBinary) {
   start();
   HttpClient client(port);
-  const std::string text =
-      R"({"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 2],)"
-      R"( "parameters": {"binary_data_size": 8}}],)"
-      R"( "outputs": [{"name": "y", "parameters": {"binary_data": true}}]})";
+  const std::string text = R"({"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 2],)"
+                           R"( "parameters": {"binary_data_size": 8}}],)"
+                           R"( "outputs": [{"name": "y", "parameters": {"binary_data": true}}]})";
   const float x[2] = {1, -1};
   const std::string body = text + std::string(reinterpret_cast<const char*>(x), sizeof x);
   const HttpAnswer a =
@@ -143,8 +146,9 @@ TEST_F(Serve, WhatIsNoHttpIsToldAndTheConnectionEnds) {
   EXPECT_THAT(told(post + "Transfer-Encoding: chunked\r\n\r\nzz\r\n"), HasSubstr("400 "));
   EXPECT_THAT(told(post + "Content-Length: 2000000\r\n\r\n"),
               HasSubstr("413 the body is longer than 1048576 bytes"));
-  EXPECT_THAT(told(post + "Transfer-Encoding: chunked\r\n\r\n200000\r\n" + std::string(2 << 20, 'x')),
-              HasSubstr("413 "));
+  EXPECT_THAT(
+      told(post + "Transfer-Encoding: chunked\r\n\r\n200000\r\n" + std::string(2 << 20, 'x')),
+      HasSubstr("413 "));
   EXPECT_THAT(told(post + "A: " + std::string(4000, 'a') + "\r\n\r\n"),
               HasSubstr("431 the header is longer than 2048 bytes"));
   std::string many = post;
@@ -318,6 +322,37 @@ TEST_F(Serve, ExamplesOfThePageWork) {
   }
   EXPECT_EQ(commands, 6);
   EXPECT_EQ(compared, 4);
+}
+
+bool has_python() { return std::system("python3 --version >/dev/null 2>&1") == 0; }
+
+TEST_F(Serve, PythonOfThePageWorks) {
+  if (!has_python()) GTEST_SKIP() << "no python3";
+  const auto blocks = blocks_of(read_file(ESPALIER_SOURCE_DIR "/docs/serving.md"));
+  const auto python = std::ranges::find(blocks, "python", &Block::language);
+  ASSERT_NE(python, blocks.end());
+  start({"small=" + scratch.path("net.esp")});
+  std::string text = python->text;
+  const std::string there = "localhost:8000";
+  text.replace(text.find(there), there.size(), "127.0.0.1:" + std::to_string(port));
+  scratch.write("ask.py", text);
+  EXPECT_EQ(printed("python3 " + scratch.path("ask.py")), "(-1.0, -1.0)\n");
+}
+
+TEST_F(Serve, LoadGeneratorCountsWhatItAsked) {
+  if (!has_python()) GTEST_SKIP() << "no python3";
+  start();
+  const std::string load = ESPALIER_SOURCE_DIR "/bench/load http://127.0.0.1:" +
+                           std::to_string(port) + " net --seconds 0.5 --warmup 0 --json - 2>&1 ";
+  for (const char* how : {"--rate 100", "--closed 2"}) {
+    const std::string said = printed("python3 " + load + how + " | tail -1");
+    const json result = json::parse(said);
+    EXPECT_GT(result["asked"], 0) << said;
+    EXPECT_EQ(result["accepted"], result["asked"]) << said;
+    EXPECT_GT(result["p99_ms"], 0) << said;
+  }
+  const HttpAnswer refused = HttpClient(port).ask("GET", "/metrics");
+  EXPECT_EQ(refused.body.find("outcome=\"ok\"} 0\n"), std::string::npos);
 }
 
 }  // namespace

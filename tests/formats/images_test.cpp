@@ -139,8 +139,7 @@ TEST(Images, ClaimedSizesAreNotBelieved) {
   png.replace(16, 4, extent, 4).replace(20, 4, extent, 4);
   const uint32_t sum = crc32_of(std::string_view(png).substr(12, 17));
   for (size_t i = 0; i < 4; ++i) png[29 + i] = char(sum >> (24 - 8 * i));
-  EXPECT_EQ(user_error([&] { decode(png); }),
-            "file: has more than 268435456 pixels");
+  EXPECT_EQ(user_error([&] { decode(png); }), "file: has more than 268435456 pixels");
 }
 
 TEST(Images, LargerPicturesThanAskedForAreRefused) {

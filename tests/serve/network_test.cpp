@@ -63,7 +63,8 @@ TEST(Network, BatchesAnswerAsSingleRequestsDo) {
   for (const bool reference : {true, false}) {
     Network network(parse_graph(kOpen), options(8, reference));
     EXPECT_EQ(network.lone_because(), "");
-    const std::vector<Tensors> requests = {{random({1, 3}, 1)}, {random({3, 3}, 2)}, {random({1, 3}, 3)}};
+    const std::vector<Tensors> requests = {
+        {random({1, 3}, 1)}, {random({3, 3}, 2)}, {random({1, 3}, 3)}};
     ASSERT_TRUE(network.form(requests[0])->stacks());
     const auto together = run(network, requests);
     ASSERT_EQ(together.size(), 3u);
@@ -185,7 +186,8 @@ TEST(Signature, InputsMustFit) {
             "inputs[0].shape[1]: is 4; input 'x' takes FP32 [-1,3]");
   EXPECT_THAT(told(Tensor(DType::f32, {0, 3})), HasSubstr("inputs[0].shape[0]: is 0"));
   const std::vector<Port> ports = {port, {"m", {DType::f32, {Dim::symbol("N")}}}};
-  EXPECT_NO_THROW(check_symbols(ports, Tensors{Tensor(DType::f32, {2, 3}), Tensor(DType::f32, {2})}));
+  EXPECT_NO_THROW(
+      check_symbols(ports, Tensors{Tensor(DType::f32, {2, 3}), Tensor(DType::f32, {2})}));
   EXPECT_THROW(check_symbols(ports, Tensors{Tensor(DType::f32, {2, 3}), Tensor(DType::f32, {1})}),
                UserError);
 }

@@ -1,5 +1,5 @@
-// The Open Inference Protocol without sockets: what requests become, what answers look like, and what
-// every kind of malformed request is told.
+// The Open Inference Protocol without sockets: what requests become, what answers look like, and
+// what every kind of malformed request is told.
 #include "serve/protocol.h"
 
 #include <gmock/gmock.h>
@@ -49,8 +49,9 @@ std::string with_input(const std::string& fields) {
 }
 
 std::vector<DType> all_types() {
-  return {DType::f64, DType::f32, DType::bf16, DType::f16, DType::i64, DType::i32,     DType::i16,
-          DType::i8,  DType::u64, DType::u32,  DType::u16, DType::u8,  DType::boolean, DType::string};
+  return {DType::f64, DType::f32, DType::bf16,    DType::f16,   DType::i64,
+          DType::i32, DType::i16, DType::i8,      DType::u64,   DType::u32,
+          DType::u16, DType::u8,  DType::boolean, DType::string};
 }
 
 /// Elements that exercise a type: its ends, zero, and some between.
@@ -161,8 +162,8 @@ TEST(Protocol, ReadsWhatElseARequestSays) {
 }
 
 TEST(Protocol, ReplyIsWhatTheProtocolSays) {
-  const InferReply reply = encode_reply(
-      "net", "a\"b", {{"y", Tensor::from<float>({1, 2}, {1.5f, NAN}), false}});
+  const InferReply reply =
+      encode_reply("net", "a\"b", {{"y", Tensor::from<float>({1, 2}, {1.5f, NAN}), false}});
   EXPECT_EQ(reply.body,
             R"({"model_name":"net","model_version":"1","id":"a\"b","outputs":[{"name":"y",)"
             R"("datatype":"FP32","shape":[1,2],"data":[1.5,"NaN"]}]})");
@@ -204,12 +205,18 @@ TEST(RawBody, FillsTheOnlyInput) {
 
 TEST(RawBody, IsRefusedWhereItSaysTooLittle) {
   const TensorType vague{DType::f32, {Dim::symbol("N"), Dim::symbol("L")}};
-  EXPECT_THAT(told([&] { raw_infer("abcd", {{{"x", vague}}, {}}, false, {}); }),
+  EXPECT_THAT(told([&] {
+                raw_infer("abcd", {{{"x", vague}}, {}}, false, {});
+              }),
               HasSubstr("several open extents"));
-  EXPECT_THAT(told([&] { raw_infer("abcd", {{{"x", vague}, {"y", vague}}, {}}, false, {}); }),
+  EXPECT_THAT(told([&] {
+                raw_infer("abcd", {{{"x", vague}, {"y", vague}}, {}}, false, {});
+              }),
               HasSubstr("networks with one input"));
   const TensorType wide{DType::u8, {Dim::symbol("N")}};
-  EXPECT_THAT(told([&] { raw_infer("abcdef", {{{"x", wide}}, {}}, false, {5}); }),
+  EXPECT_THAT(told([&] {
+                raw_infer("abcdef", {{{"x", wide}}, {}}, false, {5});
+              }),
               StartsWith("413: "));
 }
 
@@ -270,7 +277,8 @@ TEST(Malformed, FieldsOfInputs) {
 }
 
 TEST(Malformed, Elements) {
-  const auto data = [](const char* datatype, const std::string& shape, const std::string& elements) {
+  const auto data = [](const char* datatype, const std::string& shape,
+                       const std::string& elements) {
     return told(with_input(R"("datatype": ")" + std::string(datatype) + R"(", "shape": )" + shape +
                            R"(, "data": )" + elements));
   };
@@ -312,7 +320,8 @@ TEST(Malformed, BinaryParts) {
         << size;
   EXPECT_THAT(binary(two + R"({"binary_data_size": 4}, "data": [1, 2])", "abcd"),
               HasSubstr("has both data and binary_data_size"));
-  const std::string flags = R"("datatype": "BOOL", "shape": [2], "parameters": {"binary_data_size": 2})";
+  const std::string flags =
+      R"("datatype": "BOOL", "shape": [2], "parameters": {"binary_data_size": 2})";
   EXPECT_THAT(binary(flags, "\1\2"), HasSubstr("has the byte 2 as element 1, no BOOL"));
   const auto strings = [&](const std::string& bytes) {
     return binary(R"("datatype": "BYTES", "shape": [2], "parameters": {"binary_data_size": )" +
@@ -340,8 +349,11 @@ TEST(Malformed, HeaderLengths) {
 }
 
 TEST(Malformed, OutputsAndParameters) {
-  const std::string good = R"("inputs": [{"name": "x", "datatype": "INT8", "shape": [1], "data": [1]}])";
-  const auto more = [&](const std::string& fields) { return told("{" + good + ", " + fields + "}"); };
+  const std::string good =
+      R"("inputs": [{"name": "x", "datatype": "INT8", "shape": [1], "data": [1]}])";
+  const auto more = [&](const std::string& fields) {
+    return told("{" + good + ", " + fields + "}");
+  };
   EXPECT_EQ(more(R"("outputs": 3)"), "outputs: is no array");
   EXPECT_EQ(more(R"("outputs": [{}])"), "outputs[0].name: is missing");
   EXPECT_EQ(more(R"("outputs": [{"name": "y", "shape": [1]}])"),
@@ -350,7 +362,8 @@ TEST(Malformed, OutputsAndParameters) {
             "outputs[0].parameters.binary_data: is neither true nor false");
   EXPECT_THAT(more(R"("outputs": [{"name": "y", "parameters": {"classification": 3}}])"),
               HasSubstr("classification: is not supported"));
-  EXPECT_THAT(more(R"("parameters": {"timeout": -1})"), HasSubstr("parameters.timeout: is no whole"));
+  EXPECT_THAT(more(R"("parameters": {"timeout": -1})"),
+              HasSubstr("parameters.timeout: is no whole"));
   EXPECT_THAT(more(R"("parameters": {"timeout": "1s"})"), HasSubstr("parameters.timeout: is no"));
   EXPECT_THAT(more(R"("parameters": {"sequence_id": 5})"), HasSubstr("state, which is not kept"));
   EXPECT_EQ(more(R"("parameters": [])"), "parameters: is no JSON object");
@@ -366,8 +379,9 @@ TEST(Malformed, TooManyElementsAre413) {
   const std::string claims = R"("datatype": "INT8", "shape": [1000000, 1000000, 1000000])";
   EXPECT_THAT(parse_few(with_input(claims)), StartsWith("413: inputs[0].shape: "));
   const std::string three = R"("datatype": "INT8", "shape": [3], "data": [1,2,3]})";
-  EXPECT_THAT(parse_few(R"({"inputs": [{"name": "a", )" + three + R"(, {"name": "b", )" + three + "]}"),
-              StartsWith("413: "));
+  EXPECT_THAT(
+      parse_few(R"({"inputs": [{"name": "a", )" + three + R"(, {"name": "b", )" + three + "]}"),
+      StartsWith("413: "));
 }
 
 /// Damage to a good request at every byte: an error or another request, never anything else.

@@ -236,6 +236,22 @@ TEST(Admission, InstancesShareTheWait) {
   EXPECT_EQ(q.core.expected_wait(), 40ms);
 }
 
+TEST(Admission, DecodingCountsToo) {
+  QueueOptions o = rows(1);
+  o.longest_wait = 100ms;
+  o.decoders = 2;
+  Queue q(o);
+  ASSERT_EQ(q.core.admit(at(0ms), Time::max()), std::nullopt);
+  auto item = std::make_unique<Item>(1);
+  q.core.add(std::move(item), at(40ms), 40ms);
+  ASSERT_THAT(q.next(40ms), ElementsAre(1));
+  q.core.finished(1, 0ms);
+  for (int i = 0; i < 5; ++i) ASSERT_EQ(q.core.admit(at(40ms), Time::max()), std::nullopt) << i;
+  EXPECT_EQ(q.core.expected_wait(), 100ms);
+  ASSERT_EQ(q.core.admit(at(40ms), Time::max()), std::nullopt);
+  EXPECT_THAT(q.asked(40ms)->reason, HasSubstr("the wait would be 120 ms"));
+}
+
 TEST(Admission, AHiccupDoesNotTurnEverybodyAway) {
   QueueOptions o = rows(1);
   o.longest_wait = 50ms;
@@ -254,8 +270,8 @@ TEST(Admission, AHiccupDoesNotTurnEverybodyAway) {
   EXPECT_EQ(q.asked(0ms), std::nullopt) << "a few quick ones restore the trust";
 }
 
-/// Twice the load that can be carried, in simulated time: the wait of what is accepted stays bounded,
-/// the server stays busy, and the rest is refused.
+/// Twice the load that can be carried, in simulated time: the wait of what is accepted stays
+/// bounded, the server stays busy, and the rest is refused.
 TEST(Admission, UnderTwiceTheLoadTheWaitStaysBounded) {
   QueueOptions o = rows(8);
   o.longest_wait = 100ms;

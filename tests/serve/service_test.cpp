@@ -150,8 +150,9 @@ TEST_F(ServiceTest, WrongRequestsNameTheField) {
   EXPECT_EQ(told("{"), "400 body: is no JSON at byte 2");
   EXPECT_EQ(told(R"({"inputs": [{"name": "z", "datatype": "FP32", "shape": [1], "data": [1]}]})"),
             "400 inputs[0].name: the network has no input 'z'");
-  EXPECT_EQ(told(R"({"inputs": [{"name": "x", "datatype": "FP64", "shape": [1, 2], "data": [1, 2]}]})"),
-            "400 inputs[0].datatype: is FP64; input 'x' takes FP32 [-1,2]");
+  EXPECT_EQ(
+      told(R"({"inputs": [{"name": "x", "datatype": "FP64", "shape": [1, 2], "data": [1, 2]}]})"),
+      "400 inputs[0].datatype: is FP64; input 'x' takes FP32 [-1,2]");
   EXPECT_EQ(told(R"({"inputs": [{"name": "x", "datatype": "FP32", "shape": [9, 2],
                     "data": [1,2,3,4,5,6,7,8,9,1,2,3,4,5,6,7,8,9]}]})"),
             "400 input 'x': shape[0]: is 9, a request has at most 8 rows");
@@ -163,8 +164,9 @@ TEST_F(ServiceTest, WrongRequestsNameTheField) {
   EXPECT_EQ(told(out.dump()), "400 outputs[0].name: the network has no output 'q'");
   out["outputs"] = {{{"name", "y"}}, {{"name", "y"}}};
   EXPECT_EQ(told(out.dump()), "400 outputs[1].name: asks for 'y' again");
-  EXPECT_EQ(told(R"({"inputs": [{"name": "x", "datatype": "FP32", "shape": [1000, 2]}]})").substr(0, 3),
-            "413");
+  EXPECT_EQ(
+      told(R"({"inputs": [{"name": "x", "datatype": "FP32", "shape": [1000, 2]}]})").substr(0, 3),
+      "413");
   EXPECT_EQ(infer(kGood, {{"Content-Encoding", "gzip"}}).status, 415);
   EXPECT_THAT(error_of(infer(kGood, {{"Timeout-Ms", "soon"}})), HasSubstr("Timeout-Ms"));
 }
@@ -256,7 +258,8 @@ std::vector<float> expected(const Image& image) {
   const Normalization n = parse_normalization("imagenet", DType::u8, 3);
   std::vector<float> values;
   for (int c = 0; c < 3; ++c)
-    for (int p = 0; p < 8; ++p) values.push_back(float(n.apply(small.pixels[size_t(3 * p + c)], c)));
+    for (int p = 0; p < 8; ++p)
+      values.push_back(float(n.apply(small.pixels[size_t(3 * p + c)], c)));
   return values;
 }
 
