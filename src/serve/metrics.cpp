@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
+#include <cstdio>
 
 #include "base/error.h"
 
@@ -14,6 +15,13 @@ std::string number(double value) {
   if (std::isnan(value)) return "NaN";
   char text[32];
   return {text, std::to_chars(text, text + sizeof text, value).ptr};
+}
+
+/// Bounds as people write them: 0.0001, not 1e-04.
+std::string bound_text(double bound) {
+  char text[32];
+  std::snprintf(text, sizeof text, "%g", bound);
+  return std::isinf(bound) ? "+Inf" : text;
 }
 
 /// `a="b",c="d"`, with what the format wants escaped.
@@ -45,7 +53,8 @@ std::string lines(const std::string& name, const std::string& labels, const Hist
   for (size_t i = 0; i < counts.size(); ++i) {
     total += counts[i];
     const double bound = i < histogram.bounds().size() ? histogram.bounds()[i] : INFINITY;
-    text += line(name + "_bucket", before + "le=\"" + number(bound) + "\"", std::to_string(total));
+    text +=
+        line(name + "_bucket", before + "le=\"" + bound_text(bound) + "\"", std::to_string(total));
   }
   text += line(name + "_sum", labels, number(histogram.sum()));
   text += line(name + "_count", labels, std::to_string(total));

@@ -34,7 +34,9 @@ void append_element(std::string& out, T value) {
     append_element(out, float(value));
   } else {
     // The shortest text that reads back as the same number.
-    if (std::isfinite(value))
+    if (value == 0)
+      out += std::signbit(value) ? "-0.0" : "0";  // "-0" would be read as an integer
+    else if (std::isfinite(value))
       append_number(out, value);
     else
       out += std::isnan(value) ? "\"NaN\"" : value > 0 ? "\"Infinity\"" : "\"-Infinity\"";

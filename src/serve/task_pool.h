@@ -11,7 +11,8 @@
 
 namespace espalier::serve {
 
-/// First come, first served, urgent tasks before others. Loops of base/threads.h inside a task run inline.
+/// First come, first served, urgent tasks before others. Loops of base/threads.h inside a task run
+/// inline.
 class TaskPool {
  public:
   explicit TaskPool(int threads);

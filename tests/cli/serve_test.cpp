@@ -57,7 +57,9 @@ class Serve : public ::testing::Test {
     }
     port = json::parse(line).at("port").get<int>();
   }
-  void start(const std::string& keys = "") { start({scratch.path("net.esp") + keys}); }
+  void start_net(const std::string& keys = "") {
+    start(std::vector<std::string>{scratch.path("net.esp") + keys});
+  }
 
   static std::string error_of(const HttpAnswer& a) {
     EXPECT_EQ(a.headers.at("content-type"), "application/json");
@@ -90,7 +92,7 @@ TEST_F(Serve, AnswersOverOneConnection) {
 }
 
 TEST_F(Serve, TakesAndGivesBinary) {
-  start();
+  start_net();
   HttpClient client(port);
   const std::string text = R"({"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 2],)"
                            R"( "parameters": {"binary_data_size": 8}}],)"
@@ -159,7 +161,7 @@ TEST_F(Serve, WhatIsNoHttpIsToldAndTheConnectionEnds) {
 }
 
 TEST_F(Serve, BodiesInChunksAndAfterContinue) {
-  start();
+  start_net();
   HttpClient client(port);
   const std::string good = kGood;
   const std::string post = "POST " + std::string(kInfer) + " HTTP/1.1\r\nHost: a\r\n";
@@ -188,7 +190,7 @@ TEST_F(Serve, BodiesInChunksAndAfterContinue) {
 
 TEST_F(Serve, ShedsAndDrains) {
   // Nothing runs before a batch of eight is full or somebody hurries it.
-  start("?max_delay=900000&queue=1&timeout=0");
+  start_net("?max_delay=900000&queue=1&timeout=0");
   HttpClient first(port), idle(port);
   EXPECT_EQ(idle.ask("GET", "/v2").status, 200);
   first.send(http_request("POST", kInfer, kGood));
@@ -209,7 +211,7 @@ TEST_F(Serve, ShedsAndDrains) {
 }
 
 TEST_F(Serve, ASecondSignalStopsAtOnce) {
-  start();
+  start_net();
   HttpClient slow(port);
   slow.send("POST " + std::string(kInfer) + " HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\n{");
   // It is being received once another request was answered.
@@ -231,7 +233,7 @@ TEST_F(Serve, ASecondSignalStopsAtOnce) {
 }
 
 TEST_F(Serve, KilledServersAnswerNothingRatherThanSomething) {
-  start("?max_delay=900000");
+  start_net("?max_delay=900000");
   HttpClient client(port), other(port);
   client.send(http_request("POST", kInfer, kGood));
   while (other.ask("GET", "/metrics").body.find("espalier_queue_requests{model=\"net\"} 1") ==
@@ -243,7 +245,7 @@ TEST_F(Serve, KilledServersAnswerNothingRatherThanSomething) {
 }
 
 TEST_F(Serve, DeadlinesEndIn504) {
-  start("?max_delay=900000");
+  start_net("?max_delay=900000");
   HttpClient client(port);
   EXPECT_EQ(client.ask("POST", kInfer, kGood, "Timeout-Ms: 20\r\n").status, 504);
 }
@@ -267,7 +269,7 @@ TEST_F(Serve, WrongArgumentsAreSaid) {
   expect_failure(serve({scratch.path("none.esp")}), 3, "none.esp");
   expect_failure(serve({net, "--port", "70000"}), 2, "--port");
   expect_failure(serve({net, "--host", "no.such.host.invalid"}), 3, "no address of this machine");
-  start();
+  start_net();
   expect_failure(serve({net, "--port", std::to_string(port)}), 3, "cannot be listened at",
                  "--port 0");
 }
@@ -303,7 +305,7 @@ TEST_F(Serve, ExamplesOfThePageWork) {
   ASSERT_GE(blocks.size(), 10u);
   ASSERT_THAT(blocks[0].text, ::testing::StartsWith("# small.esp\n"));
   scratch.write("small.esp", blocks[0].text.substr(blocks[0].text.find('\n') + 1));
-  start({scratch.path("small.esp")});
+  start(std::vector<std::string>{scratch.path("small.esp")});
   const auto here = [&](std::string text) {
     const std::string there = "localhost:8000";
     for (size_t at; (at = text.find(there)) != std::string::npos;)
@@ -331,7 +333,7 @@ TEST_F(Serve, PythonOfThePageWorks) {
   const auto blocks = blocks_of(read_file(ESPALIER_SOURCE_DIR "/docs/serving.md"));
   const auto python = std::ranges::find(blocks, "python", &Block::language);
   ASSERT_NE(python, blocks.end());
-  start({"small=" + scratch.path("net.esp")});
+  start(std::vector<std::string>{"small=" + scratch.path("net.esp")});
   std::string text = python->text;
   const std::string there = "localhost:8000";
   text.replace(text.find(there), there.size(), "127.0.0.1:" + std::to_string(port));
@@ -341,9 +343,10 @@ TEST_F(Serve, PythonOfThePageWorks) {
 
 TEST_F(Serve, LoadGeneratorCountsWhatItAsked) {
   if (!has_python()) GTEST_SKIP() << "no python3";
-  start();
-  const std::string load = ESPALIER_SOURCE_DIR "/bench/load http://127.0.0.1:" +
-                           std::to_string(port) + " net --seconds 0.5 --warmup 0 --json - 2>&1 ";
+  start_net();
+  const std::string load =
+      ESPALIER_SOURCE_DIR "/bench/load http://127.0.0.1:" + std::to_string(port) +
+      " net --seconds 0.5 --warmup 0 --json - 2>&1 ";
   for (const char* how : {"--rate 100", "--closed 2"}) {
     const std::string said = printed("python3 " + load + how + " | tail -1");
     const json result = json::parse(said);
