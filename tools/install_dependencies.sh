@@ -24,6 +24,7 @@ libeigen3-dev      small dense linear algebra
 libyaml-cpp-dev    recipes
 nlohmann-json3-dev summaries, logs and --json
 libcli11-dev       the command line
+libboost-dev       HTTP of the server (Asio and Beast, headers only)
 libfmt-dev         text formatting
 libspdlog-dev      log lines
 libpng-dev         PNG images

@@ -8,14 +8,17 @@
 #include <string>
 #include <string_view>
 
+#include "base/error.h"
 #include "formats/images.h"
 
 namespace espalier {
 
-/// Larger pictures are refused: their size fields are more likely damaged than meant.
-inline constexpr uint64_t kMaxPixels = uint64_t{1} << 28;
+// Pictures above `most_pixels` are refused before memory for them is taken.
+Image decode_png(std::string_view bytes, const std::string& where, uint64_t most_pixels);
+Image decode_jpeg(std::string_view bytes, const std::string& where, uint64_t most_pixels);
 
-Image decode_png(std::string_view bytes, const std::string& where);
-Image decode_jpeg(std::string_view bytes, const std::string& where);
+inline UserError too_large(const std::string& where, uint64_t most_pixels) {
+  return bad_input(where, "has more than " + std::to_string(most_pixels) + " pixels");
+}
 
 }  // namespace espalier

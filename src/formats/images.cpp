@@ -35,13 +35,14 @@ std::vector<Tap> taps(int from, int to) {
 
 bool is_image(std::string_view bytes) { return is_png(bytes) || is_jpeg(bytes); }
 
-Image decode_image(std::string_view bytes, const std::string& where, int channels) {
+Image decode_image(std::string_view bytes, const std::string& where, int channels,
+                   uint64_t most_pixels) {
   ESP_CHECK(channels == 0 || channels == 1 || channels == 3, "pictures have 1 or 3 channels");
   Image image;
   if (is_png(bytes)) {
-    image = decode_png(bytes, where);
+    image = decode_png(bytes, where, most_pixels);
   } else if (is_jpeg(bytes)) {
-    image = decode_jpeg(bytes, where);
+    image = decode_jpeg(bytes, where, most_pixels);
   } else {
     throw bad_input(where, bytes.empty() ? "is empty" : "is neither a PNG nor a JPEG picture");
   }

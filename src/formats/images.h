@@ -15,14 +15,18 @@ struct Image {
   std::vector<uint8_t> pixels;
 };
 
+/// Larger pictures are refused: their size fields are more likely damaged than meant.
+inline constexpr uint64_t kMaxPixels = uint64_t{1} << 28;
+
 /// Whether `bytes` begin like a PNG or JPEG file.
 bool is_image(std::string_view bytes);
 
 /// Decodes a PNG or JPEG, told apart by content. `channels` 1 or 3 converts, 0 keeps grey pictures
 /// grey and gives colour otherwise. 16-bit samples keep their upper byte; transparency is dropped;
 /// grey from colour is 0.299 R + 0.587 G + 0.114 B. Throws UserError naming `where` when the file
-/// is damaged, truncated or larger than 2^28 pixels.
-Image decode_image(std::string_view bytes, const std::string& where, int channels = 0);
+/// is damaged, truncated or has more than `most_pixels`.
+Image decode_image(std::string_view bytes, const std::string& where, int channels = 0,
+                   uint64_t most_pixels = kMaxPixels);
 
 /// PNG bytes of a grey or colour picture.
 std::string encode_png(const Image& image);

@@ -18,6 +18,8 @@ struct Decoder {
   jpeg_decompress_struct jpeg;
   jpeg_error_mgr errors;
   std::jmp_buf on_error;
+  uint64_t most_pixels = 0;
+  bool too_large = false;
   char message[JMSG_LENGTH_MAX] = "";
 };
 
@@ -51,8 +53,8 @@ bool read_header(Decoder& d, const unsigned char* data, unsigned long size) {
   if (setjmp(d.on_error)) return false;
   jpeg_mem_src(&d.jpeg, data, size);
   jpeg_read_header(&d.jpeg, TRUE);
-  if (uint64_t{d.jpeg.image_width} * d.jpeg.image_height > kMaxPixels)
-    ERREXIT1(&d.jpeg, JERR_IMAGE_TOO_BIG, int(JPEG_MAX_DIMENSION));
+  d.too_large = uint64_t{d.jpeg.image_width} * d.jpeg.image_height > d.most_pixels;
+  if (d.too_large) return false;
   const bool four = d.jpeg.jpeg_color_space == JCS_CMYK || d.jpeg.jpeg_color_space == JCS_YCCK;
   d.jpeg.out_color_space = four                                       ? JCS_CMYK
                            : d.jpeg.jpeg_color_space == JCS_GRAYSCALE ? JCS_GRAYSCALE
@@ -90,15 +92,17 @@ Image cmyk_to_rgb(Image image, bool inverted) {
 
 }  // namespace
 
-Image decode_jpeg(std::string_view bytes, const std::string& where) {
+Image decode_jpeg(std::string_view bytes, const std::string& where, uint64_t most_pixels) {
   Decoder decoder;
   std::memset(&decoder.jpeg, 0, sizeof decoder.jpeg);
+  decoder.most_pixels = most_pixels;
   ESP_CHECK(create(decoder), "the JPEG library has another version than its header");
   struct Guard {
     Decoder& d;
     ~Guard() { jpeg_destroy_decompress(&d.jpeg); }
   } guard{decoder};
   const auto damaged = [&] {
+    if (decoder.too_large) return too_large(where, most_pixels);
     return bad_input(where, std::string("is a damaged JPEG picture: ") + decoder.message);
   };
   if (!read_header(decoder, reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size()))

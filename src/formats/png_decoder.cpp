@@ -16,6 +16,8 @@ struct Decoder {
   png_infop info = nullptr;
   const char* data = nullptr;
   size_t left = 0;
+  uint64_t most_pixels = 0;
+  bool too_large = false;
   std::jmp_buf on_error;
   char message[160] = "";
 };
@@ -41,9 +43,9 @@ bool read_header(Decoder& d) {
   png_set_read_fn(d.png, &d, supply);
   png_read_info(d.png, d.info);
   const int color = png_get_color_type(d.png, d.info);
-  if (uint64_t{png_get_image_width(d.png, d.info)} * png_get_image_height(d.png, d.info) >
-      kMaxPixels)
-    png_error(d.png, "it has too many pixels");
+  d.too_large = uint64_t{png_get_image_width(d.png, d.info)} * png_get_image_height(d.png, d.info) >
+                d.most_pixels;
+  if (d.too_large) return false;
   png_set_strip_16(d.png);
   if (color == PNG_COLOR_TYPE_PALETTE) png_set_palette_to_rgb(d.png);
   if (color == PNG_COLOR_TYPE_GRAY) png_set_expand_gray_1_2_4_to_8(d.png);
@@ -64,7 +66,7 @@ bool read_pixels(Decoder& d, png_bytepp rows) {
 
 }  // namespace
 
-Image decode_png(std::string_view bytes, const std::string& where) {
+Image decode_png(std::string_view bytes, const std::string& where, uint64_t most_pixels) {
   Decoder decoder;
   struct Guard {
     Decoder& d;
@@ -76,7 +78,9 @@ Image decode_png(std::string_view bytes, const std::string& where) {
   ESP_CHECK(decoder.info, "the PNG library refuses to start");
   decoder.data = bytes.data();
   decoder.left = bytes.size();
+  decoder.most_pixels = most_pixels;
   const auto damaged = [&] {
+    if (decoder.too_large) return too_large(where, most_pixels);
     return bad_input(where, std::string("is a damaged PNG picture: ") + decoder.message);
   };
   if (!read_header(decoder)) throw damaged();

@@ -71,8 +71,9 @@ void expect_failure(const Ran& ran, int code, const std::string& message, const 
   EXPECT_THAT(rest, ::testing::HasSubstr(hint));
 }
 
-Running::Running(const std::vector<std::string>& arguments)
-    : pid_(start(arguments, "/dev/null", "/dev/null")) {}
+Running::Running(const std::vector<std::string>& arguments, const std::string& out,
+                 const std::string& err)
+    : pid_(start(arguments, out, err)) {}
 
 Running::~Running() {
   if (ended()) return;

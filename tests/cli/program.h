@@ -19,10 +19,12 @@ Ran run_program(const std::vector<std::string>& arguments);
 void expect_failure(const Ran& ran, int code, const std::string& message,
                     const std::string& hint = "");
 
-/// The program started and left running, its output thrown away.
+/// The program started and left running.
 class Running {
  public:
-  explicit Running(const std::vector<std::string>& arguments);
+  /// Its output goes to the files named, or nowhere.
+  explicit Running(const std::vector<std::string>& arguments, const std::string& out = "/dev/null",
+                   const std::string& err = "/dev/null");
   ~Running();  ///< kills it if it still runs
   Running(const Running&) = delete;
   Running& operator=(const Running&) = delete;

@@ -139,8 +139,16 @@ TEST(Images, ClaimedSizesAreNotBelieved) {
   png.replace(16, 4, extent, 4).replace(20, 4, extent, 4);
   const uint32_t sum = crc32_of(std::string_view(png).substr(12, 17));
   for (size_t i = 0; i < 4; ++i) png[29 + i] = char(sum >> (24 - 8 * i));
-  EXPECT_EQ(user_error([&] { decode(png); }),
-            "file: is a damaged PNG picture: it has too many pixels");
+  EXPECT_EQ(user_error([&] { decode(png); }), "file: has more than 268435456 pixels");
+}
+
+TEST(Images, LargerPicturesThanAskedForAreRefused) {
+  for (const std::string& bytes :
+       {encode_png(picture(9, 5, 3)), jpeg_of(picture(9, 5, 3), JCS_RGB)}) {
+    EXPECT_EQ(decode_image(bytes, "file", 3, 45).width, 9);
+    EXPECT_EQ(user_error([&] { decode_image(bytes, "file", 3, 44); }),
+              "file: has more than 44 pixels");
+  }
 }
 
 TEST(Images, ChannelsConvert) {
