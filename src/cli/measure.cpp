@@ -16,6 +16,18 @@ int64_t params_in(const Value& v) {
   return v.role == Role::kParameter || integers ? v.constant->size() : 0;
 }
 
+/// Adds the constants that bodies of a node hold themselves.
+void add_bodies(const Node& n, NodeFacts& node, ModelFacts& facts) {
+  if (!n.room->control) return;
+  for (const GraphRef& body : n.room->control->bodies(n.attrs)) {
+    for (ValueId v : body->constants()) {
+      node.params += params_in(body->value(v));
+      facts.weight_bytes += int64_t(body->value(v).constant->bytes());
+    }
+    for (NodeId id : body->order()) add_bodies(body->node(id), node, facts);
+  }
+}
+
 }  // namespace
 
 ModelFacts facts_of(const Graph& g) {
@@ -36,6 +48,7 @@ ModelFacts facts_of(const Graph& g) {
       counted[size_t(v)] = true;
       node.params += params_in(g.value(v));
     }
+    add_bodies(n, node, facts);
     facts.macs += node.macs;
     facts.params += node.params;
     facts.nodes.push_back(std::move(node));

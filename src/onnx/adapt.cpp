@@ -24,8 +24,8 @@ using Table = std::multimap<std::string_view, Adapter>;
 const Table& table() {
   static const Table adapters = [] {
     Table t;
-    for (const auto family :
-         {pointwise_adapters(), movement_adapters(), layer_adapters(), resize_adapters()})
+    for (const auto family : {pointwise_adapters(), movement_adapters(), layer_adapters(),
+                              resize_adapters(), control_adapters()})
       for (const Adapter& a : family) t.emplace(a.op, a);
     return t;
   }();

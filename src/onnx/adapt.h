@@ -10,6 +10,10 @@
 
 #include "ir/builder.h"
 
+namespace onnx {
+class NodeProto;
+}
+
 namespace espalier {
 
 /// A node on its way into the graph: operands exist and are typed, the operator may still change.
@@ -24,6 +28,8 @@ struct Call {
   Values inputs;
   /// Names of results; empty for those nobody asked for.
   std::vector<std::string> outputs;
+  /// How many of the last operands its bodies capture.
+  size_t captured = 0;
 
   bool has(size_t i) const { return i < inputs.size() && inputs[i] != kNoValue; }
   const TensorType& type(size_t i) const;
@@ -65,6 +71,7 @@ std::span<const Adapter> pointwise_adapters();
 std::span<const Adapter> movement_adapters();
 std::span<const Adapter> layer_adapters();
 std::span<const Adapter> resize_adapters();
+std::span<const Adapter> control_adapters();
 
 inline constexpr int64_t kEveryOpset = int64_t{1} << 32;
 
@@ -72,6 +79,13 @@ inline constexpr int64_t kEveryOpset = int64_t{1} << 32;
 std::optional<Values> adapt(Call& call);
 /// Whether the operator, or what it turns into, has a room.
 bool importable(std::string_view op, std::string_view domain);
+
+/// The attribute whose body is the only one that will run, by what is known of the operands; empty
+/// where any may.
+std::string body_taken(const Call& call);
+/// Types of a body's inputs as far as the node's operands tell.
+std::vector<std::optional<Type>> body_input_types(const Call& call, const onnx::NodeProto& node,
+                                                  size_t inputs);
 
 /// Gives the float constants of an imported network their roles. One is a weight if it reaches,
 /// directly or through nodes on constants alone, an operand that is read together with data;
