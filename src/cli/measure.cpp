@@ -6,6 +6,20 @@
 #include "passes/fuse_region.h"
 
 namespace espalier::cli {
+namespace {
+
+/// Adds the constants that bodies of a node hold themselves.
+void add_bodies(const Node& n, NodeFacts& node, ModelFacts& facts) {
+  if (!n.room->control) return;
+  for (const GraphRef& body : n.room->control->bodies(n.attrs)) {
+    node.params += parameter_count(*body);
+    facts.weight_bytes += constant_bytes(*body);
+    for (NodeId id : body->order()) add_bodies(body->node(id), node, facts);
+  }
+}
+
+}  // namespace
+
 ModelFacts facts_of(const Graph& g) {
   ModelFacts facts;
   std::vector<bool> counted(g.value_count(), false);
@@ -24,6 +38,7 @@ ModelFacts facts_of(const Graph& g) {
       counted[size_t(v)] = true;
       node.params += learned_elements(g.value(v));
     }
+    add_bodies(n, node, facts);
     facts.macs += node.macs;
     facts.params += node.params;
     facts.nodes.push_back(std::move(node));

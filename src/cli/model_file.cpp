@@ -121,6 +121,10 @@ std::vector<Shape> ModelOptions::shapes_of(const Graph& graph) const {
       shapes.push_back(it->second);
       continue;
     }
+    if (!input.type.is_tensor())
+      throw unsupported(path + ": input '" + input.name + "'",
+                        "is " + to_string(input.type) + "; only tensors have a shape to be fixed",
+                        "run and check take such networks");
     Shape shape;
     for (const Dim& d : input.tensor().dims) {
       if (shape.empty() && !d.known())

@@ -13,9 +13,9 @@ void RunnerOptions::add_to(CLI::App& app) {
   compile.add_to(app);
 }
 
-std::vector<Tensor> RunnerOptions::run(const Graph& graph, std::span<const Tensor> inputs) const {
-  if (reference) return interpret(graph, inputs);
-  return Model(graph, compile.options()).run(inputs);
+std::vector<Datum> RunnerOptions::run(const Graph& graph, std::span<const Datum> inputs) const {
+  if (reference) return interpret_data(graph, inputs);
+  return Model(graph, compile.options()).run_data(inputs);
 }
 
 }  // namespace espalier::cli

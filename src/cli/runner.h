@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "cli/compile_options.h"
+#include "ir/datum.h"
 #include "ir/graph.h"
 
 namespace espalier::cli {
@@ -15,7 +16,7 @@ struct RunnerOptions {
 
   void add_to(CLI::App& app);
   /// Outputs for inputs in the order of the graph's. Open dimensions follow from the inputs.
-  std::vector<Tensor> run(const Graph& graph, std::span<const Tensor> inputs) const;
+  std::vector<Datum> run(const Graph& graph, std::span<const Datum> inputs) const;
 };
 
 }  // namespace espalier::cli

@@ -14,6 +14,7 @@
 #include "cli/output.h"
 #include "cli/values.h"
 #include "cli/verb.h"
+#include "ir/derive.h"
 #include "runtime/session.h"
 #include "runtime/timing.h"
 #include "train/step.h"
@@ -72,6 +73,13 @@ Tensor random_input(const TensorType& type, const Rng& rng) {
   return t.cast(type.dtype);
 }
 
+/// The first extent of the first input.
+int64_t batch_of(const Graph& g) {
+  if (g.inputs().empty()) return 1;
+  const Type& type = g.value(g.inputs()[0]).type;
+  return type.is_static() && type.tensor().rank() > 0 ? type.tensor().dims[0].value() : 1;
+}
+
 Timing time(Session& session, const std::vector<Tensor>& inputs, double seconds) {
   constexpr int kRounds = 10;
   std::vector<Tensor> outputs;
@@ -113,8 +121,53 @@ void print_profile(const Profile& profile) {
   table.print();
 }
 
+/// A network whose structure or sizes depend on data is timed as a whole, on what is drawn for it.
+ExitCode bench_host(const Args& args, const Common& common, const Graph& g) {
+  if (args.profile)
+    throw unsupported(args.model.path, "depends on data: " + dynamics_of(g),
+                      "the time of each operator is measured for straight lines; leave --profile");
+  const CompileOptions options = args.compile.options();
+  Model model(g, options);
+  std::vector<Datum> inputs;
+  for (ValueId v : g.inputs()) {
+    if (!g.value(v).type.is_static())
+      throw unsupported(args.model.path + ": input '" + g.value(v).name + "'",
+                        "is " + to_string(g.value(v).type) + ", for which nothing can be drawn");
+    inputs.emplace_back(
+        random_input(g.value(v).tensor(), Rng(common.seed.value_or(0), 1).fork(inputs.size())));
+  }
+  constexpr int kRounds = 10;
+  const std::function<void()> contender = [&] { model.run_data(inputs); };
+  const Timing timing = time_alternating(
+      {&contender, 1}, {.rounds = kRounds, .seconds_per_turn = args.seconds / kRounds})[0];
+  const int threads = options.threads > 0 ? options.threads : num_threads();
+  if (common.json) {
+    print_json({{"model", args.model.path},
+                {"median_ms", timing.median_ms},
+                {"p10_ms", timing.p10_ms},
+                {"p90_ms", timing.p90_ms},
+                {"precision", precision_of(g)},
+                {"threads", threads},
+                {"batch", batch_of(g)},
+                {"runs", timing.runs},
+                {"depends_on_data", true},
+                {"programs", model.compilations()}});
+    return ExitCode::kOk;
+  }
+  std::printf("%s: median %s ms (p10 %s, p90 %s) over %lld runs, %s, %d thread%s\n",
+              args.model.path.c_str(), short_number(timing.median_ms).c_str(),
+              short_number(timing.p10_ms).c_str(), short_number(timing.p90_ms).c_str(),
+              static_cast<long long>(timing.runs), precision_of(g).c_str(), threads,
+              threads == 1 ? "" : "s");
+  std::printf("%s; %d compiled program%s and a host program between them\n", dynamics_of(g).c_str(),
+              model.compilations(), model.compilations() == 1 ? "" : "s");
+  return ExitCode::kOk;
+}
+
 ExitCode bench(const Args& args, const Common& common) {
   const Workload work = workload_of(args);
+  if (work.graph.states().empty() && !dynamics_of(work.graph).empty())
+    return bench_host(args, common, work.graph);
   const std::string precision = args.train.empty() ? precision_of(work.graph) : args.train;
   CompileOptions options = args.compile.options();
   Session session = work.compiled(options);

@@ -61,9 +61,30 @@ double relative_error(const Tensor& got, const Tensor& want) {
   return difference == 0 ? 0 : difference / std::max(most, 1e-30);
 }
 
-std::string type_text(const Tensor& t) { return to_string(TensorType(t.dtype(), t.shape())); }
+/// Adds to the verdict how a value differs from the stored one.
+void compare(const Datum& got, const Datum& want, const std::string& name, double tolerance,
+             Verdict& v) {
+  const auto differs = [&](const std::string& why) {
+    if (v.why.empty()) v.why = name + " " + why;
+  };
+  if (got.is_tensor() != want.is_tensor() ||
+      (got.is_tensor() ? got.type() != want.type() : got.items().size() != want.items().size()))
+    return differs("is " + describe(got) + ", stored is " + describe(want));
+  if (!got.is_tensor()) {
+    for (size_t i = 0; i < want.items().size(); ++i)
+      compare(got.items()[i], want.items()[i], name + "[" + std::to_string(i) + "]", tolerance, v);
+    return;
+  }
+  if (want.tensor().dtype() == DType::string) {
+    if (!got.tensor().identical(want.tensor())) differs("differs");
+    return;
+  }
+  const double error = relative_error(got.tensor(), want.tensor());
+  v.error = std::max(v.error, error);
+  if (!(error <= tolerance)) differs("differs");
+}
 
-Verdict compare(const std::vector<Tensor>& got, const std::vector<Tensor>& want, const Graph& g,
+Verdict compare(const std::vector<Datum>& got, const std::vector<Datum>& want, const Graph& g,
                 double tolerance) {
   Verdict v;
   if (want.empty() || got.size() < want.size()) {
@@ -71,19 +92,16 @@ Verdict compare(const std::vector<Tensor>& got, const std::vector<Tensor>& want,
             std::to_string(got.size());
     return v;
   }
-  for (size_t i = 0; i < want.size(); ++i) {
-    const std::string name = "'" + g.value(g.outputs()[i]).name + "'";
-    if (got[i].dtype() != want[i].dtype() || got[i].shape() != want[i].shape()) {
-      v.why = name + " is " + type_text(got[i]) + ", stored is " + type_text(want[i]);
-      return v;
-    }
-    if (want[i].dtype() == DType::string) continue;
-    const double error = relative_error(got[i], want[i]);
-    if (error > v.error) v.error = error;
-    if (!(error <= tolerance) && v.why.empty()) v.why = name + " differs";
-  }
+  for (size_t i = 0; i < want.size(); ++i)
+    compare(got[i], want[i], "'" + g.value(g.outputs()[i]).name + "'", tolerance, v);
   v.passed = v.why.empty();
   return v;
+}
+
+std::vector<Type> types_of(const Graph& g, std::span<const ValueId> values) {
+  std::vector<Type> types;
+  for (ValueId v : values) types.push_back(g.value(v).type);
+  return types;
 }
 
 ExitCode check(const Args& args, const Common& common) {
@@ -91,13 +109,14 @@ ExitCode check(const Args& args, const Common& common) {
   const Graph g = args.model.load();
   std::vector<Verdict> verdicts;
   for (const auto& set : sets) {
-    const auto inputs = read_test_vectors(set, "input");
+    const auto inputs = read_test_vectors(set, "input", types_of(g, g.inputs()));
     if (inputs.size() != g.inputs().size())
       throw bad_input(set.string(), "stores " + std::to_string(inputs.size()) +
                                         " inputs, the network takes " +
                                         std::to_string(g.inputs().size()));
     const auto outputs = args.runner.run(g, inputs);
-    verdicts.push_back(compare(outputs, read_test_vectors(set, "output"), g, args.tolerance));
+    const auto stored = read_test_vectors(set, "output", types_of(g, g.outputs()));
+    verdicts.push_back(compare(outputs, stored, g, args.tolerance));
     verdicts.back().name = set.filename().string();
   }
   const auto passed =

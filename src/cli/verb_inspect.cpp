@@ -2,12 +2,14 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "cli/measure.h"
 #include "cli/model_file.h"
 #include "cli/output.h"
 #include "cli/verb.h"
 #include "compress/axis_classes.h"
+#include "ir/derive.h"
 #include "ir/room.h"
 #include "runtime/program.h"
 
@@ -28,7 +30,8 @@ Json values_json(const Graph& g, std::span<const ValueId> values) {
   return list;
 }
 
-Json to_json(const Args& args, const Graph& g, const ModelFacts& facts, size_t peak) {
+Json to_json(const Args& args, const Graph& g, const ModelFacts& facts,
+             std::optional<size_t> peak) {
   Json nodes = Json::array();
   for (const NodeFacts& n : facts.nodes)
     nodes.push_back({{"name", n.name},
@@ -44,8 +47,9 @@ Json to_json(const Args& args, const Graph& g, const ModelFacts& facts, size_t p
           {"params", facts.params},
           {"macs", facts.macs},
           {"weight_bytes", facts.weight_bytes},
-          {"peak_activation_bytes", peak},
+          {"peak_activation_bytes", peak ? Json(*peak) : Json(nullptr)},
           {"precision", precision_of(g)},
+          {"depends_on_data", !peak},
           {"nodes", std::move(nodes)}};
 }
 
@@ -54,7 +58,8 @@ void print_values(const char* what, const Graph& g, std::span<const ValueId> val
     std::printf("%s %s: %s\n", what, g.value(v).name.c_str(), to_string(g.value(v).type).c_str());
 }
 
-void print_people(const Args& args, const Graph& g, const ModelFacts& facts, size_t peak) {
+void print_people(const Args& args, const Graph& g, const ModelFacts& facts,
+                  std::optional<size_t> peak) {
   std::printf("%s (%s)\n", args.model.path.c_str(), g.name.c_str());
   print_values("  input ", g, g.inputs());
   print_values("  output", g, g.outputs());
@@ -64,10 +69,14 @@ void print_people(const Args& args, const Graph& g, const ModelFacts& facts, siz
     table.row({n.name, n.op, n.output, n.params > 0 ? grouped(double(n.params)) : "",
                n.macs > 0 ? short_count(n.macs) : ""});
   table.print();
-  std::printf("\n%s parameters, %s MACs, weights %s, activations at most %s at once, %s\n",
-              grouped(double(facts.params)).c_str(), short_count(facts.macs).c_str(),
-              short_bytes(double(facts.weight_bytes)).c_str(), short_bytes(double(peak)).c_str(),
-              precision_of(g).c_str());
+  const std::string activations =
+      peak ? "activations at most " + short_bytes(double(*peak)) + " at once, " : "";
+  std::printf("\n%s parameters, %s MACs, weights %s, %s%s\n", grouped(double(facts.params)).c_str(),
+              short_count(facts.macs).c_str(), short_bytes(double(facts.weight_bytes)).c_str(),
+              activations.c_str(), precision_of(g).c_str());
+  if (!peak)
+    std::printf("%s; what is not known before it runs is not counted (one iteration of loops is)\n",
+                dynamics_of(g).c_str());
 }
 
 std::string dot_quoted(const std::string& s) {
@@ -143,7 +152,9 @@ ExitCode inspect(const Args& args, const Common& common) {
     return ExitCode::kOk;
   }
   const ModelFacts facts = facts_of(g);
-  const size_t peak = compile(g)->arena_bytes();
+  const std::string dynamics = dynamics_of(g);
+  const std::optional<size_t> peak =
+      dynamics.empty() ? std::optional(compile(g)->arena_bytes()) : std::nullopt;
   if (common.json)
     print_json(to_json(args, g, facts, peak));
   else

@@ -59,9 +59,10 @@ std::pair<std::string, std::string> name_and_file(const std::string& text, const
 }
 
 /// What the interpreter and the compiled program would refuse too, with a word on what to do.
-void check_fit(const std::string& model, const Value& input, const Tensor& t) {
+void check_fit(const std::string& model, const Value& input, const Datum& d) {
+  if (!d.is_tensor() || !input.type.is_tensor() || fits(d, input.type)) return;
+  const Tensor& t = d.tensor();
   const TensorType given(t.dtype(), t.shape());
-  if (!input.type.is_tensor() || refines(given, input.type)) return;
   const TensorType& wanted = input.tensor();
   const bool types_differ = wanted.dtype != t.dtype();
   std::string extents;
@@ -74,28 +75,29 @@ void check_fit(const std::string& model, const Value& input, const Tensor& t) {
                             input.name + "=" + extents + " says which");
 }
 
-/// Tensors in the order of the graph's inputs.
-std::vector<Tensor> read_inputs(const Args& args, const Graph& g) {
-  std::map<std::string, Tensor> named;
+/// Values in the order of the graph's inputs.
+std::vector<Datum> read_inputs(const Args& args, const Graph& g) {
+  std::map<std::string, Datum> named;
   for (const auto& text : args.inputs) {
     const auto [name, file] = name_and_file(text, g);
     if (named.contains(name))
       throw usage_error("--input '" + text + "'", "gives '" + name + "' again");
-    named.emplace(name, read_tensor_file(file));
+    named.emplace(name, read_value_file(file, g.value(g.find(name)).type));
   }
-  std::vector<Tensor> tensors;
+  std::vector<Datum> values;
   for (ValueId v : g.inputs()) {
     const auto it = named.find(g.value(v).name);
     if (it == named.end())
       throw usage_error(args.model.path, "input '" + g.value(v).name + "' is not given",
                         inputs_of(g));
     check_fit(args.model.path, g.value(v), it->second);
-    tensors.push_back(it->second);
+    values.push_back(it->second);
   }
-  return tensors;
+  return values;
 }
 
 Json element(const Tensor& t, int64_t i) {
+  if (t.dtype() == DType::string) return t.span<std::string>()[size_t(i)];
   if (t.dtype() == DType::boolean) return t.at(i) != 0;
   if (!is_float(t.dtype())) return t.int_at(i);
   const double v = t.at(i);
@@ -148,39 +150,59 @@ Json to_json(const std::string& name, const Tensor& t, const std::string& file) 
 }
 
 void print_people(const std::string& name, const Tensor& t, const std::string& file) {
+  const bool text = t.dtype() == DType::string;
   std::printf("%s: %s", name.c_str(), to_string(TensorType(t.dtype(), t.shape())).c_str());
-  if (t.size() > 0) std::printf("  %s", summary(t).c_str());
+  if (t.size() > 0 && !text) std::printf("  %s", summary(t).c_str());
   std::printf("%s%s\n", file.empty() ? "" : "  -> ", file.c_str());
   if (t.size() == 0 || t.size() > kPrintedElements) return;
   std::printf(" ");
-  for (int64_t i = 0; i < t.size(); ++i) std::printf(" %s", short_number(t.at(i), 6).c_str());
+  for (int64_t i = 0; i < t.size(); ++i)
+    std::printf(" %s",
+                text ? t.span<std::string>()[size_t(i)].c_str() : short_number(t.at(i), 6).c_str());
   std::printf("\n");
 }
+
+/// Where results go: files, and JSON or lines for people.
+struct Reporter {
+  const Args& args;
+  const Common& common;
+
+  std::string file_of(const std::string& name) const {
+    if (args.output_folder.empty()) return "";
+    return (fs::path(args.output_folder) / (file_name_of(name) + ".npy")).string();
+  }
+
+  /// Items of sequences are results of their own: NAME.0, NAME.1, …
+  Json report(const std::string& name, const Datum& d) const {
+    if (d.is_tensor()) {
+      const std::string file = file_of(name);
+      if (!file.empty()) refuse_overwriting(file, common);
+      if (!file.empty()) save_npy(file, d.tensor());
+      if (!common.json) print_people(name, d.tensor(), file);
+      return common.json ? to_json(name, d.tensor(), file) : Json();
+    }
+    if (!common.json) std::printf("%s: %s\n", name.c_str(), describe(d).c_str());
+    Json items = Json::array();
+    for (size_t i = 0; i < d.items().size(); ++i)
+      items.push_back(report(name + "." + std::to_string(i), d.items()[i]));
+    return {{"name", name}, {"type", to_string(d.type())}, {"items", std::move(items)}};
+  }
+};
 
 ExitCode run_once(const Args& args, const Common& common) {
   const Graph g = args.model.load();
   const auto inputs = read_inputs(args, g);
-  std::vector<std::string> files(g.outputs().size());
+  const Reporter reporter{args, common};
   if (!args.output_folder.empty()) {
     std::error_code failed;
     fs::create_directories(args.output_folder, failed);
     if (failed) throw bad_input(args.output_folder, "cannot be made: " + failed.message());
-    for (size_t i = 0; i < files.size(); ++i) {
-      const std::string name = file_name_of(g.value(g.outputs()[i]).name) + ".npy";
-      files[i] = (fs::path(args.output_folder) / name).string();
-      refuse_overwriting(files[i], common);
-    }
+    for (ValueId v : g.outputs()) refuse_overwriting(reporter.file_of(g.value(v).name), common);
   }
   const auto outputs = args.runner.run(g, inputs);
   Json list = Json::array();
-  for (size_t i = 0; i < outputs.size(); ++i) {
-    const std::string& name = g.value(g.outputs()[i]).name;
-    if (!files[i].empty()) save_npy(files[i], outputs[i]);
-    if (common.json)
-      list.push_back(to_json(name, outputs[i], files[i]));
-    else
-      print_people(name, outputs[i], files[i]);
-  }
+  for (size_t i = 0; i < outputs.size(); ++i)
+    list.push_back(reporter.report(g.value(g.outputs()[i]).name, outputs[i]));
   if (common.json) print_json({{"outputs", std::move(list)}});
   return ExitCode::kOk;
 }

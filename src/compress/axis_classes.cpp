@@ -330,6 +330,7 @@ Graph static_twin(const Graph& graph, std::span<const Shape> shapes) {
     }
   }
   Graph g = specialised(graph, taken);
+  if (const std::string why = dynamics_of(g); !why.empty()) throw depends_on_data(graph.name, why);
   const std::vector<NodeId> order = g.order();
   for (NodeId id : order)
     if (g.node(id).room->axes.derived()) expand_in_place(g, id);

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/error.h"
+#include "ir/type.h"
 #include "tensor/tensor.h"
 
 namespace espalier {
@@ -19,7 +20,7 @@ using GraphRef = std::shared_ptr<const Graph>;
 
 /// An attribute as ONNX and the text form carry it.
 using AttributeValue = std::variant<int64_t, float, std::string, Tensor, std::vector<int64_t>,
-                                    std::vector<float>, std::vector<std::string>, GraphRef>;
+                                    std::vector<float>, std::vector<std::string>, GraphRef, Type>;
 using AttributeMap = std::map<std::string, AttributeValue>;
 
 /// A room's attribute struct, type-erased, shared and immutable.

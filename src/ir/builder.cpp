@@ -1,5 +1,7 @@
 #include "ir/builder.h"
 
+#include <algorithm>
+
 #include "base/error.h"
 #include "ir/registry.h"
 
@@ -38,45 +40,128 @@ Types types_out(const Graph& graph, NodeId id) {
   return types;
 }
 
-void check_operands(const Room& room, const std::vector<bool>& given, const std::string& where) {
-  const int count = int(given.size()), least = room.arity.min_inputs, most = room.arity.max_inputs;
+void check_operands(const Room& room, const TypesIn& in) {
+  const int count = int(in.size()), least = room.arity.min_inputs, most = room.arity.max_inputs;
   if (count < least || count > most) {
     const std::string wanted = most == kVariadic ? "at least " + std::to_string(least)
                                : least == most
                                    ? std::to_string(least)
                                    : std::to_string(least) + " to " + std::to_string(most);
-    throw bad_input(where, "has " + std::to_string(count) + " operands, " + wanted + " are needed");
+    in.fail("has " + std::to_string(count) + " operands, " + wanted + " are needed");
   }
   for (int i = 0; i < count; ++i)
-    if (!given[size_t(i)] && (i < least || most == kVariadic))
-      throw bad_input(where, "operand " + std::to_string(i) + " is missing");
+    if (!in.has(size_t(i)) && !room.gaps && (i < least || most == kVariadic))
+      in.fail("operand " + std::to_string(i) + " is missing");
+}
+
+namespace {
+
+/// Ranks that an operand of unknown rank is taken to have.
+constexpr int64_t kMostRank = 6;
+
+bool any_unranked(const TypesIn& in) {
+  return std::ranges::any_of(in.operands(),
+                             [](const auto& o) { return o.type && o.type->is_unranked(); });
+}
+
+Types infer_by_expansion(const Room& room, const Attributes& attrs, const TypesIn& in) {
+  Graph scratch;
+  Values operands;
+  for (const TypesIn::Operand& o : in.operands())
+    operands.push_back(!o.type      ? kNoValue
+                       : o.constant ? scratch.add_constant("", *o.constant)
+                                    : scratch.add_input("", *o.type));
+  Builder builder(scratch);
+  Types types;
+  for (ValueId v : expand_node(room, attrs, builder, operands))
+    types.push_back(scratch.value(v).type);
+  return types;
+}
+
+Types infer_ranked(const Room& room, const Attributes& attrs, const TypesIn& in) {
+  return room.infer.derived() ? infer_by_expansion(room, attrs, in) : (*room.infer)(attrs, in);
+}
+
+/// The answers for every combination of ranks of operands without one, joined. Of more than two
+/// such operands only equal ranks are tried.
+class OverRanks {
+ public:
+  OverRanks(const Room& room, const Attributes& attrs, const TypesIn& in)
+      : room_(room), attrs_(attrs), in_(in) {
+    for (const auto& o : in.operands())
+      if (o.type && o.type->is_unranked() && std::ranges::find(open_, o.type) == open_.end())
+        open_.push_back(o.type);
+  }
+
+  Types run() {
+    const bool equal = open_.size() > 2;
+    for (int64_t first = 0; first <= kMostRank; ++first) {
+      std::vector<int64_t> ranks(open_.size(), first);
+      if (equal || open_.size() == 1) {
+        attempt(ranks);
+        continue;
+      }
+      for (ranks[1] = 0; ranks[1] <= kMostRank; ++ranks[1]) attempt(ranks);
+    }
+    if (!found_) throw *refusal_;
+    return std::move(*found_);
+  }
+
+ private:
+  void attempt(const std::vector<int64_t>& ranks) {
+    std::vector<Type> assumed;
+    for (size_t i = 0; i < open_.size(); ++i)
+      assumed.push_back(
+          TensorType(*element_type_of(*open_[i]), Dims(size_t(ranks[i]), Dim::unknown())));
+    std::vector<TypesIn::Operand> operands = in_.operands();
+    for (auto& o : operands)
+      for (size_t i = 0; i < open_.size(); ++i)
+        if (o.type == open_[i]) o.type = &assumed[i];
+    try {
+      add(infer_ranked(room_, attrs_, TypesIn(in_.where(), operands)));
+    } catch (const UserError& e) {
+      if (!refusal_) refusal_ = e;
+    }
+  }
+
+  void add(Types types) {
+    if (!found_) {
+      found_ = std::move(types);
+      return;
+    }
+    found_->resize(std::min(found_->size(), types.size()));
+    for (size_t i = 0; i < found_->size(); ++i) {
+      auto both = joined((*found_)[i], types[i]);
+      if (!both) in_.fail("its result's element type depends on a rank that is not known");
+      (*found_)[i] = std::move(*both);
+    }
+  }
+
+  const Room& room_;
+  const Attributes& attrs_;
+  const TypesIn& in_;
+  std::vector<const Type*> open_;
+  std::optional<Types> found_;
+  std::optional<UserError> refusal_;
+};
+
+}  // namespace
+
+Types infer_types(const Room& room, const Attributes& attrs, const TypesIn& in) {
+  check_operands(room, in);
+  if (room.infer.refused()) throw unsupported(in.where(), room.infer.why());
+  if (room.infer.derived() && any_unranked(in)) return OverRanks(room, attrs, in).run();
+  try {
+    return infer_ranked(room, attrs, in);
+  } catch (const UnknownRank&) {
+    if (!any_unranked(in)) throw;
+    return OverRanks(room, attrs, in).run();
+  }
 }
 
 Types infer_types(const Graph& graph, const Room& room, const Attributes& attrs,
                   const Values& inputs, const std::string& where) {
-  const std::string label = where.empty() ? room.full_name() : where;
-  std::vector<bool> given;
-  for (ValueId v : inputs) given.push_back(v != kNoValue);
-  check_operands(room, given, label);
-  if (room.infer.derived()) {
-    Graph scratch;
-    Values operands;
-    for (ValueId v : inputs) {
-      if (v == kNoValue)
-        operands.push_back(kNoValue);
-      else if (graph.is_constant(v))
-        operands.push_back(scratch.add_constant("", *graph.value(v).constant));
-      else
-        operands.push_back(scratch.add_input("", graph.value(v).type));
-    }
-    Builder builder(scratch);
-    Types types;
-    for (ValueId v : expand_node(room, attrs, builder, operands))
-      types.push_back(scratch.value(v).type);
-    return types;
-  }
-  if (room.infer.refused()) throw unsupported(label, room.infer.why());
-  return (*room.infer)(attrs, types_in(graph, room, inputs, label));
+  return infer_types(room, attrs, types_in(graph, room, inputs, where));
 }
 
 Values expand_node(const Room& room, const Attributes& attrs, Builder& builder,

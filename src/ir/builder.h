@@ -61,8 +61,10 @@ class Builder {
 };
 
 /// UserError unless the operator takes that many operands and none that it needs is omitted.
-/// `given` says of each operand whether it is there.
-void check_operands(const Room& room, const std::vector<bool>& given, const std::string& where);
+void check_operands(const Room& room, const TypesIn& in);
+/// Inference for given operands; checks arity. Where a room needs the rank of an operand whose rank
+/// is not known, its answers for all ranks are joined.
+Types infer_types(const Room& room, const Attributes& attrs, const TypesIn& in);
 /// Inference for a node about to be added. Checks arity; UserError names `where`.
 Types infer_types(const Graph& graph, const Room& room, const Attributes& attrs,
                   const Values& inputs, const std::string& where);

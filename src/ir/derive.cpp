@@ -1,5 +1,7 @@
 #include "ir/derive.h"
 
+#include <algorithm>
+
 #include "base/error.h"
 #include "ir/patch.h"
 #include "ir/room.h"
@@ -20,9 +22,11 @@ Values splice(Builder& builder, const Graph& body, const Values& operands) {
     Values inputs;
     for (ValueId v : n.inputs) inputs.push_back(v == kNoValue ? kNoValue : map[size_t(v)]);
     std::vector<std::string> names;
-    for (ValueId v : n.outputs) names.push_back(g.fresh_name(body.value(v).name));
+    for (ValueId v : n.outputs)
+      names.push_back(v == kNoValue ? "" : g.fresh_name(body.value(v).name));
     const Values results = builder.op(*n.room, n.attrs, inputs, n.name, std::move(names));
-    for (size_t i = 0; i < n.outputs.size(); ++i) map[size_t(n.outputs[i])] = results[i];
+    for (size_t i = 0; i < n.outputs.size(); ++i)
+      if (n.outputs[i] != kNoValue) map[size_t(n.outputs[i])] = results.at(i);
   }
   Values results;
   for (ValueId v : body.outputs()) results.push_back(map[size_t(v)]);
@@ -53,6 +57,14 @@ Graph expansion_of(const Graph& graph, NodeId id) {
 Cost cost_of(const Graph& graph, NodeId id) {
   const Node& n = graph.node(id);
   if (n.room->cost.refused()) throw unsupported(describe(graph, id), n.room->cost.why());
+  // Of what has no fixed size the bytes that are known are all that can be said.
+  const auto open = [&](ValueId v) {
+    return v != kNoValue && element_type_of(graph.value(v).type) &&
+           !graph.value(v).type.is_static();
+  };
+  if (!n.room->control &&
+      (std::ranges::any_of(n.inputs, open) || std::ranges::any_of(n.outputs, open)))
+    return {0, 0, traffic(types_in(graph, id), types_out(graph, id))};
   if (n.room->cost.derived()) {
     Cost cost = cost_of(expansion_of(graph, id));
     // A perfect kernel keeps the expansion's intermediate results to itself.
@@ -66,6 +78,77 @@ Cost cost_of(const Graph& graph) {
   Cost sum;
   for (NodeId id : graph.order()) sum += cost_of(graph, id);
   return sum;
+}
+
+namespace {
+
+/// The body in place of the node, reading its captured operands.
+void inline_body(Graph& g, NodeId id, const Graph& body) {
+  const Node n = g.node(id);
+  const Values operands(n.inputs.end() - std::ptrdiff_t(body.inputs().size()), n.inputs.end());
+  const auto made = ValueId(g.value_count());
+  Builder builder(g);
+  const Values results = splice(builder, body, operands);
+  for (size_t i = 0; i < n.outputs.size(); ++i) {
+    const ValueId from = n.outputs[i];
+    if (from == kNoValue) continue;
+    ValueId to = results.at(i);
+    // What existed before keeps its name; a graph output keeps its own.
+    const bool named = std::ranges::find(g.outputs(), from) != g.outputs().end();
+    if (named && (to < made || g.is_constant(to) || std::ranges::count(results, to) > 1))
+      to = builder.one("Identity", {to});
+    g.replace_uses(from, to);
+    if (to < made) continue;
+    const std::string name = g.value(from).name;
+    g.rename(from, g.fresh_name(name + "_joined"));
+    if (g.value(to).producer != kNoNode) g.rename(to, name);
+  }
+  g.erase_node(id);
+  g.sort();
+}
+
+}  // namespace
+
+int inline_bodies(Graph& graph) {
+  int inlined = 0;
+  const std::vector<NodeId> order = graph.order();
+  for (NodeId id : order) {
+    const Node& n = graph.node(id);
+    if (!n.room->control || !n.room->control->inlined) continue;
+    const auto which = n.room->control->inlined(n.attrs, types_in(graph, id));
+    if (!which) continue;
+    inline_body(graph, id, *n.room->control->bodies(n.attrs).at(*which));
+    ++inlined;
+  }
+  return inlined;
+}
+
+std::string dynamics_of(const Graph& graph) {
+  const auto of_type = [](const Type& type) -> std::string {
+    const auto dtype = element_type_of(type);
+    if (!dtype) return "is " + to_string(type);
+    if (*dtype == DType::string) return "holds strings";
+    return type.is_static() ? ""
+                            : "has the type " + to_string(type) + ", whose size depends on data";
+  };
+  for (ValueId v : graph.inputs())
+    if (const std::string why = of_type(graph.value(v).type); !why.empty())
+      return "input '" + graph.value(v).name + "' " + why;
+  for (NodeId id : graph.order()) {
+    const Node& n = graph.node(id);
+    if (n.room->control) return describe(graph, id) + " decides while running what is computed";
+    for (ValueId v : n.outputs) {
+      if (v == kNoValue) continue;
+      const std::string why = of_type(graph.value(v).type);
+      if (!why.empty()) return "the result of " + describe(graph, id) + " " + why;
+    }
+  }
+  return "";
+}
+
+UserError depends_on_data(const std::string& where, const std::string& dynamics) {
+  return unsupported(where, "depends on data: " + dynamics,
+                     "run, check, eval, bench and export take such networks");
 }
 
 void expand_in_place(Graph& graph, NodeId id) {

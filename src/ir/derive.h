@@ -13,11 +13,22 @@ Values splice(Builder& builder, const Graph& body, const Values& operands);
 /// constants. The room must have `expand`.
 Graph expansion_of(const Graph& graph, NodeId node);
 
-/// Cost of one execution, through the expansion where the room derives it. Types must be static.
+/// Cost of one execution, through the expansion where the room derives it. Of a node whose size
+/// depends on data it is the bytes of what has a fixed size.
 /// Throws UserError where the room refuses.
 Cost cost_of(const Graph& graph, NodeId node);
 /// Cost of all nodes.
 Cost cost_of(const Graph& graph);
+
+/// Puts bodies that are known to stand for their node (the branch of a condition that is known) in
+/// its place; returns how many.
+int inline_bodies(Graph& graph);
+
+/// Why a graph whose input shapes are given is not a straight line of tensors of fixed size: the
+/// first node or input that prevents it, and how. Empty for straight lines.
+std::string dynamics_of(const Graph& graph);
+/// The refusal of what asks for a straight line.
+UserError depends_on_data(const std::string& where, const std::string& dynamics);
 
 /// Replaces a node by its expansion.
 void expand_in_place(Graph& graph, NodeId node);

@@ -6,6 +6,10 @@ namespace espalier {
 
 const TensorType& TypesIn::operator[](size_t i) const {
   if (!has(i)) fail("operand " + std::to_string(i) + " is missing");
+  if (operands_[i].type->is_unranked())
+    throw UnknownRank(ExitCode::kUnsupported, where_,
+                      "operand " + std::to_string(i) + " is " + to_string(*operands_[i].type) +
+                          ", its rank must be known");
   if (!operands_[i].type->is_tensor())
     fail("operand " + std::to_string(i) + " is " + to_string(*operands_[i].type) +
          ", a tensor is needed");
@@ -29,11 +33,12 @@ void TypesIn::fail(std::string what, std::string hint) const {
 
 double traffic(const TypesIn& in, const Types& out) {
   double bytes = 0;
+  const auto add = [&](const Type& t) {
+    if (t.is_static()) bytes += double(t.tensor().numel()) * double(size_of(t.tensor().dtype));
+  };
   for (size_t i = 0; i < in.size(); ++i)
-    if (in.has(i) && in.type(i).is_tensor())
-      bytes += double(in[i].numel()) * double(size_of(in[i].dtype));
-  for (const Type& t : out)
-    if (t.is_tensor()) bytes += double(t.tensor().numel()) * double(size_of(t.tensor().dtype));
+    if (in.has(i)) add(in.type(i));
+  for (const Type& t : out) add(t);
   return bytes;
 }
 

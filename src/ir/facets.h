@@ -56,6 +56,12 @@ class Facet {
 using Types = std::vector<Type>;
 using Values = std::vector<ValueId>;
 
+/// A facet asked the rank of an operand whose rank is not known.
+class UnknownRank : public UserError {
+ public:
+  using UserError::UserError;
+};
+
 /// Operand types as a facet sees them; constants are visible where they are known.
 class TypesIn {
  public:
@@ -68,7 +74,8 @@ class TypesIn {
 
   size_t size() const { return operands_.size(); }
   bool has(size_t i) const { return i < operands_.size() && operands_[i].type; }
-  /// The tensor type of operand i. UserError if it is omitted or no tensor.
+  /// The tensor type of operand i. UserError if it is omitted or no tensor, UnknownRank if its rank
+  /// is not known.
   const TensorType& operator[](size_t i) const;
   const Type& type(size_t i) const;
   /// The known value of operand i, or null.
@@ -77,6 +84,7 @@ class TypesIn {
   }
   /// Known integer values of operand i, or nothing.
   std::optional<std::vector<int64_t>> ints(size_t i) const;
+  const std::vector<Operand>& operands() const { return operands_; }
   /// "Conv 'layer1'": the node, for messages.
   const std::string& where() const { return where_; }
   /// UserError at this node.
@@ -100,7 +108,7 @@ struct Cost {
     return *this;
   }
 };
-/// Bytes of all operands and results; types must be static.
+/// Bytes of all operands and results whose size is known.
 double traffic(const TypesIn& in, const Types& out);
 /// A contraction of that many MACs.
 Cost contraction(double macs, const TypesIn& in, const Types& out);
@@ -186,6 +194,8 @@ struct OperandSpec {
   std::optional<Tensor> value;  ///< a fixed value instead
   bool absent = false;
   bool constant = false;  ///< handed to the graph as a constant (a shape, a weight)
+  /// How the operator gets the tensor: itself, a sequence that holds it twice, or an optional.
+  enum class Form : uint8_t { kTensor, kSequence, kOptional } form = Form::kTensor;
 
   static OperandSpec omitted() {
     OperandSpec s;
@@ -201,6 +211,16 @@ struct OperandSpec {
     s.shape = std::move(shape);
     s.lo = lo;
     s.hi = hi;
+    return s;
+  }
+  static OperandSpec sequence(Shape shape) {
+    OperandSpec s = of(std::move(shape));
+    s.form = Form::kSequence;
+    return s;
+  }
+  static OperandSpec optional(Shape shape) {
+    OperandSpec s = of(std::move(shape));
+    s.form = Form::kOptional;
     return s;
   }
   static OperandSpec of(Shape shape, DType dtype = DType::f32) {

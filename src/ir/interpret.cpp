@@ -4,36 +4,41 @@
 
 #include "base/error.h"
 #include "ir/builder.h"
+#include "ir/derive.h"
 #include "ir/registry.h"
 
 namespace espalier {
 namespace {
 
-void check_input(const Value& v, const Tensor& t) {
-  const TensorType given(t.dtype(), t.shape());
-  if (!v.type.is_tensor() || !refines(given, v.type))
-    throw bad_input("input '" + v.name + "'",
-                    "is " + to_string(given) + ", the network takes " + to_string(v.type));
-}
-
-std::vector<Tensor> run_node(const Graph& g, NodeId id, const std::vector<Tensor>& values) {
+std::vector<Datum> run_node(const Graph& g, NodeId id, const std::vector<Datum>& values) {
   const Node& n = g.node(id);
-  std::vector<const Tensor*> operands;
+  std::vector<const Datum*> operands;
   for (ValueId v : n.inputs) operands.push_back(v == kNoValue ? nullptr : &values[size_t(v)]);
   return run_reference(*n.room, n.attrs, operands, describe(g, id));
 }
 
+void check_count(const Graph& g, size_t given) {
+  if (given != g.inputs().size())
+    throw bad_input(g.name, "takes " + std::to_string(g.inputs().size()) + " inputs, " +
+                                std::to_string(given) + " were given");
+}
+
 }  // namespace
 
-std::vector<Tensor> interpret_all(const Graph& g, std::span<const Tensor> inputs) {
-  if (inputs.size() != g.inputs().size())
-    throw bad_input(g.name, "takes " + std::to_string(g.inputs().size()) + " inputs, " +
-                                std::to_string(inputs.size()) + " were given");
-  std::vector<Tensor> values(g.value_count());
+void check_inputs(const Graph& g, std::span<const Datum> inputs) {
+  check_count(g, inputs.size());
   for (size_t i = 0; i < inputs.size(); ++i) {
-    check_input(g.value(g.inputs()[i]), inputs[i]);
-    values[size_t(g.inputs()[i])] = inputs[i];
+    const Value& v = g.value(g.inputs()[i]);
+    if (!fits(inputs[i], v.type))
+      throw bad_input("input '" + v.name + "'", "is " + to_string(inputs[i].type()) +
+                                                    ", the network takes " + to_string(v.type));
   }
+}
+
+std::vector<Datum> interpret_body(const Graph& g, std::span<const Datum> inputs) {
+  check_count(g, inputs.size());
+  std::vector<Datum> values(g.value_count());
+  for (size_t i = 0; i < inputs.size(); ++i) values[size_t(g.inputs()[i])] = inputs[i];
   for (ValueId v : g.constants()) values[size_t(v)] = *g.value(v).constant;
   for (NodeId id : g.order()) {
     auto results = run_node(g, id, values);
@@ -41,21 +46,28 @@ std::vector<Tensor> interpret_all(const Graph& g, std::span<const Tensor> inputs
     for (size_t i = 0; i < outputs.size(); ++i)
       if (outputs[i] != kNoValue) values[size_t(outputs[i])] = std::move(results.at(i));
   }
-  return values;
+  std::vector<Datum> outputs;
+  for (ValueId v : g.outputs()) outputs.push_back(values[size_t(v)]);
+  return outputs;
+}
+
+std::vector<Datum> interpret_data(const Graph& g, std::span<const Datum> inputs) {
+  check_inputs(g, inputs);
+  return interpret_body(g, inputs);
 }
 
 std::vector<Tensor> interpret(const Graph& g, std::span<const Tensor> inputs) {
-  auto values = interpret_all(g, inputs);
-  std::vector<Tensor> outputs;
-  for (ValueId v : g.outputs()) outputs.push_back(values[size_t(v)]);
-  return outputs;
+  return to_tensors(interpret_data(g, to_data(inputs)), g.name);
 }
 
 namespace {
 
 Type retyped(const Type& type, DType dtype) {
-  if (!type.is_tensor() || !is_float(type.tensor().dtype)) return type;
-  return TensorType(dtype, type.tensor().dims);
+  if (type.is_sequence()) return sequence_of(retyped(type.element(), dtype));
+  if (type.is_optional()) return optional_of(retyped(type.element(), dtype));
+  if (!is_float(*element_type_of(type))) return type;
+  return type.is_unranked() ? Type(UnrankedType{dtype})
+                            : Type(TensorType(dtype, type.tensor().dims));
 }
 
 }  // namespace
@@ -76,6 +88,8 @@ namespace {
 /// Larger results of a folded chain (a constant filled to a computed shape) stay computations.
 constexpr int64_t kLargestFold = 1 << 16;
 
+bool is_integral(DType d) { return d == DType::i64 || d == DType::i32 || d == DType::boolean; }
+
 /// Results of a node that belongs to a shape computation and can be evaluated now, or nothing. Such
 /// chains begin at shapes; they work on integers or on what was `folded` before. Weights and what
 /// is computed from them are left to the passes.
@@ -83,7 +97,7 @@ std::vector<Tensor> shape_results(const Graph& g, NodeId id, const std::vector<b
   const Node& n = g.node(id);
   if (n.room->known)
     if (auto t = n.room->known(n.attrs, types_in(g, id))) return {std::move(*t)};
-  if (!n.room->deterministic || n.inputs.empty() || n.room->reference.refused()) return {};
+  if (!n.room->foldable() || n.inputs.empty()) return {};
   std::vector<const Tensor*> operands;
   bool from_shapes = false;
   for (ValueId v : n.inputs) {
@@ -95,10 +109,9 @@ std::vector<Tensor> shape_results(const Graph& g, NodeId id, const std::vector<b
   for (ValueId v : n.outputs) {
     if (v == kNoValue) continue;
     const Type& t = g.value(v).type;
-    if (!t.is_tensor()) return {};
-    if (t.tensor().is_static() && t.tensor().numel() > kLargestFold) return {};
-    const DType d = t.tensor().dtype;
-    integers = integers && (d == DType::i64 || d == DType::i32 || d == DType::boolean);
+    if (!element_type_of(t)) return {};
+    integers = integers && is_integral(*element_type_of(t));
+    if (t.is_static() && t.tensor().numel() > kLargestFold) return {};
   }
   if (!integers && !from_shapes) return {};
   return run_reference(*n.room, n.attrs, operands, describe(g, id));
@@ -131,17 +144,33 @@ void reinfer(Graph& g, bool fold) {
   }
 }
 
-Graph specialised(const Graph& original, std::span<const Shape> shapes) {
+Graph with_input_types(const Graph& original, std::span<const Type> types) {
   Graph g = original.compacted();
+  ESP_CHECK(types.size() == g.inputs().size(), "one type for each input");
+  for (size_t i = 0; i < types.size(); ++i) g.mutable_value(g.inputs()[i]).type = types[i];
+  do {
+    reinfer(g, /*fold=*/true);
+  } while (inline_bodies(g) > 0);
+  g.erase_dead();
+  return g.compacted();
+}
+
+Graph specialised(const Graph& g, std::span<const Shape> shapes) {
   ESP_CHECK(shapes.size() == g.inputs().size(), "one shape for each input");
   std::map<std::string, int64_t> symbols;
+  std::vector<Type> types;
   for (size_t i = 0; i < shapes.size(); ++i) {
-    Value& v = g.mutable_value(g.inputs()[i]);
-    const TensorType given(v.tensor().dtype, shapes[i]);
+    const Value& v = g.value(g.inputs()[i]);
+    const auto dtype = element_type_of(v.type);
+    if (!dtype)
+      throw unsupported("input '" + v.name + "'",
+                        "is " + to_string(v.type) + ", a tensor of fixed shape is needed");
+    const TensorType given(*dtype, shapes[i]);
     if (!refines(given, v.type))
       throw bad_input("input '" + v.name + "'", "is given as " + to_string(given) +
                                                     ", the network takes " + to_string(v.type));
-    for (size_t d = 0; d < shapes[i].size(); ++d) {
+    types.emplace_back(given);
+    for (size_t d = 0; v.type.is_tensor() && d < shapes[i].size(); ++d) {
       const std::string& name = v.tensor().dims[d].name();
       if (name.empty()) continue;
       auto [it, fresh] = symbols.emplace(name, shapes[i][d]);
@@ -150,11 +179,8 @@ Graph specialised(const Graph& original, std::span<const Shape> shapes) {
                         "dimension " + name + " is " + std::to_string(shapes[i][d]) + " here and " +
                             std::to_string(it->second) + " in another input");
     }
-    v.type = given;
   }
-  reinfer(g, /*fold=*/true);
-  g.erase_dead();
-  return g.compacted();
+  return with_input_types(g, types);
 }
 
 }  // namespace espalier

@@ -7,13 +7,35 @@
 namespace espalier {
 
 template <class Real>
-Ref<Real>::Ref(std::span<const Tensor* const> inputs, std::span<Tensor> outputs)
+Ref<Real>::Ref(std::span<const Datum* const> inputs, const Types& results)
     : in_(inputs.begin(), inputs.end()),
-      out_(outputs),
+      types_(results),
+      given_(results.size()),
       real_in_(inputs.size()),
-      real_out_(outputs.size()),
+      real_out_(results.size()),
       int_in_(inputs.size()),
-      int_out_(outputs.size()) {}
+      int_out_(results.size()) {
+  for (const Type& t : results)
+    out_.push_back(t.is_static() ? Tensor(t.tensor().dtype, t.tensor().shape()) : Tensor());
+}
+
+template <class Real>
+const Datum& Ref<Real>::datum(size_t i) const {
+  ESP_CHECK(i < in_.size() && in_[i], "a reference read an omitted operand");
+  return *in_[i];
+}
+
+template <class Real>
+void Ref<Real>::resize(size_t o, Shape shape) {
+  const auto dtype = element_type_of(types_[o]);
+  ESP_CHECK(dtype.has_value(), "only a tensor has a shape");
+  out_[o] = Tensor(*dtype, std::move(shape));
+}
+
+template <class Real>
+void Ref<Real>::give(size_t o, Datum datum) {
+  given_[o] = std::move(datum);
+}
 
 namespace {
 
@@ -77,11 +99,17 @@ std::span<int64_t> Ref<Real>::out_ints(size_t o) {
 }
 
 template <class Real>
-void Ref<Real>::finish() {
+std::vector<Datum> Ref<Real>::finish() {
+  std::vector<Datum> results;
   for (size_t o = 0; o < out_.size(); ++o) {
     if (!real_out_[o].empty()) narrow(real_out_[o], out_[o]);
     if (!int_out_[o].empty()) narrow(int_out_[o], out_[o]);
+    results.push_back(given_[o] ? std::move(*given_[o]) : Datum(std::move(out_[o])));
+    ESP_CHECK(fits(results.back(), types_[o]), "a reference gives " + describe(results.back()) +
+                                                   " where inference gives " +
+                                                   to_string(types_[o]));
   }
+  return results;
 }
 
 template class Ref<float>;
@@ -89,63 +117,90 @@ template class Ref<double>;
 
 namespace {
 
-std::vector<Tensor> run_expansion(const Room& room, const Attributes& attrs,
-                                  std::span<const Tensor* const> inputs) {
+std::vector<Datum> run_expansion(const Room& room, const Attributes& attrs,
+                                 std::span<const Datum* const> inputs) {
   Graph graph;
   Values operands;
-  std::vector<Tensor> given;
-  for (const Tensor* t : inputs) {
-    if (!t) {
+  std::vector<Datum> given;
+  for (const Datum* d : inputs) {
+    if (!d) {
       operands.push_back(kNoValue);
-    } else if (t->dtype() == DType::i64 && t->rank() <= 1) {
-      operands.push_back(graph.add_constant("", *t));  // shapes and axes stay visible to inference
+    } else if (d->is_tensor() && d->tensor().dtype() == DType::i64 && d->tensor().rank() <= 1) {
+      // Shapes and axes stay visible to inference.
+      operands.push_back(graph.add_constant("", d->tensor()));
     } else {
-      operands.push_back(graph.add_input("", TensorType(t->dtype(), t->shape())));
-      given.push_back(*t);
+      operands.push_back(graph.add_input("", d->type()));
+      given.push_back(*d);
     }
   }
   Builder builder(graph);
   graph.set_outputs(expand_node(room, attrs, builder, operands));
-  return interpret(graph, given);
+  return interpret_data(graph, given);
 }
+
+bool is_wide(const Type& type) {
+  const auto dtype = element_type_of(type);
+  return dtype ? *dtype == DType::f64 : is_wide(type.element());
+}
+
+/// Operands as inference sees them.
+struct Operands {
+  std::vector<Type> types;
+  std::vector<TypesIn::Operand> in;
+  bool wide = false;
+
+  explicit Operands(std::span<const Datum* const> inputs)
+      : types(inputs.size()), in(inputs.size()) {
+    for (size_t i = 0; i < inputs.size(); ++i) {
+      if (!inputs[i]) continue;
+      types[i] = inputs[i]->type();
+      in[i] = {&types[i], inputs[i]->is_tensor() ? &inputs[i]->tensor() : nullptr};
+      wide = wide || is_wide(types[i]);
+    }
+  }
+};
 
 }  // namespace
 
-std::vector<Tensor> run_reference(const Room& room, const Attributes& attrs,
-                                  std::span<const Tensor* const> inputs, const std::string& where) {
+Types types_for(const Room& room, const Attributes& attrs, std::span<const Datum* const> inputs,
+                const std::string& where) {
+  const Operands operands(inputs);
+  return infer_types(room, attrs, TypesIn(where, operands.in));
+}
+
+std::vector<Datum> run_reference(const Room& room, const Attributes& attrs,
+                                 std::span<const Datum* const> inputs, const std::string& where) {
   const std::string label = where.empty() ? room.full_name() : where;
   if (room.reference.refused()) throw unsupported(label, room.reference.why());
-  std::vector<bool> given;
-  for (const Tensor* t : inputs) given.push_back(t != nullptr);
-  check_operands(room, given, label);
-  std::vector<Type> types(inputs.size());
-  std::vector<TypesIn::Operand> operands(inputs.size());
-  bool wide = false;
+  const Operands operands(inputs);
+  const TypesIn in(label, operands.in);
+  check_operands(room, in);
+  if (room.reference.derived()) {
+    if (room.infer.answered()) infer_types(room, attrs, in);
+    return run_expansion(room, attrs, inputs);
+  }
+  const Types results = infer_types(room, attrs, in);
+  if (operands.wide) {
+    Ref<double> r(inputs, results);
+    (*room.reference_f64)(attrs, r);
+    return r.finish();
+  }
+  Ref<float> r(inputs, results);
+  (*room.reference)(attrs, r);
+  return r.finish();
+}
+
+std::vector<Tensor> run_reference(const Room& room, const Attributes& attrs,
+                                  std::span<const Tensor* const> inputs, const std::string& where) {
+  std::vector<Datum> held(inputs.size());
+  std::vector<const Datum*> data(inputs.size(), nullptr);
   for (size_t i = 0; i < inputs.size(); ++i) {
     if (!inputs[i]) continue;
-    types[i] = TensorType(inputs[i]->dtype(), inputs[i]->shape());
-    operands[i] = {&types[i], inputs[i]};
-    wide = wide || inputs[i]->dtype() == DType::f64;
+    held[i] = *inputs[i];
+    data[i] = &held[i];
   }
-  Types results;
-  if (room.infer.answered()) results = (*room.infer)(attrs, TypesIn(label, std::move(operands)));
-  if (room.reference.derived()) return run_expansion(room, attrs, inputs);
-  std::vector<Tensor> outputs;
-  for (const Type& t : results) {
-    if (!t.is_tensor() || !t.tensor().is_static())
-      throw unsupported(label, "the result's shape " + to_string(t) + " depends on data");
-    outputs.emplace_back(t.tensor().dtype, t.tensor().shape());
-  }
-  if (wide) {
-    Ref<double> r(inputs, outputs);
-    (*room.reference_f64)(attrs, r);
-    r.finish();
-  } else {
-    Ref<float> r(inputs, outputs);
-    (*room.reference)(attrs, r);
-    r.finish();
-  }
-  return outputs;
+  return to_tensors(run_reference(room, attrs, data, where),
+                    where.empty() ? room.full_name() : where);
 }
 
 }  // namespace espalier

@@ -9,24 +9,25 @@
 //
 // Floats of any width are presented as Real (double where an operand is f64, else float), integers
 // and booleans as int64_t (u64 keeps its bits). Results are rounded or wrapped back to their types.
+// A result whose extents are still open when every operand is known gets them from `resize`.
 #pragma once
 
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "ir/datum.h"
+#include "ir/facets.h"
 #include "tensor/tensor.h"
 
 namespace espalier {
 
-struct Room;
-class Attributes;
-
 template <class Real>
 class Ref {
  public:
-  /// An empty Tensor pointer stands for an omitted operand. Outputs carry their final types.
-  Ref(std::span<const Tensor* const> inputs, std::span<Tensor> outputs);
+  /// A null pointer stands for an omitted operand. `results` as inference gives them.
+  Ref(std::span<const Datum* const> inputs, const Types& results);
 
   size_t inputs() const { return in_.size(); }
   size_t outputs() const { return out_.size(); }
@@ -37,7 +38,11 @@ class Ref {
   std::span<const Real> real(size_t i);
   std::span<const int64_t> ints(size_t i);
   const Tensor& tensor(size_t i) const { return in_at(i); }
+  /// Operand i, tensor or not.
+  const Datum& datum(size_t i) const;
 
+  /// The type of result o; its extents may be open.
+  const Type& out_type(size_t o) const { return types_[o]; }
   const Shape& out_shape(size_t o) const { return out_[o].shape(); }
   DType out_dtype(size_t o) const { return out_[o].dtype(); }
   bool out_is_real(size_t o) const { return is_float(out_[o].dtype()); }
@@ -45,6 +50,10 @@ class Ref {
   std::span<int64_t> out_ints(size_t o);
   /// For operators that move bytes whatever they mean.
   Tensor& out_tensor(size_t o) { return out_[o]; }
+  /// Gives result o the shape that followed from data, filled with zeros.
+  void resize(size_t o, Shape shape);
+  /// Gives result o as a whole: a sequence, an optional, a tensor of any shape.
+  void give(size_t o, Datum datum);
 
   /// Calls f(x0, x1, …, y) with the spans of the given operands and result 0, all real or all
   /// integer as operand `slots[0]` is; for operators defined alike on both.
@@ -56,16 +65,15 @@ class Ref {
       f(ints(0), out_ints(0));
   }
 
-  /// Writes widened results back into the output tensors. Called by run_reference.
-  void finish();
+  /// The results, those that were widened in their own types again. Called by run_reference.
+  std::vector<Datum> finish();
 
  private:
-  const Tensor& in_at(size_t i) const {
-    ESP_CHECK(i < in_.size() && in_[i], "a reference read an omitted operand");
-    return *in_[i];
-  }
-  std::vector<const Tensor*> in_;
-  std::span<Tensor> out_;
+  const Tensor& in_at(size_t i) const { return datum(i).tensor(); }
+  std::vector<const Datum*> in_;
+  Types types_;
+  std::vector<Tensor> out_;
+  std::vector<std::optional<Datum>> given_;
   std::vector<std::vector<Real>> real_in_, real_out_;
   std::vector<std::vector<int64_t>> int_in_, int_out_;
 };
@@ -73,10 +81,19 @@ class Ref {
 extern template class Ref<float>;
 extern template class Ref<double>;
 
-/// Runs a room's reference (or its expansion's) on concrete tensors. `outputs` are typed and sized
-/// by inference; throws UserError if the room refuses the facet.
+/// Runs a room's reference (or its expansion's) on concrete operands, null where omitted. Results
+/// are typed and, where that does not depend on data, sized by inference; throws UserError if the
+/// room refuses the facet.
+std::vector<Datum> run_reference(const Room& room, const Attributes& attrs,
+                                 std::span<const Datum* const> inputs,
+                                 const std::string& where = "");
+/// The same where operands and results are tensors.
 std::vector<Tensor> run_reference(const Room& room, const Attributes& attrs,
                                   std::span<const Tensor* const> inputs,
                                   const std::string& where = "");
+
+/// Result types of an operator for concrete operands, whose values inference sees.
+Types types_for(const Room& room, const Attributes& attrs, std::span<const Datum* const> inputs,
+                const std::string& where);
 
 }  // namespace espalier

@@ -34,6 +34,30 @@ struct OpName {
   std::string domain = "";
 };
 
+/// One execution of an operator that runs graphs.
+struct ControlCall {
+  std::string where;                   ///< the node, for messages
+  std::vector<const Datum*> operands;  ///< null where omitted
+  /// Types of the results, as inference gives them for these operands.
+  std::function<Types()> results;
+  /// The results of body number `index` for those inputs.
+  std::function<std::vector<Datum>(size_t index, const std::vector<Datum>& inputs)> body;
+
+  bool has(size_t i) const { return i < operands.size() && operands[i]; }
+};
+
+/// How an operator runs the graphs it holds: what it does between runs of its bodies, whoever runs
+/// them. Values of the graph around it that a body reads are operands of the node: the last
+/// `captured` operands are the last inputs of every body, the same in every run.
+struct ControlForm {
+  std::function<std::vector<GraphRef>(const Attributes&)> bodies;
+  std::function<size_t(const Attributes&)> captured;
+  std::function<std::vector<Datum>(const Attributes&, const ControlCall&)> run;
+  /// The body that is run once and whose results are the node's, where that is known now; its
+  /// inputs are the captured operands.
+  std::function<std::optional<size_t>(const Attributes&, const TypesIn&)> inlined;
+};
+
 struct Room {
   OpName op;
   Arity arity;
@@ -77,6 +101,13 @@ struct Room {
   /// Results that follow from operand types alone (a shape), or nothing; empty where none ever do.
   std::function<std::optional<Tensor>(const Attributes&, const TypesIn&)> known;
 
+  /// Operands of a variadic operator may be omitted.
+  bool gaps = false;
+  /// Of operators that run graphs.
+  std::optional<ControlForm> control;
+
+  /// Whether a node on constants may be evaluated before the network runs.
+  bool foldable() const { return deterministic && !reference.refused() && !control; }
   /// "Conv" or "espalier.Pointwise".
   std::string full_name() const { return op.domain.empty() ? op.name : op.domain + "." + op.name; }
 };
@@ -121,6 +152,14 @@ struct ReferenceOf {
   ::espalier::ReferenceOf<A> { &function<float>, &function<double> }
 
 template <class A>
+struct ControlOf {
+  std::function<std::vector<GraphRef>(const A&)> bodies;
+  std::function<size_t(const A&)> captured;
+  std::function<std::vector<Datum>(const A&, const ControlCall&)> run;
+  std::function<std::optional<size_t>(const A&, const TypesIn&)> inlined = {};
+};
+
+template <class A>
 struct RoomOf {
   OpName onnx;
   Arity arity;
@@ -140,6 +179,8 @@ struct RoomOf {
   int random_key = -1;
   std::function<Resized(const A&, const TypesIn&, const TypesIn&, const Types&)> resized = {};
   std::function<std::optional<Tensor>(const A&, const TypesIn&)> known = {};
+  bool gaps = false;
+  std::optional<ControlOf<A>> control = {};
 };
 
 /// Attributes of operators that have none.

@@ -126,6 +126,8 @@ Room make_room(RoomOf<A> t) {
       .random_key = t.random_key,
       .resized = {},
       .known = {},
+      .gaps = t.gaps,
+      .control = {},
   };
   for (const auto& s : t.samples)
     room.samples.push_back({Attributes::of<A>(s.attrs), s.inputs, s.results});
@@ -141,6 +143,11 @@ Room make_room(RoomOf<A> t) {
     };
   if (t.known)
     room.known = [f = t.known](const Attributes& a, const TypesIn& in) { return f(a.as<A>(), in); };
+  if (t.control) {
+    room.control = ControlForm{
+        bind1(t.control->bodies), bind1(t.control->captured), bind1(t.control->run), {}};
+    if (t.control->inlined) room.control->inlined = bind1(t.control->inlined);
+  }
   room.parse = [fields = t.attributes, names = room.attribute_names](const AttributeMap& map,
                                                                      const std::string& where) {
     A a{};

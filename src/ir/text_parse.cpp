@@ -87,6 +87,7 @@ class Parser : TextLexer {
   AttributeValue attribute() {
     if (peek("\"")) return string();
     if (accept_word("tensor")) return literal();
+    if (accept_word("type")) return type();
     if (peek("graph ")) return std::make_shared<const Graph>(graph());
     if (accept("f[")) return list<float>([&] { return real32(numeral()); });
     if (accept("s[")) return list<std::string>([&] { return string(); });

@@ -113,6 +113,8 @@ std::string attribute(const AttributeValue& v, const PrintOptions& options,
           return "f" + list(x, [](float f) { return real(f); });
         else if constexpr (std::is_same_v<T, std::vector<std::string>>)
           return "s" + list(x, quoted);
+        else if constexpr (std::is_same_v<T, Type>)
+          return "type " + to_string(x);
         else
           return print_indented(*x, options, indent + "  ");
       },

@@ -29,8 +29,28 @@ bool OptionalType::operator==(const OptionalType& o) const { return *element == 
 
 const TensorType& Type::tensor() const {
   const auto* t = std::get_if<TensorType>(&form);
-  ESP_CHECK(t != nullptr, "a sequence or optional was used as a tensor");
+  ESP_CHECK(t != nullptr, to_string(*this) + " was used as a tensor of known rank");
   return *t;
+}
+
+const Type& Type::element() const {
+  if (const auto* s = std::get_if<SequenceType>(&form)) return *s->element;
+  const auto* o = std::get_if<OptionalType>(&form);
+  ESP_CHECK(o != nullptr, "a tensor was used as a sequence or optional");
+  return *o->element;
+}
+
+Type sequence_of(Type element) {
+  return SequenceType{std::make_shared<const Type>(std::move(element))};
+}
+Type optional_of(Type element) {
+  return OptionalType{std::make_shared<const Type>(std::move(element))};
+}
+
+std::optional<DType> element_type_of(const Type& type) {
+  if (const auto* t = std::get_if<TensorType>(&type.form)) return t->dtype;
+  if (const auto* u = std::get_if<UnrankedType>(&type.form)) return u->dtype;
+  return std::nullopt;
 }
 
 std::string to_string(const Dim& dim) {
@@ -50,6 +70,8 @@ std::string to_string(const Type& type) {
     return "seq(" + to_string(*s->element) + ")";
   if (const auto* o = std::get_if<OptionalType>(&type.form))
     return "optional(" + to_string(*o->element) + ")";
+  if (const auto* u = std::get_if<UnrankedType>(&type.form))
+    return std::string(name_of(u->dtype)) + "[...]";
   return to_string(type.tensor());
 }
 
@@ -79,6 +101,7 @@ Type parse_type(std::string_view text) {
   TensorType type;
   type.dtype = *dtype;
   std::string_view rest = text.substr(open + 1, text.size() - open - 2);
+  if (rest == "...") return UnrankedType{*dtype};
   while (!rest.empty()) {
     const size_t comma = rest.find(',');
     const std::string_view word = rest.substr(0, comma);
@@ -99,6 +122,7 @@ Type parse_type(std::string_view text) {
 }
 
 bool refines(const Type& special, const Type& general) {
+  if (general.is_unranked()) return element_type_of(special) == element_type_of(general);
   if (special.form.index() != general.form.index()) return false;
   if (const auto* s = std::get_if<SequenceType>(&special.form))
     return refines(*s->element, *std::get<SequenceType>(general.form).element);
@@ -109,6 +133,22 @@ bool refines(const Type& special, const Type& general) {
   for (size_t i = 0; i < a.dims.size(); ++i)
     if (b.dims[i].known() && !(a.dims[i] == b.dims[i])) return false;
   return true;
+}
+
+std::optional<Type> joined(const Type& a, const Type& b) {
+  if (const auto dtype = element_type_of(a)) {
+    if (element_type_of(b) != dtype) return std::nullopt;
+    if (!a.is_tensor() || !b.is_tensor() || a.tensor().rank() != b.tensor().rank())
+      return UnrankedType{*dtype};
+    TensorType type = a.tensor();
+    for (size_t i = 0; i < type.dims.size(); ++i)
+      if (!(type.dims[i] == b.tensor().dims[i])) type.dims[i] = Dim::unknown();
+    return type;
+  }
+  if (a.form.index() != b.form.index()) return std::nullopt;
+  const auto element = joined(a.element(), b.element());
+  if (!element) return std::nullopt;
+  return a.is_sequence() ? sequence_of(*element) : optional_of(*element);
 }
 
 }  // namespace espalier

@@ -1,4 +1,4 @@
-// Types of values: tensors with possibly symbolic dimensions, sequences, optionals.
+// Types of values: tensors with possibly symbolic dimensions or unknown rank, sequences, optionals.
 #pragma once
 
 #include <cstdint>
@@ -60,6 +60,12 @@ struct TensorType {
   bool operator==(const TensorType&) const = default;
 };
 
+/// A tensor of which only the element type is known, neither rank nor extents.
+struct UnrankedType {
+  DType dtype = DType::f32;
+  bool operator==(const UnrankedType&) const = default;
+};
+
 struct Type;
 struct SequenceType {
   std::shared_ptr<const Type> element;
@@ -72,20 +78,35 @@ struct OptionalType {
 
 /// What a value is.
 struct Type {
-  std::variant<TensorType, SequenceType, OptionalType> form;
+  std::variant<TensorType, SequenceType, OptionalType, UnrankedType> form;
 
   Type() = default;
   Type(TensorType t) : form(std::move(t)) {}
   Type(SequenceType t) : form(std::move(t)) {}
   Type(OptionalType t) : form(std::move(t)) {}
+  Type(UnrankedType t) : form(t) {}
 
+  /// A tensor of known rank.
   bool is_tensor() const { return std::holds_alternative<TensorType>(form); }
-  /// The tensor type; throws InternalError for sequences and optionals.
+  bool is_unranked() const { return std::holds_alternative<UnrankedType>(form); }
+  bool is_sequence() const { return std::holds_alternative<SequenceType>(form); }
+  bool is_optional() const { return std::holds_alternative<OptionalType>(form); }
+  /// A tensor whose extents are all numbers.
+  bool is_static() const { return is_tensor() && tensor().is_static(); }
+  /// The tensor type; throws InternalError for anything but a tensor of known rank.
   const TensorType& tensor() const;
+  /// What a sequence or optional holds; throws InternalError for tensors.
+  const Type& element() const;
   bool operator==(const Type&) const = default;
 };
 
-/// "f32[N,3,32,32]", "seq(f32[?])", "optional(i64[])". Unknown extents print as "?".
+Type sequence_of(Type element);
+Type optional_of(Type element);
+/// The element type of a tensor, ranked or not; nothing for sequences and optionals.
+std::optional<DType> element_type_of(const Type& type);
+
+/// "f32[N,3,32,32]", "seq(f32[?])", "optional(i64[])". Unknown extents print as "?", unknown ranks
+/// as "f32[...]".
 std::string to_string(const Dim& dim);
 std::string to_string(const TensorType& type);
 std::string to_string(const Type& type);
@@ -95,5 +116,7 @@ Type parse_type(std::string_view text);
 /// `special` says at least as much as `general`: same form, element type and rank, and equal
 /// extents wherever `general` gives a number.
 bool refines(const Type& special, const Type& general);
+/// The most exact type that both refine; nothing where there is none.
+std::optional<Type> joined(const Type& a, const Type& b);
 
 }  // namespace espalier

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "ir/builder.h"
+#include "ir/room.h"
 
 namespace espalier {
 namespace {
@@ -28,6 +29,10 @@ std::string check_node(const Graph& g, NodeId id, const std::vector<bool>& avail
   } catch (const UserError& e) {
     return std::string("inference fails: ") + e.what();
   }
+  if (n.room->control)
+    for (const GraphRef& body : n.room->control->bodies(n.attrs))
+      if (const std::string inside = violation(*body); !inside.empty())
+        return label + ", body '" + body->name + "': " + inside;
   if (n.outputs.size() > types.size())
     return label + ": has " + std::to_string(n.outputs.size()) + " results, inference gives " +
            std::to_string(types.size());

@@ -25,10 +25,11 @@ using Table = std::multimap<std::string_view, Adapter>;
 const Table& table() {
   static const Table adapters = [] {
     Table t;
-    for (const auto family : {pointwise_adapters(), movement_adapters(), layer_adapters(),
-                              resize_adapters(), quantization_adapters(), retired_adapters(),
-                              microsoft_layer_adapters(), microsoft_attention_adapters(),
-                              microsoft_grouped_adapters(), microsoft_integer_adapters()})
+    for (const auto family :
+         {pointwise_adapters(), movement_adapters(), layer_adapters(), resize_adapters(),
+          quantization_adapters(), retired_adapters(), microsoft_layer_adapters(),
+          microsoft_attention_adapters(), microsoft_grouped_adapters(),
+          microsoft_integer_adapters(), control_adapters()})
       for (const Adapter& a : family) t.emplace(a.op, a);
     return t;
   }();

@@ -11,6 +11,10 @@
 
 #include "ir/builder.h"
 
+namespace onnx {
+class NodeProto;
+}
+
 namespace espalier {
 
 /// A node on its way into the graph: operands exist and are typed, the operator may still change.
@@ -29,6 +33,8 @@ struct Call {
   std::unordered_set<ValueId>& four_bit;
   /// Float constants that are settings (tables, masks), not weights.
   std::unordered_set<ValueId>& settings;
+  /// How many of the last operands its bodies capture.
+  size_t captured = 0;
 
   bool has(size_t i) const { return i < inputs.size() && inputs[i] != kNoValue; }
   const TensorType& type(size_t i) const;
@@ -88,6 +94,7 @@ std::span<const Adapter> microsoft_layer_adapters();
 std::span<const Adapter> microsoft_attention_adapters();
 std::span<const Adapter> microsoft_grouped_adapters();
 std::span<const Adapter> microsoft_integer_adapters();
+std::span<const Adapter> control_adapters();
 
 inline constexpr int64_t kEveryOpset = int64_t{1} << 32;
 
@@ -97,6 +104,13 @@ std::optional<Values> adapt(Call& call);
 bool importable(std::string_view op, std::string_view domain, int64_t opset);
 /// Why an operator has no place here, where there is more to say; empty otherwise.
 std::string_view why_not_importable(std::string_view op);
+
+/// The attribute whose body is the only one that will run, by what is known of the operands; empty
+/// where any may.
+std::string body_taken(const Call& call);
+/// Types of a body's inputs as far as the node's operands tell.
+std::vector<std::optional<Type>> body_input_types(const Call& call, const onnx::NodeProto& node,
+                                                  size_t inputs);
 
 /// Gives the float constants of an imported network their roles. One is a weight if it reaches,
 /// directly or through nodes on constants alone, an operand that is read together with data;

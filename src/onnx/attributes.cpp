@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "onnx/onnx_proto.h"
 #include "onnx/tensor_proto.h"
+#include "onnx/type_proto.h"
 
 namespace espalier {
 namespace {
@@ -16,13 +17,16 @@ Proto::AttributeType kind_of(const Proto& a) {
   if (a.has_i()) return Proto::INT;
   if (a.has_s()) return Proto::STRING;
   if (a.has_t()) return Proto::TENSOR;
-  if (a.has_g() || a.graphs_size() > 0) return Proto::GRAPH;
+  if (a.has_g()) return Proto::GRAPH;
+  if (a.graphs_size() > 0) return Proto::GRAPHS;
+  if (a.has_tp()) return Proto::TYPE_PROTO;
   if (a.floats_size() > 0) return Proto::FLOATS;
   if (a.strings_size() > 0) return Proto::STRINGS;
   return Proto::INTS;
 }
 
-AttributeValue decode(const Proto& a, const std::string& where, ExternalData* external) {
+AttributeValue decode(const Proto& a, const std::string& where, ExternalData* external,
+                      const SubgraphReader& subgraph) {
   switch (kind_of(a)) {
     case Proto::FLOAT: return a.f();
     case Proto::INT: return int64_t{a.i()};
@@ -32,8 +36,8 @@ AttributeValue decode(const Proto& a, const std::string& where, ExternalData* ex
     case Proto::FLOATS: return std::vector<float>(a.floats().begin(), a.floats().end());
     case Proto::INTS: return std::vector<int64_t>(a.ints().begin(), a.ints().end());
     case Proto::STRINGS: return std::vector<std::string>(a.strings().begin(), a.strings().end());
-    case Proto::GRAPH:
-    case Proto::GRAPHS: throw unsupported(where, "attribute '" + a.name() + "' is a subgraph");
+    case Proto::GRAPH: return subgraph(a.name(), a.g());
+    case Proto::TYPE_PROTO: return decode_type(a.tp(), where + ", attribute '" + a.name() + "'");
     default:
       throw unsupported(where, "attribute '" + a.name() + "' is of a kind without a place here");
   }
@@ -41,6 +45,7 @@ AttributeValue decode(const Proto& a, const std::string& where, ExternalData* ex
 
 struct Encoder {
   Proto& proto;
+  const SubgraphWriter& subgraph;
   void operator()(int64_t v) {
     proto.set_type(Proto::INT);
     proto.set_i(v);
@@ -69,7 +74,15 @@ struct Encoder {
     proto.set_type(Proto::STRINGS);
     for (const auto& s : v) proto.add_strings(s);
   }
-  void operator()(const GraphRef&) { ESP_CHECK(false, "subgraphs are not exported"); }
+  void operator()(const GraphRef& v) {
+    ESP_CHECK(subgraph != nullptr, "a subgraph is written by whoever writes graphs");
+    proto.set_type(Proto::GRAPH);
+    subgraph(*v, *proto.mutable_g());
+  }
+  void operator()(const Type& v) {
+    proto.set_type(Proto::TYPE_PROTO);
+    encode_type(v, *proto.mutable_tp());
+  }
 };
 
 }  // namespace
@@ -86,17 +99,18 @@ std::string describe(const onnx::NodeProto& node) {
 }
 
 AttributeMap decode_attributes(const onnx::NodeProto& node, const std::string& where,
-                               ExternalData* external) {
+                               ExternalData* external, const SubgraphReader& subgraph) {
   AttributeMap map;
   for (const Proto& a : node.attribute())
-    if (!map.emplace(a.name(), decode(a, where, external)).second)
+    if (!map.emplace(a.name(), decode(a, where, external, subgraph)).second)
       throw bad_input(where, "attribute '" + a.name() + "' stands there twice");
   return map;
 }
 
-void encode_attribute(const std::string& name, const AttributeValue& value, Proto& proto) {
+void encode_attribute(const std::string& name, const AttributeValue& value, Proto& proto,
+                      const SubgraphWriter& subgraph) {
   proto.set_name(name);
-  std::visit(Encoder{proto}, value);
+  std::visit(Encoder{proto, subgraph}, value);
 }
 
 }  // namespace espalier

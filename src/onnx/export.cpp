@@ -13,6 +13,7 @@
 #include "onnx/attributes.h"
 #include "onnx/onnx_proto.h"
 #include "onnx/tensor_proto.h"
+#include "onnx/type_proto.h"
 
 namespace espalier {
 namespace fs = std::filesystem;
@@ -29,21 +30,39 @@ bool standard(const Room& room) {
   return room.op.domain.empty() && (room.op.version <= kOpset || !room.expand.answered());
 }
 
+/// The node's attributes with each body replaced by what `f` makes of it.
+template <class F>
+void replace_bodies(Graph& g, NodeId id, F f) {
+  const Node& n = g.node(id);
+  AttributeMap attributes = n.room->print(n.attrs, true);
+  for (auto& [name, value] : attributes)
+    if (auto* body = std::get_if<GraphRef>(&value))
+      *body = std::make_shared<const Graph>(f(**body));
+  g.mutable_node(id).attrs = n.room->parse(attributes, describe(g, id));
+}
+
+void find_stuck(const Graph& g, std::set<std::string>& stuck) {
+  for (NodeId id : g.order()) {
+    const Room& room = *g.node(id).room;
+    if (!standard(room) && !room.expand.answered()) stuck.insert(describe(g, id));
+    if (standard(room) && room.control)
+      for (const GraphRef& body : room.control->bodies(g.node(id).attrs)) find_stuck(*body, stuck);
+  }
+}
+
 /// One round of replacing foreign nodes by their expansions; false when there was none.
 bool expand_once(Graph& g) {
   std::set<std::string> stuck;
-  std::vector<NodeId> foreign;
-  for (NodeId id : g.order()) {
-    if (standard(*g.node(id).room)) continue;
-    foreign.push_back(id);
-    if (!g.node(id).room->expand.answered()) stuck.insert(describe(g, id));
-  }
+  find_stuck(g, stuck);
   if (!stuck.empty()) {
     std::string list;
     for (const auto& s : stuck) list += (list.empty() ? "" : ", ") + s;
     throw unsupported(g.name, "operators without an ONNX form: " + list,
                       "export to .esp, which keeps every operator");
   }
+  std::vector<NodeId> foreign;
+  for (NodeId id : g.order())
+    if (!standard(*g.node(id).room)) foreign.push_back(id);
   for (NodeId id : foreign) {
     Patch patch(g);
     const Node node = g.node(id);
@@ -54,36 +73,6 @@ bool expand_once(Graph& g) {
   }
   g.erase_dead();
   return !foreign.empty();
-}
-
-void write_type(const Type& type, const std::string& where, onnx::TypeProto& proto) {
-  if (!type.is_tensor()) throw unsupported(where, "is " + to_string(type) + ", not a tensor");
-  auto& tensor = *proto.mutable_tensor_type();
-  tensor.set_elem_type(int32_t(detail::onnx_number(type.tensor().dtype)));
-  auto& shape = *tensor.mutable_shape();
-  for (const Dim& d : type.tensor().dims) {
-    auto& dim = *shape.add_dim();
-    if (d.known())
-      dim.set_dim_value(d.value());
-    else if (!d.name().empty())
-      dim.set_dim_param(d.name());
-  }
-}
-
-void write_value(const Value& value, onnx::ValueInfoProto& proto) {
-  proto.set_name(value.name);
-  write_type(value.type, "'" + value.name + "'", *proto.mutable_type());
-}
-
-void write_node(const Graph& g, NodeId id, onnx::NodeProto& proto) {
-  const Node& n = g.node(id);
-  proto.set_op_type(n.room->op.name);
-  proto.set_name(n.name);
-  const auto name = [&](ValueId v) { return v == kNoValue ? "" : g.value(v).name; };
-  for (ValueId v : n.inputs) proto.add_input(name(v));
-  for (ValueId v : n.outputs) proto.add_output(name(v));
-  for (const auto& [key, value] : n.room->print(n.attrs, false))
-    encode_attribute(key, value, *proto.add_attribute());
 }
 
 void write_external(const Tensor& t, const std::string& name, const std::string& location,
@@ -104,6 +93,117 @@ void write_external(const Tensor& t, const std::string& name, const std::string&
   data.append(static_cast<const char*>(t.raw()), t.bytes());
 }
 
+/// Writes a graph and the bodies in it. Names of values are unique over all of them, as ONNX asks.
+class Writer {
+ public:
+  /// Weights go to `data` under the name `location` unless that is empty; bodies keep theirs.
+  Writer(const std::string& location, std::string& data) : location_(location), data_(data) {}
+
+  void write(const Graph& g, onnx::GraphProto& proto) {
+    Names names(g.value_count());
+    for (size_t v = 0; v < names.size(); ++v)
+      if (g.alive(ValueId(v))) taken_.insert(names[v] = g.value(ValueId(v)).name);
+    for (ValueId v : g.inputs()) write_value(g, v, names, *proto.add_input());
+    write_nodes(g, names, proto);
+    for (ValueId v : g.outputs()) {
+      if (g.value(v).type.is_unranked())
+        throw unsupported(
+            "output '" + names[size_t(v)] + "'",
+            "is " + to_string(g.value(v).type) + ", and ONNX files say the rank of every output",
+            "export to .esp or .plan");
+      write_value(g, v, names, *proto.add_output());
+    }
+  }
+
+ private:
+  using Names = std::vector<std::string>;  ///< by ValueId
+
+  void write_nodes(const Graph& g, const Names& names, onnx::GraphProto& proto) {
+    proto.set_name(g.name.empty() ? "graph" : g.name);
+    for (ValueId v : g.constants()) {
+      const Tensor& constant = *g.value(v).constant;
+      if (location_.empty() || constant.dtype() == DType::string || bodies_ > 0)
+        encode_tensor(constant, names[size_t(v)], *proto.add_initializer());
+      else
+        write_external(constant, names[size_t(v)], location_, data_, *proto.add_initializer());
+    }
+    for (NodeId id : g.order()) write_node(g, id, names, *proto.add_node());
+  }
+
+  static void write_value(const Graph& g, ValueId v, const Names& names,
+                          onnx::ValueInfoProto& proto) {
+    proto.set_name(names[size_t(v)]);
+    encode_type(g.value(v).type, *proto.mutable_type());
+  }
+
+  void write_node(const Graph& g, NodeId id, const Names& names, onnx::NodeProto& proto) {
+    const Node& n = g.node(id);
+    const size_t captured =
+        n.room->control ? n.room->control->captured(n.attrs) : captured_by_expansion(n);
+    proto.set_op_type(n.room->op.name);
+    proto.set_name(n.name);
+    const auto name = [&](ValueId v) { return v == kNoValue ? "" : names[size_t(v)]; };
+    const size_t own = n.inputs.size() - captured;
+    for (size_t i = 0; i < own; ++i) proto.add_input(name(n.inputs[i]));
+    for (ValueId v : n.outputs) proto.add_output(name(v));
+    Names outer;
+    for (size_t i = own; i < n.inputs.size(); ++i) outer.push_back(name(n.inputs[i]));
+    for (const auto& [key, value] : n.room->print(n.attrs, false))
+      if (key != kCaptured)
+        encode_attribute(
+            key, value, *proto.add_attribute(),
+            [&](const Graph& body, onnx::GraphProto& to) { write_body(body, outer, to); });
+  }
+
+  static size_t captured_by_expansion(const Node& n) {
+    const AttributeMap attributes = n.room->print(n.attrs, false);
+    const auto it = attributes.find(kCaptured);
+    return it == attributes.end() ? 0 : size_t(std::get<int64_t>(it->second));
+  }
+
+  /// The last inputs are read by their names outside.
+  void write_body(const Graph& body, const Names& outer, onnx::GraphProto& proto) {
+    ++bodies_;
+    Names names(body.value_count());
+    const size_t own = body.inputs().size() - outer.size();
+    for (size_t i = 0; i < outer.size(); ++i) names[size_t(body.inputs()[own + i])] = outer[i];
+    for (size_t v = 0; v < names.size(); ++v)
+      if (body.alive(ValueId(v)) && names[v].empty())
+        names[v] = unused(body.value(ValueId(v)).name);
+    for (size_t i = 0; i < own; ++i) write_value(body, body.inputs()[i], names, *proto.add_input());
+    write_nodes(body, names, proto);
+    std::set<std::string> written;
+    for (ValueId v : body.outputs()) {
+      // What a body hands on must be a value of its own, each once.
+      const std::string from = names[size_t(v)];
+      const bool made = body.value(v).producer != kNoNode && written.insert(from).second;
+      const std::string to = made ? from : unused(from);
+      if (!made) {
+        auto& copy = *proto.add_node();
+        copy.set_op_type("Identity");  // not an operator
+        copy.add_input(from);
+        copy.add_output(to);
+      }
+      auto& info = *proto.add_output();
+      info.set_name(to);
+      encode_type(body.value(v).type, *info.mutable_type());
+    }
+    --bodies_;
+  }
+
+  std::string unused(const std::string& base) {
+    std::string name = base;
+    for (int i = 0; !taken_.insert(name).second; ++i) name = base + "_" + std::to_string(i);
+    return name;
+  }
+
+  static constexpr const char* kCaptured = "captured";
+  const std::string& location_;
+  std::string& data_;
+  std::set<std::string> taken_;
+  int bodies_ = 0;
+};
+
 /// The model; weights go to `data` under the name `location` unless that is empty.
 onnx::ModelProto model_of(const Graph& g, const std::string& location, std::string& data) {
   if (!g.states().empty())
@@ -119,18 +219,7 @@ onnx::ModelProto model_of(const Graph& g, const std::string& location, std::stri
     entry.set_key(key);
     entry.set_value(value);
   }
-  auto& graph = *model.mutable_graph();
-  graph.set_name(g.name.empty() ? "graph" : g.name);
-  for (ValueId v : g.inputs()) write_value(g.value(v), *graph.add_input());
-  for (ValueId v : g.constants()) {
-    const Value& value = g.value(v);
-    if (location.empty() || value.constant->dtype() == DType::string)
-      encode_tensor(*value.constant, value.name, *graph.add_initializer());
-    else
-      write_external(*value.constant, value.name, location, data, *graph.add_initializer());
-  }
-  for (NodeId id : g.order()) write_node(g, id, *graph.add_node());
-  for (ValueId v : g.outputs()) write_value(g.value(v), *graph.add_output());
+  Writer(location, data).write(g, *model.mutable_graph());
   return model;
 }
 
@@ -177,6 +266,9 @@ Graph in_standard_operators(const Graph& graph) {
   Graph g = graph.compacted();
   for (int round = 0; expand_once(g); ++round)
     ESP_CHECK(round < 32, "an operator expands into itself");
+  for (NodeId id : std::vector<NodeId>(g.order()))
+    if (g.node(id).room->control)
+      replace_bodies(g, id, [](const Graph& body) { return in_standard_operators(body); });
   return g.compacted();
 }
 

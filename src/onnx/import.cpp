@@ -1,8 +1,6 @@
 #include "onnx/import.h"
 
-#include <google/protobuf/io/coded_stream.h>
-#include <google/protobuf/stubs/logging.h>
-
+#include <algorithm>
 #include <limits>
 #include <unordered_map>
 #include <unordered_set>
@@ -10,12 +8,15 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "ir/builder.h"
+#include "ir/derive.h"
 #include "ir/registry.h"
 #include "onnx/adapt.h"
 #include "onnx/attributes.h"
+#include "onnx/import_parts.h"
 #include "onnx/node_order.h"
 #include "onnx/onnx_proto.h"
 #include "onnx/tensor_proto.h"
+#include "onnx/type_proto.h"
 
 namespace espalier {
 namespace {
@@ -25,57 +26,27 @@ constexpr int64_t kNewestOpset = 21;
 constexpr std::string_view kOurName = "espalier";
 /// Constants that come out of shape computations are folded up to this many elements.
 constexpr int64_t kLargestFold = 1 << 16;
+/// Constants of up to this many elements are copied into the bodies that read them.
+constexpr int64_t kCopiedElements = 64;
 
-onnx::ModelProto parse_model(std::string_view bytes, const std::string& where) {
-  google::protobuf::LogSilencer silence;
-  onnx::ModelProto model;
-  if (bytes.size() > size_t(std::numeric_limits<int>::max()))
-    throw unsupported(where, "is larger than 2 GB", "store the weights as external data");
-  google::protobuf::io::CodedInputStream stream(reinterpret_cast<const uint8_t*>(bytes.data()),
-                                                int(bytes.size()));
-  stream.SetTotalBytesLimit(std::numeric_limits<int>::max());
-  if (!model.ParseFromCodedStream(&stream) || !stream.ConsumedEntireMessage())
-    throw bad_input(where, "is no ONNX model, or is damaged or cut short",
-                    "check its size against the original");
-  if (!model.has_graph())
-    throw bad_input(where, "holds no graph", "is it an ONNX model, and complete?");
-  return model;
-}
-
-Type tensor_type(const onnx::TypeProto_Tensor& t, const std::string& where,
-                 const Shape* override_shape) {
-  TensorType type(element_type(t.elem_type(), where), Dims{});
-  if (override_shape) return TensorType(type.dtype, *override_shape);
-  if (!t.has_shape())
-    throw unsupported(where, "has no shape", "give one, for instance --shape x=1,3,224,224");
-  for (const auto& d : t.shape().dim()) {
-    if (d.has_dim_value()) {
-      if (d.dim_value() < 0)
-        throw bad_input(where, "has the negative dimension " + std::to_string(d.dim_value()),
-                        "give an open dimension a name instead");
-      type.dims.emplace_back(d.dim_value());
-    } else {
-      type.dims.push_back(d.dim_param().empty() ? Dim::unknown() : Dim::symbol(d.dim_param()));
-    }
-  }
-  return type;
-}
+/// What the importers of a file's graph and of its bodies share.
+struct File {
+  const onnx::ModelProto& model;
+  const std::string where;
+  const ImportOptions& options;
+  ExternalData external;
+  int64_t opset = 0;
+};
 
 class Importer {
  public:
-  Importer(const onnx::ModelProto& model, std::string where, const std::filesystem::path& folder,
-           const ImportOptions& options)
-      : model_(model),
-        proto_(model.graph()),
-        where_(std::move(where)),
-        options_(options),
-        external_(folder),
-        builder_(graph_) {}
+  explicit Importer(File& file)
+      : file_(file), proto_(file.model.graph()), where_(file.where), builder_(graph_) {}
 
   Graph run() {
     read_header();
-    const std::vector<int> order = node_order(proto_, where_);
-    refuse_unsupported();
+    const std::vector<int> order = node_order(proto_, where_, [](const auto&) { return false; });
+    refuse_unsupported(proto_, where_, file_.opset);
     check_options();
     read_initialisers();
     read_inputs();
@@ -87,49 +58,80 @@ class Importer {
   }
 
  private:
+  /// Reads a body of a node in the graph that `parent` reads.
+  Importer(const Importer& parent, const onnx::GraphProto& body, std::string where)
+      : file_(parent.file_),
+        proto_(body),
+        where_(std::move(where)),
+        parent_(&parent),
+        builder_(graph_) {}
+
+  /// The body as a graph of its own: what it reads from the graph around it are its last inputs,
+  /// small constants excepted. `given` are types of the node's operands as the body sees them,
+  /// where the body does not say them.
+  Graph run_body(const std::vector<std::optional<Type>>& given,
+                 const std::vector<std::string>& captured) {
+    graph_.name = proto_.name().empty() ? "body" : proto_.name();
+    if (proto_.sparse_initializer_size() > 0) throw unsupported(where_, "has sparse initialisers");
+    const std::vector<int> order = node_order(
+        proto_, where_, [&](const std::string& name) { return parent_->values_.contains(name); });
+    read_initialisers();
+    for (int i = 0; i < proto_.input_size(); ++i) {
+      const auto& in = proto_.input(i);
+      if (values_.contains(in.name())) continue;
+      const auto hint = size_t(i) < given.size() ? given[size_t(i)] : std::nullopt;
+      values_[in.name()] = graph_.add_input(in.name(), body_input_type(in, hint));
+    }
+    for (const std::string& name : captured) {
+      const ValueId from = parent_->values_.at(name);
+      const Value& outer = parent_->graph_.value(from);
+      const std::string own = graph_.fresh_name(name);
+      values_.emplace(name, copied(outer) ? graph_.add_constant(own, *outer.constant)
+                                          : graph_.add_input(own, outer.type));
+      if (parent_->known_.contains(from) && copied(outer)) known_.insert(values_.at(name));
+    }
+    for (int n : order) read_node(proto_.node(n));
+    read_outputs();
+    graph_.erase_dead();
+    assign_roles(graph_, settings_);
+    return graph_.compacted();
+  }
+
+  /// Constants that bodies hold themselves, so that shapes and axes are seen there.
+  static bool copied(const Value& outer) {
+    return outer.constant && outer.constant->size() <= kCopiedElements;
+  }
+
+  Type body_input_type(const onnx::ValueInfoProto& info, const std::optional<Type>& hint) const {
+    const std::string at = where_ + ": '" + info.name() + "'";
+    const bool declared =
+        info.has_type() && info.type().value_case() != 0 &&
+        !(info.type().has_tensor_type() && info.type().tensor_type().elem_type() == 0);
+    if (!declared && !hint) throw bad_input(at, "is a body's input without a type");
+    if (!declared) return *hint;
+    Type type = decode_type(info.type(), at);
+    // Without a shape the operand's rank is the best that is known.
+    return type.is_unranked() && hint && refines(*hint, type) ? *hint : type;
+  }
+
   void read_header() {
     graph_.name = proto_.name().empty() ? "graph" : proto_.name();
-    for (const auto& p : model_.metadata_props()) graph_.metadata[p.key()] = p.value();
-    if (!model_.producer_name().empty() && model_.producer_name() != kOurName)
-      graph_.metadata["producer"] = model_.producer_name();
-    if (model_.ir_version() < 3) opset_ = 1;
-    for (const auto& o : model_.opset_import())
-      if (o.domain().empty() || o.domain() == "ai.onnx") opset_ = o.version();
-    if (opset_ < 1 && model_.opset_import_size() == 0) throw bad_input(where_, "declares no opset");
-    if (opset_ > kNewestOpset)
+    for (const auto& p : file_.model.metadata_props()) graph_.metadata[p.key()] = p.value();
+    const onnx::ModelProto& model = file_.model;
+    int64_t& opset = file_.opset;
+    if (!model.producer_name().empty() && model.producer_name() != kOurName)
+      graph_.metadata["producer"] = model.producer_name();
+    if (model.ir_version() < 3) opset = 1;
+    for (const auto& o : model.opset_import())
+      if (o.domain().empty() || o.domain() == "ai.onnx") opset = o.version();
+    if (opset < 1 && model.opset_import_size() == 0) throw bad_input(where_, "declares no opset");
+    if (opset > kNewestOpset)
       throw unsupported(where_,
-                        "is written in opset " + std::to_string(opset_) + ", opsets 1 to " +
+                        "is written in opset " + std::to_string(opset) + ", opsets 1 to " +
                             std::to_string(kNewestOpset) + " are understood",
                         "export it again with an older opset, 17 for instance");
     if (proto_.sparse_initializer_size() > 0) throw unsupported(where_, "has sparse initialisers");
     if (proto_.output_size() == 0) throw bad_input(where_, "its graph has no outputs");
-  }
-
-  static bool is_constant_node(const onnx::NodeProto& node) {
-    return node.op_type() == "Constant" && domain_of(node).empty();  // not an operator
-  }
-
-  // All at once: whoever repairs a model wants the whole list.
-  void refuse_unsupported() const {
-    std::map<std::string, std::vector<std::string>> missing;
-    for (const auto& node : proto_.node()) {
-      if (is_constant_node(node) || importable(node.op_type(), domain_of(node), opset_)) continue;
-      const std::string text = describe(node);
-      const size_t quote = text.find(" '");
-      missing[text.substr(0, quote)].push_back(text.substr(quote + 1));
-    }
-    if (missing.empty()) return;
-    std::string list;
-    for (const auto& [op, nodes] : missing) {
-      list += (list.empty() ? "" : "; ") + op + " (";
-      for (size_t i = 0; i < nodes.size() && i < 5; ++i) list += (i ? ", " : "") + nodes[i];
-      if (nodes.size() > 5) list += " and " + std::to_string(nodes.size() - 5) + " more";
-      list += ")";
-      const std::string_view why = why_not_importable(op.substr(op.rfind('.') + 1));
-      if (!why.empty()) list += ": " + std::string(why);
-    }
-    throw unsupported(where_, "uses operators that are not supported: " + list,
-                      "replace them, or export the model with a simpler option");
   }
 
   void check_options() const {
@@ -138,14 +140,14 @@ class Importer {
     const auto check = [&](const std::string& name) {
       if (!inputs.contains(name)) throw usage_error(where_, "has no input named '" + name + "'");
     };
-    for (const auto& [name, shape] : options_.shapes) check(name);
-    for (const auto& [name, value] : options_.pinned) check(name);
+    for (const auto& [name, shape] : file_.options.shapes) check(name);
+    for (const auto& [name, value] : file_.options.pinned) check(name);
   }
 
   void read_initialisers() {
     for (const auto& t : proto_.initializer()) {
       const ValueId v = graph_.add_constant(
-          t.name(), decode_tensor(t, where_ + ": initialiser '" + t.name() + "'", &external_));
+          t.name(), decode_tensor(t, where_ + ": initialiser '" + t.name() + "'", &file_.external));
       values_[t.name()] = v;
       if (has_four_bits(t.data_type())) four_bit_.insert(v);
     }
@@ -153,18 +155,25 @@ class Importer {
 
   Type type_of(const onnx::ValueInfoProto& info) {
     const std::string at = where_ + ": '" + info.name() + "'";
-    const auto shape = options_.shapes.find(info.name());
-    const Shape* given = shape == options_.shapes.end() ? nullptr : &shape->second;
-    if (info.type().has_tensor_type()) return tensor_type(info.type().tensor_type(), at, given);
-    throw unsupported(at, "is no tensor", "sequences and optionals are not supported as inputs");
+    if (!info.has_type() || info.type().value_case() == 0) throw bad_input(at, "has no type");
+    const Type type = decode_type(info.type(), at);
+    const auto shape = file_.options.shapes.find(info.name());
+    if (shape == file_.options.shapes.end()) {
+      if (type.is_unranked())
+        throw unsupported(at, "has no shape", "give one, for instance --shape x=1,3,224,224");
+      return type;
+    }
+    if (!element_type_of(type))
+      throw usage_error(at, "is " + to_string(type) + ", which has no shape to be given");
+    return TensorType(*element_type_of(type), shape->second);
   }
 
   void read_inputs() {
     for (const auto& in : proto_.input()) {
       if (values_.contains(in.name())) continue;
       const Type type = type_of(in);
-      const auto pinned = options_.pinned.find(in.name());
-      if (pinned == options_.pinned.end()) {
+      const auto pinned = file_.options.pinned.find(in.name());
+      if (pinned == file_.options.pinned.end()) {
         values_[in.name()] = graph_.add_input(in.name(), type);
         if (has_four_bits(in.type().tensor_type().elem_type()))
           four_bit_.insert(values_[in.name()]);
@@ -189,15 +198,16 @@ class Importer {
 
   void read_node(const onnx::NodeProto& node) {
     const std::string at = where_ + ": " + describe(node);
-    AttributeMap attrs = decode_attributes(node, at, &external_);
-    if (is_constant_node(node)) return read_constant(node, attrs, at);
+    if (is_constant_node(node))
+      return read_constant(node, decode_attributes(node, at, &file_.external, no_subgraphs(at)),
+                           at);
     Call call{.b = builder_,
               .op = node.op_type(),
               .domain = domain_of(node),
-              .opset = opset_,
+              .opset = file_.opset,
               .where = at,
               .name = node.name(),
-              .attrs = std::move(attrs),
+              .attrs = {},
               .inputs = {},
               .outputs = {node.output().begin(), node.output().end()},
               .four_bit = four_bit_,
@@ -206,6 +216,7 @@ class Importer {
     while (!call.inputs.empty() && call.inputs.back() == kNoValue) call.inputs.pop_back();
     while (!call.outputs.empty() && call.outputs.back().empty()) call.outputs.pop_back();
     if (call.outputs.empty()) return;
+    read_attributes(node, call);
     try {
       const size_t nodes = graph_.node_count();
       if (const auto results = adapt(call))
@@ -231,6 +242,46 @@ class Importer {
     }
   }
 
+  static SubgraphReader no_subgraphs(const std::string& at) {
+    return [at](const std::string& name, const onnx::GraphProto&) -> GraphRef {
+      throw bad_input(at, "attribute '" + name + "' is a subgraph");
+    };
+  }
+
+  /// Attributes, bodies as graphs; what bodies capture becomes operands.
+  void read_attributes(const onnx::NodeProto& node, Call& call) {
+    std::vector<std::string> captured, handed;
+    for (const std::string& name : captured_names(node)) {
+      const ValueId v = operand(name, call.where);
+      captured.push_back(name);
+      if (!copied(graph_.value(v))) handed.push_back(name);
+    }
+    const std::string only = body_taken(call);
+    std::map<std::string, GraphRef> bodies;
+    for (const auto& a : node.attribute()) {
+      if (!a.has_g() || (!only.empty() && a.name() != only)) continue;
+      Importer reader(*this, a.g(), call.where + ", " + a.name());
+      const auto given = body_input_types(call, node, size_t(a.g().input_size()));
+      bodies[a.name()] = std::make_shared<const Graph>(reader.run_body(given, captured));
+    }
+    // A branch that is never taken may not even fit: the other stands for both.
+    const auto read = [&](const std::string& name, const onnx::GraphProto&) {
+      const auto it = bodies.find(only.empty() ? name : only);
+      if (it == bodies.end())
+        throw bad_input(call.where, "attribute '" + name + "' holds no graph");
+      return it->second;
+    };
+    call.attrs = decode_attributes(node, call.where, &file_.external, read);
+    if (bodies.empty()) return;
+    call.captured = handed.size();
+    if (const Room* room = find_room(call.op, call.domain); room && call.captured > 0) {
+      while (int(call.inputs.size()) < room->arity.min_inputs) call.inputs.push_back(kNoValue);
+      if (std::ranges::count(room->attribute_names, "captured") > 0)
+        call.attrs["captured"] = int64_t(call.captured);
+    }
+    for (const std::string& name : handed) call.inputs.push_back(values_.at(name));
+  }
+
   ValueId operand(const std::string& name, const std::string& at) const {
     if (name.empty()) return kNoValue;
     const auto it = values_.find(name);
@@ -248,24 +299,11 @@ class Importer {
     values_[name] = graph_.add_constant(claim(name), constant_of(attrs.begin()->second, at));
   }
 
-  static Tensor constant_of(const AttributeValue& value, const std::string& at) {
-    const auto list = []<class T>(const std::vector<T>& v) {
-      return Tensor::from<T>({int64_t(v.size())}, std::span<const T>(v));
-    };
-    if (const auto* t = std::get_if<Tensor>(&value)) return *t;
-    if (const auto* i = std::get_if<int64_t>(&value)) return Tensor::scalar(*i);
-    if (const auto* f = std::get_if<float>(&value)) return Tensor::scalar(*f);
-    if (const auto* s = std::get_if<std::string>(&value)) return Tensor::scalar(*s);
-    if (const auto* i = std::get_if<std::vector<int64_t>>(&value)) return list(*i);
-    if (const auto* f = std::get_if<std::vector<float>>(&value)) return list(*f);
-    if (const auto* s = std::get_if<std::vector<std::string>>(&value)) return list(*s);
-    throw unsupported(at, "is a constant of a kind without a place here");
-  }
-
   void emit(const Call& call) {
     const Room* room = find_room(call.op, call.domain);
     ESP_CHECK(room, "an adapter gave the operator " + call.op + ", which has no room");
     Attributes attrs = room->parse(call.attrs, call.where);
+    if (const auto body = body_in_place(*room, attrs, call)) return name_results(call, *body);
     Types types = infer_types(graph_, *room, attrs, call.inputs, call.where);
     if (call.outputs.size() > types.size())
       throw bad_input(call.where, "has " + std::to_string(call.outputs.size()) +
@@ -289,6 +327,26 @@ class Importer {
       if (!call.outputs[i].empty()) values_[call.outputs[i]] = graph_.node(id).outputs[i];
   }
 
+  /// The results of a body that is known to stand for the node, put in its place.
+  std::optional<Values> body_in_place(const Room& room, const Attributes& attrs, const Call& call) {
+    if (!room.control || !room.control->inlined) return std::nullopt;
+    const auto which =
+        room.control->inlined(attrs, types_in(graph_, room, call.inputs, call.where));
+    if (!which) return std::nullopt;
+    const GraphRef body = room.control->bodies(attrs).at(*which);
+    if (body->inputs().size() != call.captured)
+      throw bad_input(call.where, "its body takes inputs, which nothing gives");
+    const Values captured(call.inputs.end() - std::ptrdiff_t(call.captured), call.inputs.end());
+    const auto made = ValueId(graph_.value_count());
+    Values results = splice(builder_, *body, captured);
+    // What existed before keeps its name, and every result has one of its own.
+    for (size_t i = 0; i < results.size(); ++i)
+      if (results[i] < made || graph_.is_constant(results[i]) ||
+          std::ranges::count(results, results[i]) > 1)
+        results[i] = builder_.one("Identity", {results[i]});
+    return results;
+  }
+
   /// The results if they are known now and belong to a shape computation: such chains begin at
   /// shapes, and work on integers or on what was folded before. Weights are left alone.
   std::optional<std::vector<Tensor>> folded(const Room& room, const Attributes& attrs,
@@ -296,11 +354,10 @@ class Importer {
     if (room.known)
       if (auto t = room.known(attrs, types_in(graph_, room, call.inputs, call.where)))
         return std::vector<Tensor>{std::move(*t)};
-    if (!room.deterministic || call.inputs.empty() || room.reference.refused()) return std::nullopt;
+    if (!room.foldable() || call.inputs.empty()) return std::nullopt;
     bool integers = true, from_shapes = false;
     for (const Type& t : types) {
-      if (!t.is_tensor() || !t.tensor().is_static() || t.tensor().numel() > kLargestFold)
-        return std::nullopt;
+      if (!t.is_static() || t.tensor().numel() > kLargestFold) return std::nullopt;
       const DType d = t.tensor().dtype;
       integers = integers && (d == DType::i64 || d == DType::i32 || d == DType::boolean);
     }
@@ -345,12 +402,10 @@ class Importer {
                               to_string(type));
   }
 
-  const onnx::ModelProto& model_;
+  File& file_;
   const onnx::GraphProto& proto_;
   const std::string where_;
-  const ImportOptions& options_;
-  ExternalData external_;
-  int64_t opset_ = 0;
+  const Importer* parent_ = nullptr;  ///< of a body
   Graph graph_;
   Builder builder_;
   std::unordered_map<std::string, ValueId> values_;  ///< by their names in the file
@@ -364,7 +419,8 @@ class Importer {
 Graph import_onnx_bytes(std::string_view bytes, const std::string& where,
                         const std::filesystem::path& folder, const ImportOptions& options) {
   const onnx::ModelProto model = parse_model(bytes, where);
-  return Importer(model, where, folder, options).run();
+  File file{model, where, options, ExternalData(folder)};
+  return Importer(file).run();
 }
 
 namespace {
@@ -380,15 +436,17 @@ Graph import_onnx(const std::filesystem::path& path, const ImportOptions& option
   return import_onnx_bytes(bytes_of(file), path.string(), path.parent_path(), options);
 }
 
-std::vector<std::string> onnx_input_names(const std::filesystem::path& path) {
+std::vector<std::pair<std::string, Type>> onnx_inputs(const std::filesystem::path& path) {
   const MappedFile file(path);
   const onnx::ModelProto model = parse_model(bytes_of(file), path.string());
   std::unordered_set<std::string> initialisers;
   for (const auto& t : model.graph().initializer()) initialisers.insert(t.name());
-  std::vector<std::string> names;
+  std::vector<std::pair<std::string, Type>> inputs;
   for (const auto& in : model.graph().input())
-    if (!initialisers.contains(in.name())) names.push_back(in.name());
-  return names;
+    if (!initialisers.contains(in.name()))
+      inputs.emplace_back(in.name(),
+                          decode_type(in.type(), path.string() + ": '" + in.name() + "'"));
+  return inputs;
 }
 
 }  // namespace espalier

@@ -5,6 +5,7 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "ir/graph.h"
@@ -31,7 +32,7 @@ Graph import_onnx_bytes(std::string_view bytes, const std::string& where,
                         const std::filesystem::path& folder = {},
                         const ImportOptions& options = {});
 
-/// Names of the inputs that a file's network is fed (its initialisers left out).
-std::vector<std::string> onnx_input_names(const std::filesystem::path& path);
+/// Names and types of the inputs that a file's network is fed (its initialisers left out).
+std::vector<std::pair<std::string, Type>> onnx_inputs(const std::filesystem::path& path);
 
 }  // namespace espalier

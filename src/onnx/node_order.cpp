@@ -1,5 +1,6 @@
 #include "onnx/node_order.h"
 
+#include <algorithm>
 #include <functional>
 #include <queue>
 #include <unordered_map>
@@ -46,17 +47,46 @@ std::unordered_map<std::string, int> producers(const onnx::GraphProto& graph,
   return by;
 }
 
+/// Adds the names that a graph reads and does not give.
+void add_free_names(const onnx::GraphProto& graph, std::vector<std::string>& names) {
+  std::unordered_set<std::string> own;
+  for (const auto& t : graph.initializer()) own.insert(t.name());
+  for (const auto& in : graph.input()) own.insert(in.name());
+  for (const auto& n : graph.node()) own.insert(n.output().begin(), n.output().end());
+  const auto read = [&](const std::string& name) {
+    if (!name.empty() && !own.contains(name) && std::ranges::find(names, name) == names.end())
+      names.push_back(name);
+  };
+  for (const auto& n : graph.node()) {
+    for (const auto& in : n.input()) read(in);
+    for (const auto& name : captured_names(n)) read(name);
+  }
+  for (const auto& out : graph.output()) read(out.name());
+}
+
 }  // namespace
 
-std::vector<int> node_order(const onnx::GraphProto& graph, const std::string& where) {
+std::vector<std::string> captured_names(const onnx::NodeProto& node) {
+  std::vector<std::string> names;
+  for (const auto& a : node.attribute())
+    if (a.has_g()) add_free_names(a.g(), names);
+  return names;
+}
+
+std::vector<int> node_order(const onnx::GraphProto& graph, const std::string& where,
+                            const std::function<bool(const std::string&)>& outside) {
   const auto by = producers(graph, where);
   std::vector<int> waiting(size_t(graph.node_size()), 0);
   std::vector<std::vector<int>> readers(waiting.size());
   std::priority_queue<int, std::vector<int>, std::greater<>> ready;
   for (int n = 0; n < graph.node_size(); ++n) {
-    for (const auto& in : graph.node(n).input()) {
+    std::vector<std::string> reads(graph.node(n).input().begin(), graph.node(n).input().end());
+    const auto captured = captured_names(graph.node(n));
+    reads.insert(reads.end(), captured.begin(), captured.end());
+    for (const auto& in : reads) {
       if (in.empty()) continue;
       const auto it = by.find(in);
+      if (it == by.end() && outside(in)) continue;
       if (it == by.end())
         throw bad_input(where + ": " + describe(graph.node(n)),
                         "reads '" + in + "', which nothing gives");

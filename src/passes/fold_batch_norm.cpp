@@ -108,6 +108,7 @@ int fold_batch_norm(Graph& graph) {
   const std::vector<NodeId> order = graph.order();
   for (NodeId id : order) {
     const Node& n = graph.node(id);
+    if (!tensors_only(graph, id)) continue;
     const auto f = affine_of(graph, n);
     if (!f || graph.value(n.inputs[0]).tensor().rank() < 2) continue;
     if (!fold_into_contraction(graph, Readers(graph), id, *f)) replace_by_affine(graph, id, *f);

@@ -22,8 +22,9 @@ bool worth_folding(const Graph& g, const Node& n) {
   for (ValueId v : n.outputs) {
     if (v == kNoValue) continue;
     const Type& t = g.value(v).type;
+    if (!element_type_of(t)) return false;  // constants are tensors
     // An unknown extent becomes known by evaluating; such results are shapes, and small.
-    if (!t.is_tensor() || !t.tensor().is_static()) continue;
+    if (!t.is_static()) continue;
     out += size_t(t.tensor().numel()) * size_of(t.tensor().dtype);
   }
   return out <= std::max(in, kAlwaysFoldBytes);
@@ -33,7 +34,7 @@ std::vector<Tensor> known_results(const Graph& g, NodeId id) {
   const Node& n = g.node(id);
   if (n.room->known)
     if (auto t = n.room->known(n.attrs, types_in(g, id))) return {std::move(*t)};
-  if (!n.room->deterministic || n.room->reference.refused()) return {};
+  if (!n.room->foldable()) return {};
   std::vector<const Tensor*> operands;
   for (ValueId v : n.inputs) {
     if (v != kNoValue && !g.is_constant(v)) return {};

@@ -5,6 +5,7 @@
 
 #include "ir/builder.h"
 #include "ir/room.h"
+#include "passes/fuse_region.h"
 
 namespace espalier::passes {
 namespace {
@@ -36,7 +37,7 @@ bool computes_identity(const Graph& g, NodeId id) {
 bool is_identity(const Graph& g, NodeId id) {
   const Node& n = g.node(id);
   const Type &x = g.value(n.inputs.at(0)).type, &y = g.value(n.outputs.at(0)).type;
-  if (!n.room->op.domain.empty() || !x.is_tensor()) return false;
+  if (!n.room->op.domain.empty() || !tensors_only(g, id)) return false;
   if (x != y) return false;
   if (shape_only().contains(n.room->op.name)) return true;
   if (n.room->op.name == "Transpose") return transposes_nothing(n.room->print(n.attrs, true));

@@ -11,7 +11,7 @@ namespace {
 /// Operators with a weight operand, as their integer form tells.
 bool is_contraction(const Graph& g, NodeId id) {
   const Node& n = g.node(id);
-  if (!n.room->quantize.answered() || n.outputs.size() != 1) return false;
+  if (!n.room->quantize.answered() || n.outputs.size() != 1 || !tensors_only(g, id)) return false;
   return (*n.room->quantize)(n.attrs, types_in(g, id)).weight >= 0;
 }
 

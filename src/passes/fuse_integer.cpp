@@ -23,7 +23,8 @@ bool dequantised(const Graph& g, ValueId v) { return named(g, producer(g, v), "D
 
 std::optional<QuantForm> form_of(const Graph& g, NodeId id) {
   const Node& n = g.node(id);
-  if (!n.room->quantize.answered() || n.outputs.size() != 1) return std::nullopt;
+  if (!n.room->quantize.answered() || n.outputs.size() != 1 || !tensors_only(g, id))
+    return std::nullopt;
   return (*n.room->quantize)(n.attrs, types_in(g, id));
 }
 

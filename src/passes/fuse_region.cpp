@@ -32,9 +32,16 @@ NodeId Readers::only(ValueId v) const {
   return size_t(v) < count_.size() && count_[size_t(v)] == 1 ? one_[size_t(v)] : kNoNode;
 }
 
+bool tensors_only(const Graph& g, NodeId id) {
+  const auto is_tensor = [&](ValueId v) { return v == kNoValue || g.value(v).type.is_tensor(); };
+  const Node& n = g.node(id);
+  return std::ranges::all_of(n.inputs, is_tensor) && std::ranges::all_of(n.outputs, is_tensor);
+}
+
 std::optional<ScalarOp> scalar_of(const Graph& g, NodeId id) {
   const Node& n = g.node(id);
-  if (!n.room->pointwise.answered() || n.outputs.size() != 1) return std::nullopt;
+  if (!n.room->pointwise.answered() || n.outputs.size() != 1 || !tensors_only(g, id))
+    return std::nullopt;
   return (*n.room->pointwise)(n.attrs, types_in(g, id));
 }
 

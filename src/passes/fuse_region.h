@@ -23,6 +23,9 @@ class Readers {
   std::vector<NodeId> one_;
 };
 
+/// All operands and results are tensors of known rank.
+bool tensors_only(const Graph& graph, NodeId node);
+
 /// The scalar function of a node with one result, where it is pointwise with its operands.
 std::optional<ScalarOp> scalar_of(const Graph& graph, NodeId node);
 

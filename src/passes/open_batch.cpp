@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "ir/builder.h"
+#include "ir/derive.h"
 #include "ir/interpret.h"
 #include "ir/room.h"
 
@@ -55,6 +56,7 @@ class Opener {
     reinfer(g_, /*fold=*/true);
     g_.erase_dead();
     g_ = g_.compacted();
+    if (const std::string why = dynamics_of(g_); !why.empty()) throw depends_on_data(g_.name, why);
   }
 
   Graph run() && {

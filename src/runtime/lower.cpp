@@ -149,7 +149,7 @@ class Lowering {
 
   // A node of constants that folding left alone (its result is larger) is computed now.
   bool evaluate(const Graph& g, NodeId id, const Node& n, Scope& scope) {
-    if (n.inputs.empty() || !n.room->deterministic || n.room->reference.refused()) return false;
+    if (n.inputs.empty() || !n.room->foldable()) return false;
     std::vector<const Tensor*> operands;
     for (ValueId v : n.inputs) {
       if (v != kNoValue && !scope[size_t(v)].constant) return false;

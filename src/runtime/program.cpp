@@ -1,6 +1,8 @@
 #include "runtime/program.h"
 
+#include "base/error.h"
 #include "base/threads.h"
+#include "ir/derive.h"
 #include "kernels/simd.h"
 #include "passes/passes.h"
 #include "runtime/lower.h"
@@ -21,7 +23,19 @@ const std::vector<std::string>& Program::output_names() const { return impl_->ou
 const std::vector<TensorType>& Program::output_types() const { return impl_->output_types; }
 const std::vector<std::string>& Program::state_names() const { return impl_->state_names; }
 
+namespace {
+
+void refuse_dynamics(const Graph& graph) {
+  for (ValueId v : graph.inputs())
+    if (!graph.value(v).type.is_static()) return;  // a matter of missing shapes
+  if (const std::string why = dynamics_of(graph); !why.empty())
+    throw depends_on_data(graph.name, why);
+}
+
+}  // namespace
+
 std::shared_ptr<const Program> compile(const Graph& graph, const CompileOptions& options) {
+  refuse_dynamics(graph);
   kernels::limit_instruction_set();
   const int threads = options.threads > 0 ? options.threads : num_threads();
   const ThreadScope scope(threads);  // kernels are prepared for the threads they will run on

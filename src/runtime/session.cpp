@@ -190,24 +190,4 @@ void Session::clear_profile() {
   for (auto& e : impl_->profile.entries) e.microseconds.clear();
 }
 
-Model::Model(Graph graph, CompileOptions options)
-    : graph_(std::move(graph)), options_(std::move(options)) {}
-
-Session& Model::session(std::span<const Shape> shapes) {
-  std::vector<Shape> key(shapes.begin(), shapes.end());
-  const auto found = sessions_.find(key);
-  if (found != sessions_.end()) return found->second;
-  const Graph special = specialised(graph_, shapes);
-  return sessions_.emplace(std::move(key), Session(compile(special, options_))).first->second;
-}
-
-std::vector<Tensor> Model::run(std::span<const Tensor> inputs) {
-  if (inputs.size() != graph_.inputs().size())
-    throw bad_input(graph_.name, "takes " + std::to_string(graph_.inputs().size()) + " inputs, " +
-                                     std::to_string(inputs.size()) + " were given");
-  std::vector<Shape> shapes;
-  for (const Tensor& t : inputs) shapes.push_back(t.shape());
-  return session(shapes).run(inputs);
-}
-
 }  // namespace espalier

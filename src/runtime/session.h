@@ -1,13 +1,12 @@
 // Running compiled programs.
 #pragma once
 
-#include <map>
 #include <memory>
-#include <mutex>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "ir/datum.h"
 #include "runtime/profile.h"
 #include "runtime/program.h"
 
@@ -46,23 +45,32 @@ class Session {
 };
 
 /// A graph with symbolic dimensions, ready to run: compiles a program for each set of input shapes
-/// it meets and keeps it. `run` may be called from one thread at a time. State is not carried
-/// between shapes: graphs with state are trained through Session.
+/// it meets and keeps it. What depends on data (sizes, branches, loops, sequences) is run by a host
+/// program between compiled ones (runtime/host_program.h). `run` may be called from one thread at a
+/// time. State is not carried between shapes: graphs with state are trained through Session.
 class Model {
  public:
   explicit Model(Graph graph, CompileOptions options = {});
+  ~Model();
+  Model(Model&&) noexcept;
+
+  /// UserError where an output is a sequence or an optional; `run_data` gives those.
   std::vector<Tensor> run(std::span<const Tensor> inputs);
   std::vector<Tensor> run(std::initializer_list<Tensor> inputs) {
     return run(std::span<const Tensor>(inputs.begin(), inputs.size()));
   }
+  /// The same for values of every kind.
+  std::vector<Datum> run_data(std::span<const Datum> inputs);
   /// The session for these input shapes (compiled now if it is new), inputs in graph order.
+  /// UserError where the network depends on data.
   Session& session(std::span<const Shape> shapes);
-  const Graph& graph() const { return graph_; }
+  const Graph& graph() const;
+  /// Programs compiled so far.
+  int compilations() const;
 
  private:
-  Graph graph_;
-  CompileOptions options_;
-  std::map<std::vector<Shape>, Session> sessions_;
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
 };
 
 }  // namespace espalier

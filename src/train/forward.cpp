@@ -146,6 +146,8 @@ Forward training_forward(const Graph& network, const Shape& input, const std::st
   std::vector<Shape> shapes;
   for (ValueId v : g.inputs()) shapes.push_back(g.value(v).tensor().shape());
   f.graph = specialised(g, shapes);
+  if (const std::string why = dynamics_of(f.graph); !why.empty())
+    throw depends_on_data(network.name, why);
   return f;
 }
 

@@ -1,9 +1,9 @@
 #include "tests/support/samples.h"
 
-#include <ostream>
-
+#include <algorithm>
 #include <cmath>
 #include <limits>
+#include <ostream>
 
 #include "base/rng.h"
 #include "ir/registry.h"
@@ -85,11 +85,37 @@ Graph sample_graph(const SampleCase& c, const std::vector<Tensor>& operands,
     }
   }
   Builder b(g);
+  for (size_t i = 0; i < values.size(); ++i) {
+    using Form = OperandSpec::Form;
+    const Form form = c.sample().inputs[i].form;
+    if (form == Form::kSequence) values[i] = b.one("SequenceConstruct", {values[i], values[i]});
+    if (form == Form::kOptional) values[i] = b.one("Optional", {values[i]});
+  }
   b.op(*c.room, c.sample().attrs, values, "", {});
   const NodeId id = g.order().back();
   if (c.sample().results > 0) g.drop_results(id, size_t(c.sample().results));
   g.set_outputs(g.node(id).outputs);
   return g;
+}
+
+std::vector<Tensor> flattened(std::span<const Datum> data) {
+  std::vector<Tensor> tensors;
+  for (const Datum& d : data) {
+    if (d.is_tensor()) {
+      tensors.push_back(d.tensor());
+      continue;
+    }
+    const auto inside = flattened(d.items());
+    tensors.insert(tensors.end(), inside.begin(), inside.end());
+  }
+  return tensors;
+}
+
+bool has_fixed_sizes(const SampleCase& c) {
+  const Graph g = sample_graph(c, sample_operands(c), nullptr);
+  const Node& n = g.node(g.order().back());
+  const auto fixed = [&](ValueId v) { return v == kNoValue || g.value(v).type.is_static(); };
+  return std::ranges::all_of(n.inputs, fixed) && std::ranges::all_of(n.outputs, fixed);
 }
 
 double mismatch(const Tensor& a, const Tensor& b, double rtol, double atol) {

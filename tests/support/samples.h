@@ -31,9 +31,15 @@ void PrintTo(const SampleCase& c, std::ostream* out);
 std::vector<Tensor> sample_operands(const SampleCase& c, DType float_type = DType::f32);
 
 /// The sample as a graph: operands marked constant (and integer lists) are constants, others
-/// inputs. `inputs` receives the values of the graph's inputs.
+/// inputs. `inputs` receives the values of the graph's inputs. The operator is the last node; where
+/// it takes sequences or optionals, these are made of the inputs before it.
 Graph sample_graph(const SampleCase& c, const std::vector<Tensor>& operands,
                    std::vector<Tensor>* inputs);
+
+/// The tensors in data, in order, those of sequences and optionals item by item.
+std::vector<Tensor> flattened(std::span<const Datum> data);
+/// Whether every operand and result of a sample is a tensor whose size does not depend on data.
+bool has_fixed_sizes(const SampleCase& c);
 
 /// Largest |a - b| / (atol + rtol |b|) over elements; above 1 is a mismatch. NaN matches NaN,
 /// infinities match themselves. Integers must be equal.

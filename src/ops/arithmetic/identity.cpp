@@ -8,7 +8,7 @@ Types infer(const NoAttributes&, const TypesIn& in) { return {in.type(0)}; }
 
 template <class Real>
 void reference(const NoAttributes&, Ref<Real>& r) {
-  r.out_tensor(0) = r.tensor(0);
+  r.give(0, r.datum(0));
 }
 
 Values gradient(const NoAttributes&, Builder&, const Tape& t) { return {t.dy()}; }

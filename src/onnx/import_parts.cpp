@@ -1,0 +1,84 @@
+#include "onnx/import_parts.h"
+
+#include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/stubs/logging.h>
+
+#include <limits>
+#include <map>
+#include <vector>
+
+#include "base/error.h"
+#include "onnx/adapt.h"
+#include "onnx/attributes.h"
+#include "onnx/onnx_proto.h"
+
+namespace espalier {
+
+onnx::ModelProto parse_model(std::string_view bytes, const std::string& where) {
+  google::protobuf::LogSilencer silence;
+  onnx::ModelProto model;
+  if (bytes.size() > size_t(std::numeric_limits<int>::max()))
+    throw unsupported(where, "is larger than 2 GB", "store the weights as external data");
+  google::protobuf::io::CodedInputStream stream(reinterpret_cast<const uint8_t*>(bytes.data()),
+                                                int(bytes.size()));
+  stream.SetTotalBytesLimit(std::numeric_limits<int>::max());
+  if (!model.ParseFromCodedStream(&stream) || !stream.ConsumedEntireMessage())
+    throw bad_input(where, "is no ONNX model, or is damaged or cut short",
+                    "check its size against the original");
+  if (!model.has_graph())
+    throw bad_input(where, "holds no graph", "is it an ONNX model, and complete?");
+  return model;
+}
+
+bool is_constant_node(const onnx::NodeProto& node) {
+  return node.op_type() == "Constant" && domain_of(node).empty();  // not an operator
+}
+
+Tensor constant_of(const AttributeValue& value, const std::string& at) {
+  const auto list = []<class T>(const std::vector<T>& v) {
+    return Tensor::from<T>({int64_t(v.size())}, std::span<const T>(v));
+  };
+  if (const auto* t = std::get_if<Tensor>(&value)) return *t;
+  if (const auto* i = std::get_if<int64_t>(&value)) return Tensor::scalar(*i);
+  if (const auto* f = std::get_if<float>(&value)) return Tensor::scalar(*f);
+  if (const auto* s = std::get_if<std::string>(&value)) return Tensor::scalar(*s);
+  if (const auto* i = std::get_if<std::vector<int64_t>>(&value)) return list(*i);
+  if (const auto* f = std::get_if<std::vector<float>>(&value)) return list(*f);
+  if (const auto* s = std::get_if<std::vector<std::string>>(&value)) return list(*s);
+  throw unsupported(at, "is a constant of a kind without a place here");
+}
+
+namespace {
+
+void add_unsupported(const onnx::GraphProto& graph, int64_t opset,
+                     std::map<std::string, std::vector<std::string>>& missing) {
+  for (const auto& node : graph.node()) {
+    for (const auto& a : node.attribute())
+      if (a.has_g()) add_unsupported(a.g(), opset, missing);
+    if (is_constant_node(node) || importable(node.op_type(), domain_of(node), opset)) continue;
+    const std::string text = describe(node);
+    const size_t quote = text.find(" '");
+    missing[text.substr(0, quote)].push_back(text.substr(quote + 1));
+  }
+}
+
+}  // namespace
+
+void refuse_unsupported(const onnx::GraphProto& graph, const std::string& where, int64_t opset) {
+  std::map<std::string, std::vector<std::string>> missing;
+  add_unsupported(graph, opset, missing);
+  if (missing.empty()) return;
+  std::string list;
+  for (const auto& [op, nodes] : missing) {
+    list += (list.empty() ? "" : "; ") + op + " (";
+    for (size_t i = 0; i < nodes.size() && i < 5; ++i) list += (i ? ", " : "") + nodes[i];
+    if (nodes.size() > 5) list += " and " + std::to_string(nodes.size() - 5) + " more";
+    list += ")";
+    const std::string_view why = why_not_importable(op.substr(op.rfind('.') + 1));
+    if (!why.empty()) list += ": " + std::string(why);
+  }
+  throw unsupported(where, "uses operators that are not supported: " + list,
+                    "replace them, or export the model with a simpler option");
+}
+
+}  // namespace espalier
