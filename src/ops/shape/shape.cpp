@@ -31,6 +31,7 @@ Cost cost(const ShapeOf&, const TypesIn&, const Types&) { return {}; }
 AxisMap axes(const ShapeOf&, const TypesIn&, const Types&) { return {}; }
 
 std::optional<Tensor> known(const ShapeOf& a, const TypesIn& in) {
+  if (!in.type(0).is_tensor()) return std::nullopt;
   const auto [start, end] = range(a, in[0].rank());
   std::vector<int64_t> extents;
   for (int64_t i = start; i < end; ++i) {

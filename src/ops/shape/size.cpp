@@ -19,6 +19,7 @@ Cost cost(const NoAttributes&, const TypesIn&, const Types&) { return {}; }
 AxisMap axes(const NoAttributes&, const TypesIn&, const Types&) { return {}; }
 
 std::optional<Tensor> known(const NoAttributes&, const TypesIn& in) {
+  if (!in.type(0).is_tensor()) return std::nullopt;
   if (!in[0].is_static()) return std::nullopt;
   return Tensor::scalar<int64_t>(in[0].numel());
 }
