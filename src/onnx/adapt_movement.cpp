@@ -40,6 +40,27 @@ Result pads_to_operands(Call& c) {
   return std::nullopt;
 }
 
+// Since opset 18 pads may be given for some axes only; spelled out for all of them where they are
+// known, which older opsets can say too.
+Result pads_of_all_axes(Call& c) {
+  const Graph& g = c.b.graph();
+  if (!c.has(3) || !c.has(1) || !g.is_constant(c.inputs[1]) || !g.is_constant(c.inputs[3]))
+    return std::nullopt;
+  const int64_t rank = c.type(0).rank();
+  const auto some = c.ints(1, "the pads"), axes = c.ints(3, "the axes");
+  std::vector<int64_t> all(size_t(2 * rank), 0);
+  if (some.size() != 2 * axes.size()) c.malformed("needs two pads for each axis");
+  for (size_t i = 0; i < axes.size(); ++i) {
+    const auto axis = size_t(normal_axis(axes[i], rank, c.where));
+    all[axis] = some[i];
+    all[axis + size_t(rank)] = some[i + axes.size()];
+  }
+  c.inputs[1] = c.b.ints(all);
+  c.drop_inputs(3);
+  while (!c.inputs.empty() && c.inputs.back() == kNoValue) c.inputs.pop_back();
+  return std::nullopt;
+}
+
 Result default_axis_one(Call& c) {
   c.attrs.emplace("axis", int64_t{1});
   return std::nullopt;
@@ -129,6 +150,7 @@ constexpr std::array kAdapters = {
     Adapter{"Split", 1, kEveryOpset, split_sizes},
     Adapter{"Slice", 1, 10, ends_to_operands},
     Adapter{"Pad", 1, 11, pads_to_operands},
+    Adapter{"Pad", 18, kEveryOpset, pads_of_all_axes},
     Adapter{"TopK", 1, 10, k_to_operand},
     Adapter{"ReduceMean", 18, kEveryOpset, axes_to_attribute},
     Adapter{"ReduceMax", 18, kEveryOpset, axes_to_attribute},

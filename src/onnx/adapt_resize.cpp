@@ -62,6 +62,47 @@ Result half_pixel_for_nearest(Call& c) {
   return std::nullopt;
 }
 
+/// `values` for `axes` spelled out for all axes, `fill` elsewhere.
+template <class T>
+std::vector<T> of_all_axes(Call& c, const std::vector<T>& values, const std::vector<int64_t>& axes,
+                           std::vector<T> fill) {
+  if (values.size() != axes.size()) c.malformed("needs one scale or size for each axis");
+  for (size_t i = 0; i < axes.size(); ++i)
+    fill[size_t(normal_axis(axes[i], int64_t(fill.size()), c.where))] = values[i];
+  return fill;
+}
+
+bool is_stretch(const AttributeValue& policy) {
+  const auto* text = std::get_if<std::string>(&policy);
+  return text && *text == "stretch";
+}
+
+// Since opset 18 scales or sizes may be for some axes only; spelled out for all of them where they
+// are known, which older opsets can say too.
+Result known_axes(Call& c) {
+  const Graph& g = c.b.graph();
+  const auto known = [&](size_t i) { return c.has(i) && g.is_constant(c.inputs[i]); };
+  const auto policy = c.attrs.find("keep_aspect_ratio_policy");
+  const bool region = c.has(1) && !(c.type(1).rank() == 1 && c.type(1).dims[0].is(0));
+  if (region || (policy != c.attrs.end() && !is_stretch(policy->second))) return std::nullopt;
+  const TensorType type = c.type(0);
+  const bool by_sizes = known(3) && type.is_static(), by_scales = !c.has(3) && known(2);
+  if (!by_sizes && !by_scales) return std::nullopt;
+  const auto axes = c.take_ints("axes");
+  if (!axes || axes->empty()) return std::nullopt;
+  if (by_sizes) {
+    c.inputs[3] = c.b.ints(of_all_axes(c, c.ints(3, "the sizes"), *axes, type.shape()));
+    return std::nullopt;
+  }
+  std::vector<float> scales;
+  const Tensor& given = c.constant(2, "the scales");
+  if (!is_float(given.dtype())) c.malformed("its scales are no floats");
+  for (int64_t i = 0; i < given.size(); ++i) scales.push_back(float(given.at(i)));
+  const auto all = of_all_axes(c, scales, *axes, std::vector<float>(type.dims.size(), 1.0f));
+  c.inputs[2] = c.b.constant(Tensor::from<float>({int64_t(all.size())}, std::span(all)));
+  return std::nullopt;
+}
+
 // An empty list stood for an omitted one.
 Result empty_means_omitted(Call& c) {
   for (size_t i = 1; i < c.inputs.size(); ++i)
@@ -74,6 +115,7 @@ constexpr std::array kAdapters = {
     Adapter{"Upsample", 1, 10, upsample, "Resize"},
     Adapter{"Resize", 1, 11, one_coordinate_rule},
     Adapter{"Resize", 11, 13, half_pixel_for_nearest},
+    Adapter{"Resize", 18, kEveryOpset, known_axes},
     Adapter{"Resize", 1, kEveryOpset, empty_means_omitted},
 };
 

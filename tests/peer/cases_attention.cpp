@@ -121,13 +121,14 @@ std::vector<P> cross_attention() {
   return cases;
 }
 
-/// 2 sequences of `now` queries, 4 heads of 8 that share 2 heads of keys, `past` keys before.
+/// Sequences of `now` queries, 4 heads of 16 that share 2 heads of keys, `past` keys before.
 P grouped(const std::string& what, int64_t now, int64_t past, std::vector<int32_t> lengths) {
+  const auto batch = int64_t(lengths.size());
   P c("GroupQueryAttention." + what, "com.microsoft.GroupQueryAttention");
-  c.fed(wave({2, now, 32}, 1)).fed(wave({2, now, 16}, 2)).fed(wave({2, now, 16}, 3));
-  c.fed(wave({2, 2, past, 8}, 4)).fed(wave({2, 2, past, 8}, 5));
+  c.fed(wave({batch, now, 64}, 1)).fed(wave({batch, now, 32}, 2)).fed(wave({batch, now, 32}, 3));
+  c.fed(wave({batch, 2, past, 16}, 4)).fed(wave({batch, 2, past, 16}, 5));
   for (int32_t& l : lengths) --l;
-  c.fed(Tensor::from<int32_t>({2}, std::span<const int32_t>(lengths)));
+  c.fed(Tensor::from<int32_t>({batch}, std::span<const int32_t>(lengths)));
   c.stored(Tensor::scalar(int32_t(now + past)));
   return c.with("num_heads", int64_t{4})
       .with("kv_num_heads", int64_t{2})
@@ -136,11 +137,11 @@ P grouped(const std::string& what, int64_t now, int64_t past, std::vector<int32_
 
 std::vector<P> grouped_attention() {
   const auto flag = int64_t{1};
-  const Tensor cosines = wave({8, 4}, 6), sines = wave({8, 4}, 7);
+  const Tensor cosines = wave({8, 8}, 6), sines = wave({8, 8}, 7);
   std::vector<P> cases = {
       grouped("prompt", 3, 0, {3, 3}),
       grouped("one_more", 1, 3, {4, 4}),
-      grouped("several_more", 2, 3, {5, 5}),
+      grouped("several_more", 2, 3, {5}),
       grouped("rotates", 3, 0, {3, 3}).stored(cosines).stored(sines).with("do_rotary", flag),
       grouped("rotates_behind_a_past", 1, 3, {4, 4})
           .stored(cosines)

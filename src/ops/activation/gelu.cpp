@@ -56,6 +56,14 @@ Values gradient(const Gelu& a, Builder& b, const Tape& t) {
   return {b.mul(t.dy(), a.approximate == "tanh" ? slope_tanh(b, x) : slope_exact(b, x))};
 }
 
+Values expand(const Gelu& a, Builder& b, const Values& in) {
+  const ValueId x = in[0], half = b.mul(x, 0.5);
+  if (a.approximate != "tanh")
+    return {b.mul(half, b.add(b.one("Erf", {b.mul(x, 1 / std::numbers::sqrt2)}), 1.0))};
+  const ValueId u = b.mul(b.mul(x, b.add(b.mul(b.mul(x, x), kCubic), 1.0)), kSlope);
+  return {b.mul(half, b.add(b.one("Tanh", {u}), 1.0))};
+}
+
 Cost cost(const Gelu&, const TypesIn& in, const Types& out) { return map_cost(18, in, out); }
 
 AxisMap axes(const Gelu&, const TypesIn& in, const Types&) { return AxisMap::identity(in); }
@@ -80,7 +88,7 @@ const Room& gelu() {
       .axes = axes,
       .quantize = quantize,
       .pointwise = pointwise,
-      .expand = no_expand(),
+      .expand = expand,
       .samples = {{{}, {OperandSpec::ranged({3, 5}, -4, 4)}},
                   {{"tanh"}, {OperandSpec::ranged({3, 5}, -4, 4)}},
                   {{}, {OperandSpec::of({0, 3})}}},
