@@ -55,46 +55,67 @@ void import_operators(const fs::path& model) {
   }
 }
 
+/// What a case feeds its model.
+struct Feed {
+  std::vector<std::string> names;
+  std::vector<Tensor> values;
+  ImportOptions options;  ///< shapes of inputs that the case feeds in other shapes than it declares
+};
+
+Feed read_feed(const fs::path& model, const fs::path& folder) {
+  Feed f{onnx_input_names(model), read_tensors(folder, "input"), {}};
+  Graph declared;
+  try {
+    declared = import_onnx(model);
+  } catch (const UserError&) {
+    return f;  // shapes depend on what is fed
+  }
+  for (size_t i = 0; i < f.values.size() && i < f.names.size(); ++i) {
+    const ValueId v = declared.find(f.names[i]);
+    if (v == kNoValue || !declared.value(v).type.is_tensor()) continue;
+    const TensorType& type = declared.value(v).tensor();
+    if (type.dtype == DType::bf16 && f.values[i].dtype() == DType::u16)
+      f.values[i] = as_bf16(f.values[i]);
+    const TensorType given(f.values[i].dtype(), f.values[i].shape());
+    if (given.dtype == type.dtype && !refines(given, type))
+      f.options.shapes[f.names[i]] = f.values[i].shape();
+  }
+  return f;
+}
+
 /// Reference and compiled program on one feeding of the network.
-std::string run_pinned(const fs::path& model, const std::vector<std::string>& names,
-                       const std::vector<Tensor>& inputs, const std::vector<Tensor>& want,
+std::string run_pinned(const fs::path& model, const Feed& feed, const std::vector<Tensor>& want,
                        const std::function<bool(size_t)>& pin) {
-  ImportOptions options;
-  std::vector<Tensor> feed;
-  for (size_t i = 0; i < inputs.size() && i < names.size(); ++i) {
+  ImportOptions options = feed.options;
+  std::vector<Tensor> inputs;
+  for (size_t i = 0; i < feed.values.size() && i < feed.names.size(); ++i) {
     if (pin(i))
-      options.pinned.emplace(names[i], inputs[i]);
+      options.pinned.emplace(feed.names[i], feed.values[i]);
     else
-      feed.push_back(inputs[i]);
+      inputs.push_back(feed.values[i]);
   }
   const Graph graph = import_onnx(model, options);
-  for (size_t i = 0; i < feed.size() && i < graph.inputs().size(); ++i) {
-    const Type& type = graph.value(graph.inputs()[i]).type;
-    if (type.is_tensor() && type.tensor().dtype == DType::bf16 && feed[i].dtype() == DType::u16)
-      feed[i] = as_bf16(feed[i]);
-  }
-  std::string why = compare(interpret(graph, feed), want);
+  const std::string why = compare(interpret(graph, inputs), want);
   if (!why.empty()) return why;
-  why = compare(Model(graph).run(feed), want);
-  return why.empty() ? "" : "compiled: " + why;
+  const std::string compiled = compare(Model(graph).run(inputs), want);
+  return compiled.empty() ? "" : "compiled: " + compiled;
 }
 
 /// Cases feed what models hold as constants: axes, shapes, sizes. Where the types of results
 /// depend on them they are pinned, first the small operands after the first, then all.
 std::string run_data_set(const fs::path& model, const fs::path& folder) {
-  const auto names = onnx_input_names(model);
-  const auto inputs = read_tensors(folder, "input");
+  const Feed feed = read_feed(model, folder);
   const auto want = read_tensors(folder, "output");
   const std::function<bool(size_t)> rules[] = {
       [](size_t) { return false; },
-      [&](size_t i) { return i > 0 && inputs[i].rank() <= 1; },
+      [&](size_t i) { return i > 0 && feed.values[i].rank() <= 1; },
       [](size_t) { return true; },
   };
   for (size_t attempt = 0;; ++attempt) {
     try {
-      return run_pinned(model, names, inputs, want, rules[attempt]);
+      return run_pinned(model, feed, want, rules[attempt]);
     } catch (const UserError&) {
-      if (attempt + 1 == std::size(rules) || names.empty()) throw;
+      if (attempt + 1 == std::size(rules) || feed.names.empty()) throw;
     }
   }
 }

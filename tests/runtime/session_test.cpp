@@ -44,6 +44,28 @@ TEST(Session, RunsAChainAndAgreesWithTheInterpreter) {
   EXPECT_EQ(session.program().input_names(), std::vector<std::string>{"x"});
 }
 
+TEST(Session, RunsStrings) {
+  Graph g;
+  Builder b(g);
+  const ValueId x = g.add_input("x", f32({2, 3}));
+  const ValueId names = g.add_input("names", TensorType(DType::string, Shape{2}));
+  const ValueId text = b.one("Cast", {x}, {{"to", int64_t{8}}});
+  const ValueId turned = b.transpose(text, {1, 0});
+  const ValueId fixed = b.constant(Tensor::from<std::string>({1}, {"a constant of some length"}));
+  g.set_outputs({turned, b.cast(turned, DType::f32), names, fixed, turned,
+                 b.one("Concat", {names, fixed}, {{"axis", int64_t{0}}})});
+  const std::vector<Tensor> in = {
+      ramp({2, 3}, -2), Tensor::from<std::string>({2}, {"one", "a name that needs memory"})};
+  const std::vector<Tensor> want = interpret(g, in);
+  Session session(compile(g));
+  for (int repeat = 0; repeat < 2; ++repeat) {
+    const auto got = session.run(in);
+    ASSERT_EQ(got.size(), want.size());
+    for (size_t i = 0; i < got.size(); ++i) EXPECT_TRUE(got[i].identical(want[i])) << i;
+  }
+  EXPECT_EQ(want[5].span<std::string>()[2], "a constant of some length");
+}
+
 TEST(Session, OneValueMayBeSeveralOutputs) {
   Graph g;
   Builder b(g);
