@@ -1,5 +1,5 @@
-// Adapters of layers: normalisations, softmax and its kin, dropout, Gemm, recurrent layers, pools by
-// norms, random numbers.
+// Adapters of layers: normalisations, softmax and its kin, dropout, Gemm, recurrent layers, pools
+// by norms, random numbers.
 #include <array>
 #include <cmath>
 #include <cstring>
@@ -91,10 +91,9 @@ ValueId per_channel(Call& c, ValueId v, int64_t groups, int64_t channels) {
     Tensor t(constant->dtype(), {channels});
     const size_t size = size_of(t.dtype());
     for (int64_t i = 0; i < channels; ++i)
-      std::memcpy(static_cast<char*>(t.mutable_raw()) + size_t(i) * size,
-                  static_cast<const char*>(constant->raw()) +
-                      size_t(i / (channels / groups)) * size,
-                  size);
+      std::memcpy(
+          static_cast<char*>(t.mutable_raw()) + size_t(i) * size,
+          static_cast<const char*>(constant->raw()) + size_t(i / (channels / groups)) * size, size);
     return c.b.constant(std::move(t));
   }
   const ValueId column = c.b.one("Unsqueeze", {v, c.b.ints({1})});

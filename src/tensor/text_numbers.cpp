@@ -10,7 +10,7 @@ namespace {
 
 template <class T>
 std::string text_of(T v) {
-  char digits[64];
+  [[maybe_unused]] char digits[64];
   if constexpr (std::is_same_v<T, bool>) {
     return v ? "True" : "False";
   } else if constexpr (std::is_same_v<T, bfloat16> || std::is_same_v<T, float16>) {
@@ -20,8 +20,9 @@ std::string text_of(T v) {
     if (std::isinf(v)) return v > 0 ? "INF" : "-INF";
     const T size = std::abs(v);
     const bool plain = size == 0 || (size >= T(1e-4) && size < T(1e16));
-    const auto end = std::to_chars(digits, digits + sizeof digits, v,
-                                   plain ? std::chars_format::fixed : std::chars_format::scientific);
+    const auto end =
+        std::to_chars(digits, digits + sizeof digits, v,
+                      plain ? std::chars_format::fixed : std::chars_format::scientific);
     const std::string text(digits, end.ptr);
     return plain && text.find('.') == std::string::npos ? text + ".0" : text;
   } else {

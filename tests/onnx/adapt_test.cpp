@@ -251,10 +251,9 @@ TEST(Adapt, SpectraSamplesAndNormsOfOtherOpsets) {
     expect_same("GridSample", {1, 2, 4, 3}, {20, {{"mode", std::string(now)}}, {grid}},
                 {16, {{"mode", std::string(before)}}, {grid}});
   const Tensor rois = Tensor::from<float>({1, 4}, {0, 0, 2, 3}), batch = list({0});
-  expect_same("RoiAlign", {1, 2, 4, 3}, {10, {}, {rois, batch}},
-              {16,
-               {{"coordinate_transformation_mode", std::string("output_half_pixel")}},
-               {rois, batch}});
+  expect_same(
+      "RoiAlign", {1, 2, 4, 3}, {10, {}, {rois, batch}},
+      {16, {{"coordinate_transformation_mode", std::string("output_half_pixel")}}, {rois, batch}});
   const AttributeMap window = {{"kernel_shape", Ints{2}}};
   AttributeMap old = window;
   old["p"] = 2.0f;

@@ -51,7 +51,8 @@ Moments moments(const Tensor& t) {
 }
 
 TEST(Random, NormalNumbersHaveTheirMeanAndDeviation) {
-  const Tensor y = run("RandomNormal", {}, {{"shape", Ints{200, 100}}, {"mean", 2.0f}, {"scale", 3.0f}});
+  const Tensor y =
+      run("RandomNormal", {}, {{"shape", Ints{200, 100}}, {"mean", 2.0f}, {"scale", 3.0f}});
   const Moments m = moments(y);
   EXPECT_NEAR(m.mean, 2, 0.1);
   EXPECT_NEAR(m.deviation, 3, 0.1);
@@ -61,8 +62,8 @@ TEST(Random, NormalNumbersHaveTheirMeanAndDeviation) {
 }
 
 TEST(Random, UniformNumbersFillTheirRange) {
-  const Moments m = moments(
-      run("RandomUniform", {}, {{"shape", Ints{20000}}, {"low", -1.0f}, {"high", 3.0f}}));
+  const Moments m =
+      moments(run("RandomUniform", {}, {{"shape", Ints{20000}}, {"low", -1.0f}, {"high", 3.0f}}));
   EXPECT_NEAR(m.mean, 1, 0.05);
   EXPECT_NEAR(m.deviation, 4 / std::sqrt(12.0), 0.03);
   EXPECT_GE(m.least, -1);
@@ -113,8 +114,8 @@ TEST(Random, BernoulliFollowsEachProbability) {
 
 TEST(Random, MultinomialFollowsTheLogProbabilities) {
   const float never = -INFINITY;
-  const Tensor x = Tensor::from<float>(
-      {2, 3}, {std::log(1.0f), std::log(3.0f), never, 5, never, 5});
+  const Tensor x =
+      Tensor::from<float>({2, 3}, {std::log(1.0f), std::log(3.0f), never, 5, never, 5});
   const Tensor y = run("Multinomial", {x}, {{"sample_size", int64_t{8000}}});
   EXPECT_EQ(y.dtype(), DType::i32);
   ASSERT_EQ(y.shape(), (Shape{2, 8000}));

@@ -74,8 +74,8 @@ TEST(Einsum, RefusesEquationsThatDoNotFit) {
 TEST(Einsum, ExpandsWithAnOpenBatch) {
   Graph g;
   const auto input = [&](const char* name, int64_t heads) {
-    return g.add_input(name, TensorType(DType::f32, Dims{Dim::symbol("N"), Dim(3), Dim(heads),
-                                                         Dim(4)}));
+    return g.add_input(name,
+                       TensorType(DType::f32, Dims{Dim::symbol("N"), Dim(3), Dim(heads), Dim(4)}));
   };
   const ValueId q = input("q", 2), k = input("k", 2);
   Builder b(g);
@@ -136,8 +136,7 @@ TEST(RoiAlign, AveragesItsSamples) {
   };
   // Samples at 0.5 and 2.5 of [0, 4], shifted by half a pixel.
   EXPECT_THAT(bins("half_pixel", {0, 0, 4, 4}), ElementsAre(2.5, 4.5, 10.5, 12.5));
-  EXPECT_THAT(bins("output_half_pixel", {0, 0, 3, 3}),
-              ElementsAre(3.75, 5.25, 9.75, 11.25));
+  EXPECT_THAT(bins("output_half_pixel", {0, 0, 3, 3}), ElementsAre(3.75, 5.25, 9.75, 11.25));
   EXPECT_THAT(refusal("RoiAlign", {x, floats({1, 4}, {0, 0, 1, 1}), Tensor::vector_i64(Ints{1})}),
               HasSubstr("outside a batch of 1"));
   EXPECT_THAT(
@@ -148,8 +147,9 @@ TEST(RoiAlign, AveragesItsSamples) {
 TEST(Det, OfSingularMatricesHasAGradient) {
   EXPECT_THAT(numbers(run("Det", {floats({2, 2, 2}, {1, 2, 3, 4, 0, 1, 1, 0})})[0]),
               ElementsAre(-2, -1));
-  EXPECT_THAT(numbers(run("espalier.DetGrad", {floats({2, 2}, {1, 2, 2, 4}), Tensor::scalar(1.f)})[0]),
-              ElementsAre(4, -2, -2, 1));
+  EXPECT_THAT(
+      numbers(run("espalier.DetGrad", {floats({2, 2}, {1, 2, 2, 4}), Tensor::scalar(1.f)})[0]),
+      ElementsAre(4, -2, -2, 1));
   EXPECT_THAT(refusal("Det", {Tensor(DType::f32, {2, 3})}), HasSubstr("no square matrices"));
 }
 
@@ -159,10 +159,12 @@ TEST(MaxUnpool, UndoesMaxPool) {
   const auto pooled = run("MaxPool", {x}, window);
   EXPECT_THAT(numbers(run("MaxUnpool", {pooled[0], pooled[1]}, window)[0]),
               ElementsAre(0, 9, 0, 0, 0, 0, 8, 0));
-  EXPECT_THAT(refusal("MaxUnpool", {pooled[0], Tensor::from<int64_t>({1, 1, 1, 2}, {1, 8})}, window),
-              HasSubstr("index 8 lies outside [1,1,2,4]"));
-  EXPECT_THAT(refusal("MaxUnpool", {pooled[0], pooled[1], Tensor::vector_i64(Ints{1, 1, 1, 4})}, window),
-              HasSubstr("cannot become [1,1,1,4]"));
+  EXPECT_THAT(
+      refusal("MaxUnpool", {pooled[0], Tensor::from<int64_t>({1, 1, 1, 2}, {1, 8})}, window),
+      HasSubstr("index 8 lies outside [1,1,2,4]"));
+  EXPECT_THAT(
+      refusal("MaxUnpool", {pooled[0], pooled[1], Tensor::vector_i64(Ints{1, 1, 1, 4})}, window),
+      HasSubstr("cannot become [1,1,1,4]"));
 }
 
 TEST(Dft, GivesSpectraAndTakesThemBack) {
@@ -173,8 +175,7 @@ TEST(Dft, GivesSpectraAndTakesThemBack) {
               ElementsAre(1, 0, 2, 0, 3, 0, 5, 0));
   EXPECT_THAT(numbers(run("DFT", {x}, {{"onesided", int64_t{1}}})[0]),
               ElementsAre(11, 0, -2, 3, -3, 0));
-  EXPECT_THAT(numbers(run("DFT", {x, number(3)})[0]),
-              ElementsAre(6, 0, -1.5, 0.866, -1.5, -0.866));
+  EXPECT_THAT(numbers(run("DFT", {x, number(3)})[0]), ElementsAre(6, 0, -1.5, 0.866, -1.5, -0.866));
   EXPECT_THAT(refusal("DFT", {x, number(0)}), HasSubstr("one number above 0"));
   EXPECT_THAT(refusal("DFT", {spectrum}, {{"onesided", int64_t{1}}}), HasSubstr("is complex"));
   EXPECT_THAT(refusal("DFT", {x}, {{"axis", int64_t{2}}}), HasSubstr("parts of complex numbers"));
@@ -206,8 +207,8 @@ TEST(Windows, AreSumsOfCosines) {
 
 TEST(MelWeightMatrix, RefusesEdgesOutsideTheSpectrum) {
   const auto mel = [](float low, float high) {
-    return refusal("MelWeightMatrix",
-                   {number(4), number(16), number(8000), Tensor::scalar(low), Tensor::scalar(high)});
+    return refusal("MelWeightMatrix", {number(4), number(16), number(8000), Tensor::scalar(low),
+                                       Tensor::scalar(high)});
   };
   EXPECT_EQ(mel(0, 4000), "");
   EXPECT_THAT(mel(0, 9000), HasSubstr("below half the sample rate"));

@@ -87,8 +87,14 @@ TEST(StringNormalizer, ChangesCaseOfAllAlphabets) {
   const AttributeMap lower = {{"case_change_action", std::string("LOWER")}};
   EXPECT_THAT(words_of(run("StringNormalizer", words({"grün", "ёлка", "x1"}), upper)),
               ElementsAre("GRÜN", "ЁЛКА", "X1"));
-  EXPECT_THAT(words_of(run("StringNormalizer", words({"GRÜN", "ΣΑ", "\xff" "A"}), lower)),
-              ElementsAre("grün", "σα", "\xff" "a"));
+  EXPECT_THAT(words_of(run("StringNormalizer",
+                           words({"GRÜN", "ΣΑ",
+                                  "\xff"
+                                  "A"}),
+                           lower)),
+              ElementsAre("grün", "σα",
+                          "\xff"
+                          "a"));
 }
 
 TEST(StringNormalizer, DropsStopWords) {
@@ -106,9 +112,9 @@ TEST(StringNormalizer, DropsStopWords) {
 }
 
 AttributeMap pairs(int64_t skips, const std::string& mode) {
-  return {{"min_gram_length", int64_t{1}}, {"max_gram_length", int64_t{2}},
-          {"max_skip_count", skips},       {"mode", mode},
-          {"ngram_counts", Ints{0, 2}},    {"ngram_indexes", Ints{0, 2, 1}},
+  return {{"min_gram_length", int64_t{1}},   {"max_gram_length", int64_t{2}},
+          {"max_skip_count", skips},         {"mode", mode},
+          {"ngram_counts", Ints{0, 2}},      {"ngram_indexes", Ints{0, 2, 1}},
           {"pool_int64s", Ints{7, 8, 7, 8}}, {"weights", std::vector<float>{1, 2, 10}}};
 }
 

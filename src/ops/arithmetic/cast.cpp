@@ -11,9 +11,7 @@ struct Cast {
   DType to = DType::f32;
 };
 
-Types infer(const Cast& a, const TypesIn& in) {
-  return {TensorType(a.to, in[0].dims)};
-}
+Types infer(const Cast& a, const TypesIn& in) { return {TensorType(a.to, in[0].dims)}; }
 
 template <class Real>
 void reference(const Cast& a, Ref<Real>& r) {

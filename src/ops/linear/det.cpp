@@ -118,7 +118,8 @@ Cost cost(const NoAttributes&, const TypesIn& in, const Types& out) {
 
 AxisMap axes(const NoAttributes&, const TypesIn& in, const Types&) {
   AxisMap map = AxisMap::identity(in);
-  std::erase_if(map.ties, [&](const AxisTie& tie) { return tie.places[0].axis >= in[0].rank() - 2; });
+  std::erase_if(map.ties,
+                [&](const AxisTie& tie) { return tie.places[0].axis >= in[0].rank() - 2; });
   return map;
 }
 

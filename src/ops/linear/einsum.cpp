@@ -178,14 +178,16 @@ class Contraction {
   Part join(const Part& x, const Part& y, const std::set<int>& later) {
     Labels batch, contracted, left, right;
     for (int label : x.labels)
-      (!contains(y.labels, label) ? left : later.contains(label) ? batch : contracted)
+      (!contains(y.labels, label) ? left
+       : later.contains(label)    ? batch
+                                  : contracted)
           .push_back(label);
     for (int label : y.labels)
       if (!contains(x.labels, label)) right.push_back(label);
     const Labels result = both(both(batch, left), right);
     if (contracted.empty()) {
-      const ValueId a = with_axes(ordered(x, both(batch, left)), batch.size() + left.size(),
-                                  right.size());
+      const ValueId a =
+          with_axes(ordered(x, both(batch, left)), batch.size() + left.size(), right.size());
       const ValueId c = with_axes(ordered(y, both(batch, right)), batch.size(), left.size());
       return {b_.mul(a, c), result};
     }
@@ -261,9 +263,7 @@ class Contraction {
     return type.is_static() ? type.dims[axis].value() : 0;
   }
   /// How targets for v are meant: as numbers, or with 0 for "as it is".
-  AttributeMap reading(ValueId v) const {
-    return {{"allowzero", int64_t{b_.type(v).is_static()}}};
-  }
+  AttributeMap reading(ValueId v) const { return {{"allowzero", int64_t{b_.type(v).is_static()}}}; }
 
   int64_t extent_of(int label) const {
     if (!e_.extent(label).known()) refuse_open();

@@ -1,4 +1,5 @@
-// Equations of Einsum ("bij,bjk->bik"): which label each axis of each operand and of the result has.
+// Equations of Einsum ("bij,bjk->bik"): which label each axis of each operand and of the result
+// has.
 #pragma once
 
 #include <string>
@@ -8,8 +9,8 @@
 
 namespace espalier::ops {
 
-/// Labels of axes: letters stand for themselves; the axes of an ellipsis are counted from the right,
-/// so that they broadcast.
+/// Labels of axes: letters stand for themselves; the axes of an ellipsis are counted from the
+/// right, so that they broadcast.
 using Labels = std::vector<int>;
 
 struct Equation {
@@ -21,8 +22,8 @@ struct Equation {
   const Dim& extent(int label) const;
 };
 
-/// The equation for operands of those types, its implicit result spelled out. UserError for whatever
-/// does not fit together.
+/// The equation for operands of those types, its implicit result spelled out. UserError for
+/// whatever does not fit together.
 Equation parse_equation(const std::string& text, const TypesIn& in);
 
 /// Whether a label is among those.

@@ -1,7 +1,7 @@
-// What the training steps of ai.onnx.preview.training share. Their operands are the learning rate R,
-// the number T of the steps before (an i64), then for several tensors at once all X, all gradients
-// and, kind by kind, all moments; their results are the new X and moments in the same order. They
-// run as what they expand to.
+// What the training steps of ai.onnx.preview.training share. Their operands are the learning rate
+// R, the number T of the steps before (an i64), then for several tensors at once all X, all
+// gradients and, kind by kind, all moments; their results are the new X and moments in the same
+// order. They run as what they expand to.
 #pragma once
 
 #include "ops/optimiser/step.h"

@@ -42,8 +42,7 @@ void reference(const LpPool& a, Ref<Real>& r) {
 Values expand(const LpPool& a, Builder& b, const Values& in) {
   const TensorType type = b.type(in[0]);
   const Dim& channels = type.dims[1];
-  const bool reaches_beyond =
-a.ceil_mode && !type.is_static();
+  const bool reaches_beyond = a.ceil_mode && !type.is_static();
   if (!channels.known() || reaches_beyond)
     throw unsupported("LpPool", "needs the extents of " + to_string(type) + " to be expanded",
                       "specialise the network to fixed shapes");
@@ -54,8 +53,8 @@ a.ceil_mode && !type.is_static();
     for (size_t d = 0; d < spatial; ++d) {
       // Windows that begin inside may end behind the padded operand.
       const WindowAxis& axis = g.axes[g.axes.size() - spatial + d];
-      window.pads[spatial + d] = std::max(axis.pad_end, axis.position(axis.out - 1, 0) +
-                                                            axis.reach() - axis.in);
+      window.pads[spatial + d] =
+          std::max(axis.pad_end, axis.position(axis.out - 1, 0) + axis.reach() - axis.in);
     }
   }
   Shape kernel = {channels.value(), 1};
@@ -85,8 +84,8 @@ const Room& lp_pool() {
   static const Room room = make_room<LpPool>({
       .onnx = {"LpPool", 18},
       .arity = {1, 1},
-      .attributes = window_fields<LpPool>(
-          true, true, {{"ceil_mode", &LpPool::ceil_mode}, {"p", &LpPool::p}}),
+      .attributes =
+          window_fields<LpPool>(true, true, {{"ceil_mode", &LpPool::ceil_mode}, {"p", &LpPool::p}}),
       .infer = infer,
       .reference = ESP_REFERENCE(LpPool, reference),
       .gradient = Derive{},

@@ -1,6 +1,6 @@
-// MaxUnpool, ONNX opset 11: the elements of X put back where MaxPool's Indices say they stood, zeros
-// elsewhere. Indices count the positions of the whole result, as far as kernel, strides and pads
-// give it; operand 2 asks for a larger one, which is that result with zeros behind it.
+// MaxUnpool, ONNX opset 11: the elements of X put back where MaxPool's Indices say they stood,
+// zeros elsewhere. Indices count the positions of the whole result, as far as kernel, strides and
+// pads give it; operand 2 asks for a larger one, which is that result with zeros behind it.
 #include "base/error.h"
 #include "ops/pool/pool.h"
 #include "ops/shape/move.h"
@@ -12,8 +12,8 @@ namespace {
 Dims unpooled_dims(const Window& a, const TypesIn& in) {
   const size_t spatial = spatial_dims(in[0]).size();
   if (a.kernel_shape.size() != spatial)
-    in.fail("kernel_shape " + to_string(a.kernel_shape) + " is not for " +
-            std::to_string(spatial) + " spatial axes");
+    in.fail("kernel_shape " + to_string(a.kernel_shape) + " is not for " + std::to_string(spatial) +
+            " spatial axes");
   check_window(in, a, spatial);
   Dims dims = {in[0].dims[0], in[0].dims[1]};
   for (size_t d = 0; d < spatial; ++d) {
@@ -50,8 +50,9 @@ Types infer(const Window& a, const TypesIn& in) {
   if (!wanted) return {TensorType(in[0].dtype, Dims(dims.size(), Dim::unknown()))};
   bool fits = wanted->size() == dims.size();
   for (size_t d = 0; fits && d < dims.size(); ++d)
-    fits = (*wanted)[d] >= 0 && (!dims[d].known() || (d < 2 ? dims[d].is((*wanted)[d])
-                                                            : (*wanted)[d] >= dims[d].value()));
+    fits =
+        (*wanted)[d] >= 0 &&
+        (!dims[d].known() || (d < 2 ? dims[d].is((*wanted)[d]) : (*wanted)[d] >= dims[d].value()));
   if (!fits)
     in.fail("the result is " + to_string(TensorType(in[0].dtype, dims)) + ", it cannot become " +
             to_string(*wanted));
@@ -88,8 +89,9 @@ void reference(const Window& a, Ref<Real>& r) {
 // Each element takes the gradient from where it was put.
 Values gradient(const Window& a, Builder& b, const Tape& t) {
   if (!t.type_x(0).is_static())
-    throw unsupported("MaxUnpool", "the gradient over " + to_string(t.type_x(0)) +
-                                       " needs its extents", "specialise the graph first");
+    throw unsupported("MaxUnpool",
+                      "the gradient over " + to_string(t.type_x(0)) + " needs its extents",
+                      "specialise the graph first");
   const Shape inner = inner_shape(a, t.type_x(0));
   ValueId dy = t.dy();
   if (t.has(2)) {

@@ -51,8 +51,7 @@ const Room& bernoulli() {
       .pointwise = not_pointwise(),
       .expand = no_expand(),
       .samples = {{{}, {OperandSpec::ranged({2, 5}, 0, 1)}},
-                  {{3.0f, DType::i32},
-                   {OperandSpec::ranged({7}, 0, 1), OperandSpec::list({1, 2})}},
+                  {{3.0f, DType::i32}, {OperandSpec::ranged({7}, 0, 1), OperandSpec::list({1, 2})}},
                   {{{}, DType::boolean}, {OperandSpec::ranged({0, 2}, 0, 1)}}},
       .random_key = 1,
   });

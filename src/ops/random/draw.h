@@ -1,7 +1,8 @@
 // What operators share that draw random numbers. Draws are a function of the attribute `seed`, of a
 // random key (i64[2], our extension: a last operand) and of the element's index: equal seeds and
-// keys draw equal numbers, in every run and whatever the number of threads. A training graph attaches
-// a key to each such node, a new one for each step; without a key, every run draws the same.
+// keys draw equal numbers, in every run and whatever the number of threads. A training graph
+// attaches a key to each such node, a new one for each step; without a key, every run draws the
+// same.
 #pragma once
 
 #include "base/rng.h"

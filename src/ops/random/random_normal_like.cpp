@@ -1,4 +1,5 @@
-// RandomNormalLike, ONNX opset 1: normal numbers of that mean and standard deviation, in the operand's shape.
+// RandomNormalLike, ONNX opset 1: normal numbers of that mean and standard deviation, in the
+// operand's shape.
 #include "ops/random/draw.h"
 
 namespace espalier::ops {

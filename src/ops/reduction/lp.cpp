@@ -13,8 +13,7 @@ ValueId root(Builder& b, ValueId sum, int64_t p) {
   if (p == 1) return sum;
   const ValueId zero = b.scalar(0, sum), positive = b.greater(sum, zero);
   const ValueId safe = b.where(positive, sum, b.scalar(1, sum));
-  const ValueId result =
-      p == 2 ? b.sqrt(safe) : b.one("Pow", {safe, b.scalar(1 / double(p), sum)});
+  const ValueId result = p == 2 ? b.sqrt(safe) : b.one("Pow", {safe, b.scalar(1 / double(p), sum)});
   return b.where(positive, result, zero);
 }
 

@@ -1,6 +1,6 @@
-// GridSample, ONNX opset 16, and its opset 20 form for one to three spatial axes: y[n, c, o] is x[n,
-// c] interpolated at grid[n, o], whose coordinates run from -1 to 1, the last one along the first
-// spatial axis. Beyond the ends stand zeros, the border elements, or the mirrored operand.
+// GridSample, ONNX opset 16, and its opset 20 form for one to three spatial axes: y[n, c, o] is
+// x[n, c] interpolated at grid[n, o], whose coordinates run from -1 to 1, the last one along the
+// first spatial axis. Beyond the ends stand zeros, the border elements, or the mirrored operand.
 // espalier.GridSampleGrad(x, grid, dy): dx and dgrid. Nearest neighbours give the grid no gradient.
 #include "ops/resample/grid_sample.h"
 

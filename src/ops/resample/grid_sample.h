@@ -34,8 +34,8 @@ GridTaps grid_taps(const GridSample& a, int64_t extent, double g);
 
 /// One point of the grid.
 struct GridPoint {
-  int64_t batch, point;         ///< which sample, and which position of the grid in it
-  std::vector<GridTaps> axes;   ///< in the order of the operand's spatial axes
+  int64_t batch, point;        ///< which sample, and which position of the grid in it
+  std::vector<GridTaps> axes;  ///< in the order of the operand's spatial axes
 };
 /// Calls body(point) for every point of the grid, a [N, points, axes] list of coordinates. The last
 /// coordinate belongs to the first spatial axis.

@@ -41,9 +41,7 @@ struct Axis {
 
   /// The element that stands at position `at`, or -1.
   int64_t element(double at) const {
-    const auto clamped = [&](double v) {
-      return int64_t(std::clamp(v, 0.0, double(extent - 1)));
-    };
+    const auto clamped = [&](double v) { return int64_t(std::clamp(v, 0.0, double(extent - 1))); };
     if (at >= 0 && at <= double(extent - 1)) return int64_t(at);
     if (padding == "zeros") return -1;
     return clamped(padding == "border" ? at : std::trunc(mirrored(at).first));
@@ -60,7 +58,8 @@ std::vector<Field<GridSample>> grid_fields() {
 
 TensorType grid_result(const GridSample& a, const TypesIn& in) {
   if (method_of(a.mode) == Method::kUnknown)
-    in.fail("mode '" + a.mode + "' is not known", "known: bilinear (linear), nearest, bicubic (cubic)");
+    in.fail("mode '" + a.mode + "' is not known",
+            "known: bilinear (linear), nearest, bicubic (cubic)");
   if (a.padding_mode != "zeros" && a.padding_mode != "border" && a.padding_mode != "reflection")
     in.fail("padding_mode '" + a.padding_mode + "' is not known",
             "known: zeros, border, reflection");

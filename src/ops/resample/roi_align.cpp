@@ -1,7 +1,7 @@
-// RoiAlign, ONNX opset 16 (He et al., arXiv:1703.06870): each region of interest of the feature maps
-// x [N, C, H, W] is divided into bins; a bin is the mean of samples taken in it by bilinear
-// interpolation. Operands: x, rois [R, 4] as x1, y1, x2, y2, batch_indices [R]. In mode max a bin is
-// the largest of its samples' weighted corners, as ONNX's test cases have it, not the largest
+// RoiAlign, ONNX opset 16 (He et al., arXiv:1703.06870): each region of interest of the feature
+// maps x [N, C, H, W] is divided into bins; a bin is the mean of samples taken in it by bilinear
+// interpolation. Operands: x, rois [R, 4] as x1, y1, x2, y2, batch_indices [R]. In mode max a bin
+// is the largest of its samples' weighted corners, as ONNX's test cases have it, not the largest
 // interpolated value.
 // espalier.RoiAlignGrad(x, rois, batch_indices, dy): dx. Regions get no gradient.
 #include <cmath>
@@ -36,9 +36,9 @@ TensorType result_of(const RoiAlign& a, const TypesIn& in) {
     in.fail("mode '" + a.mode + "' is not known", "known: avg, max");
   if (a.coordinate_transformation_mode != "half_pixel" &&
       a.coordinate_transformation_mode != "output_half_pixel")
-    in.fail("coordinate_transformation_mode '" + a.coordinate_transformation_mode +
-                "' is not known",
-            "known: half_pixel, output_half_pixel");
+    in.fail(
+        "coordinate_transformation_mode '" + a.coordinate_transformation_mode + "' is not known",
+        "known: half_pixel, output_half_pixel");
   if (a.output_height < 1 || a.output_width < 1 || a.sampling_ratio < 0 ||
       double(a.sampling_ratio) > kMostSamples)
     in.fail("cannot divide regions into " + std::to_string(a.output_height) + " x " +
@@ -280,8 +280,7 @@ const Room& roi_align_grad() {
       .pointwise = not_pointwise(),
       .expand = no_expand(),
       .samples = {{{.output_height = 2, .output_width = 2, .sampling_ratio = 2},
-                   {x({2, 2, 5, 4}), regions(), OperandSpec::list({1, 0, 1}),
-                    x({3, 2, 2, 2})}}},
+                   {x({2, 2, 5, 4}), regions(), OperandSpec::list({1, 0, 1}), x({3, 2, 2, 2})}}},
   });
   return room;
 }

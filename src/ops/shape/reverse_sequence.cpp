@@ -58,9 +58,9 @@ AxisMap axes(const ReverseSequence& a, const TypesIn& in, const Types&) {
   for (int64_t d = 2; d < in[0].rank(); ++d) moved.emplace_back(d, d);
   AxisMap map = moved_axes(in, moved);
   if (in[0].dims[size_t(a.batch_axis)].known())
-    map.ties.push_back({in[0].dims[size_t(a.batch_axis)].value(),
-                        {AxisPlace::in(0, a.batch_axis), AxisPlace::in(1, 0),
-                         AxisPlace::out(0, a.batch_axis)}});
+    map.ties.push_back(
+        {in[0].dims[size_t(a.batch_axis)].value(),
+         {AxisPlace::in(0, a.batch_axis), AxisPlace::in(1, 0), AxisPlace::out(0, a.batch_axis)}});
   return map;
 }
 

@@ -31,12 +31,11 @@ void fill(const Coefficients& c, const CosineWindow& a, Ref<Real>& r) {
     using T = std::remove_cvref_t<decltype(y[0])>;
     for (int64_t i = 0; i < size; ++i) {
       // A symmetric window of one element is that element in the middle.
-      const double share = a.periodic ? double(i) / double(size)
+      const double share = a.periodic  ? double(i) / double(size)
                            : size == 1 ? 0.5
                                        : double(i) / double(size - 1);
       const double angle = 2 * std::numbers::pi * share;
-      y[size_t(i)] =
-          convert_element<T>(c.a0 - c.a1 * std::cos(angle) + c.a2 * std::cos(2 * angle));
+      y[size_t(i)] = convert_element<T>(c.a0 - c.a1 * std::cos(angle) + c.a2 * std::cos(2 * angle));
     }
   };
   if (r.out_is_real(0))
@@ -62,9 +61,9 @@ Room cosine_window_room(OpName onnx, double a0, double a1, double a2) {
       .attributes = {{"output_datatype", &CosineWindow::output_datatype},
                      {"periodic", &CosineWindow::periodic}},
       .infer = infer,
-      .reference = ReferenceOf<CosineWindow>{
-          [c](const CosineWindow& a, Ref<float>& r) { fill(c, a, r); },
-          [c](const CosineWindow& a, Ref<double>& r) { fill(c, a, r); }},
+      .reference =
+          ReferenceOf<CosineWindow>{[c](const CosineWindow& a, Ref<float>& r) { fill(c, a, r); },
+                                    [c](const CosineWindow& a, Ref<double>& r) { fill(c, a, r); }},
       .gradient = not_differentiable(),
       .cost = cost,
       .axes = axes,

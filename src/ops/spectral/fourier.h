@@ -12,7 +12,8 @@ class Fourier {
  public:
   /// y[k] = sum_j x[j] e^(-2 pi i j k / n), or with e^(+...) / n the inverse of that.
   Fourier(int64_t n, bool inverse);
-  /// The transform of n numbers. Takes n log n steps where n is a power of two; n^2 where it is odd.
+  /// The transform of n numbers. Takes n log n steps where n is a power of two; n^2 where it is
+  /// odd.
   const std::vector<std::complex<double>>& operator()(const std::vector<std::complex<double>>& x);
 
  private:

@@ -2,8 +2,6 @@
 // Operands: signal, frame_step, window, frame_length; the length of a frame is the last one's, or
 // the window's, by which frames are multiplied. Results: [batch, frames, spectrum, 2], of a real
 // signal the first half of each spectrum unless onesided is 0.
-#include <numeric>
-
 #include "base/error.h"
 #include "ops/shape/move.h"
 #include "ops/spectral/fourier.h"
@@ -19,9 +17,7 @@ struct Stft {
 struct Frames {
   int64_t step, length;
   /// How many begin and end inside a signal of that length.
-  int64_t count(int64_t signal) const {
-    return signal < length ? 0 : 1 + (signal - length) / step;
-  }
+  int64_t count(int64_t signal) const { return signal < length ? 0 : 1 + (signal - length) / step; }
 };
 
 std::optional<Frames> frames_of(const TypesIn& in) {
@@ -104,8 +100,7 @@ Values expand(const Stft& a, Builder& b, const Values& v) {
   const int64_t count = frames->count(in[0].dims[1].value());
   Tensor positions(DType::i64, {count, frames->length});
   for (int64_t i = 0; i < positions.size(); ++i)
-    positions.mutable_data<int64_t>()[i] =
-        i / frames->length * frames->step + i % frames->length;
+    positions.mutable_data<int64_t>()[i] = i / frames->length * frames->step + i % frames->length;
   ValueId framed = b.one("Gather", {v[0], b.constant(positions)}, {{"axis", int64_t{1}}});
   if (in.has(2)) framed = b.mul(framed, b.one("Unsqueeze", {v[2], b.ints({1})}));
   return {b.one("DFT", {framed}, {{"axis", int64_t{2}}, {"onesided", int64_t{a.onesided}}})};

@@ -20,8 +20,12 @@ struct Letter {
 Letter letter_at(const std::string& s, size_t i) {
   const auto byte = [&](size_t k) { return static_cast<unsigned char>(s[k]); };
   const unsigned char lead = byte(i);
-  const size_t bytes = lead < 0x80 ? 1 : lead < 0xC2 ? 0 : lead < 0xE0 ? 2 : lead < 0xF0 ? 3
-                       : lead < 0xF5 ? 4 : 0;
+  const size_t bytes = lead < 0x80   ? 1
+                       : lead < 0xC2 ? 0
+                       : lead < 0xE0 ? 2
+                       : lead < 0xF0 ? 3
+                       : lead < 0xF5 ? 4
+                                     : 0;
   if (bytes == 0 || i + bytes > s.size()) return {0, 0};
   uint32_t code = bytes == 1 ? lead : lead & (0x7Fu >> bytes);
   for (size_t k = 1; k < bytes; ++k) {
@@ -37,7 +41,7 @@ void append(std::string& s, uint32_t code) {
     return;
   }
   const int tails = code < 0x800 ? 1 : code < 0x10000 ? 2 : 3;
-  s += char((0xF00u >> tails & 0xFFu) | code >> (6 * tails));
+  s += char((0xFF00u >> (tails + 1) & 0xFFu) | code >> (6 * tails));
   for (int k = tails; k-- > 0;) s += char(0x80u | (code >> (6 * k) & 0x3Fu));
 }
 
@@ -48,7 +52,8 @@ uint32_t mapped(uint32_t code, LetterCase wanted) {
     return other ? code ^ 0x20u : code;
   }
   if (!unicode()) return code;
-  return uint32_t(lower ? towlower_l(wint_t(code), unicode()) : towupper_l(wint_t(code), unicode()));
+  return uint32_t(lower ? towlower_l(wint_t(code), unicode())
+                        : towupper_l(wint_t(code), unicode()));
 }
 
 }  // namespace
@@ -61,7 +66,11 @@ std::string in_case(const std::string& text, LetterCase wanted) {
       result += text[i++];
       continue;
     }
-    append(result, mapped(letter.code, wanted));
+    const uint32_t other = mapped(letter.code, wanted);
+    if (other == letter.code)
+      result.append(text, i, letter.bytes);
+    else
+      append(result, other);
     i += letter.bytes;
   }
   return result;

@@ -24,10 +24,10 @@ std::vector<std::string> normalized(const StringNormalizer& a, std::span<const s
   for (const std::string& word : a.stopwords) stop.push_back(folded(word));
   for (const std::string& s : x) {
     if (std::find(stop.begin(), stop.end(), folded(s)) != stop.end()) continue;
-    kept.push_back(a.case_change_action == "NONE" ? s
-                                                  : in_case(s, a.case_change_action == "LOWER"
-                                                                   ? LetterCase::kLower
-                                                                   : LetterCase::kUpper));
+    kept.push_back(a.case_change_action == "NONE"
+                       ? s
+                       : in_case(s, a.case_change_action == "LOWER" ? LetterCase::kLower
+                                                                    : LetterCase::kUpper));
   }
   if (kept.empty()) kept.emplace_back();
   return kept;

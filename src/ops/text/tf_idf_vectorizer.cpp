@@ -59,7 +59,8 @@ void check_pool(const Vectorizer& a, const TypesIn& in) {
     in.fail("ngram_indexes has " + std::to_string(a.ngram_indexes.size()) + " entries for " +
             std::to_string(grams) + " n-grams");
   for (int64_t i : a.ngram_indexes)
-    if (i < 0 || i >= (int64_t{1} << 40)) in.fail("ngram_indexes has the entry " + std::to_string(i));
+    if (i < 0 || i >= (int64_t{1} << 40))
+      in.fail("ngram_indexes has the entry " + std::to_string(i));
   if (!a.weights.empty() && int64_t(a.weights.size()) != grams)
     in.fail(std::to_string(a.weights.size()) + " weights are given for " + std::to_string(grams) +
             " n-grams");
@@ -156,8 +157,7 @@ Cost cost(const Vectorizer& a, const TypesIn& in, const Types& out) {
 AxisMap axes(const Vectorizer&, const TypesIn& in, const Types&) {
   AxisMap map;
   if (in[0].rank() == 2 && in[0].dims[0].known())
-    map.ties.push_back(
-        {in[0].dims[0].value(), {AxisPlace::in(0, 0), AxisPlace::out(0, 0)}, false});
+    map.ties.push_back({in[0].dims[0].value(), {AxisPlace::in(0, 0), AxisPlace::out(0, 0)}, false});
   return map;
 }
 
@@ -176,10 +176,8 @@ const Room& tf_idf_vectorizer() {
   idf.mode = "IDF";
   weighed.mode = "TFIDF";
   weighed.weights = {1, 2, 3, 4, 5, 6, 0.5f};
-  const Vectorizer words = {.mode = "TF",
-                            .ngram_counts = {0},
-                            .ngram_indexes = {1, 0},
-                            .pool_strings = {"a", "b"}};
+  const Vectorizer words = {
+      .mode = "TF", .ngram_counts = {0}, .ngram_indexes = {1, 0}, .pool_strings = {"a", "b"}};
   static const Room room = make_room<Vectorizer>({
       .onnx = {"TfIdfVectorizer", 9},
       .arity = {1, 1},
@@ -205,8 +203,7 @@ const Room& tf_idf_vectorizer() {
                   {idf, {items({9})}},
                   {weighed, {items({3, 9})}},
                   {pool, {items({0, 9})}},
-                  {words,
-                   {OperandSpec::fixed(Tensor::from<std::string>({3}, {"b", "c", "b"}))}}},
+                  {words, {OperandSpec::fixed(Tensor::from<std::string>({3}, {"b", "c", "b"}))}}},
   });
   return room;
 }
