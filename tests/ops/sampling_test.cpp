@@ -36,7 +36,7 @@ std::string refusal(const char* op, const std::vector<Tensor>& operands,
   try {
     run(op, operands, attributes);
   } catch (const UserError& e) {
-    return e.what();
+    return e.what() + ("; " + e.hint());
   }
   return "";
 }

@@ -27,7 +27,7 @@ std::string refusal(const char* op, const Tensor& x, const AttributeMap& attribu
   try {
     run(op, x, attributes);
   } catch (const UserError& e) {
-    return e.what();
+    return e.what() + ("; " + e.hint());
   }
   return "";
 }

@@ -34,6 +34,9 @@ Types infer(const MelWeightMatrix& a, const TypesIn& in) {
   };
   const auto bins = count(0), length = count(1);
   count(2);
+  for (size_t i = 3; i < 5; ++i)
+    if (in.constant(i) && in.constant(i)->size() != 1)
+      in.fail("operand " + std::to_string(i) + " must be one number");
   return {TensorType(a.output_datatype, Dims{length ? Dim(*length / 2 + 1) : Dim::unknown(),
                                              bins ? Dim(*bins) : Dim::unknown()})};
 }
