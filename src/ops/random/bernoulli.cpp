@@ -5,7 +5,7 @@ namespace espalier::ops {
 namespace {
 
 struct Bernoulli {
-  Seed seed;
+  float seed = 0;
   std::optional<DType> dtype;
 };
 
@@ -41,7 +41,7 @@ const Room& bernoulli() {
   static const Room room = make_room<Bernoulli>({
       .onnx = {"Bernoulli", 15},
       .arity = {1, 2},
-      .attributes = {{"seed", &Bernoulli::seed}, {"dtype", &Bernoulli::dtype}},
+      .attributes = {required("seed", &Bernoulli::seed), {"dtype", &Bernoulli::dtype}},
       .infer = infer,
       .reference = ESP_REFERENCE(Bernoulli, reference),
       .gradient = not_differentiable(),
@@ -52,7 +52,7 @@ const Room& bernoulli() {
       .expand = no_expand(),
       .samples = {{{}, {OperandSpec::ranged({2, 5}, 0, 1)}},
                   {{3.0f, DType::i32}, {OperandSpec::ranged({7}, 0, 1), OperandSpec::list({1, 2})}},
-                  {{{}, DType::boolean}, {OperandSpec::ranged({0, 2}, 0, 1)}}},
+                  {{0, DType::boolean}, {OperandSpec::ranged({0, 2}, 0, 1)}}},
       .random_key = 1,
   });
   return room;

@@ -11,9 +11,9 @@ void require_key(const TypesIn& in, size_t slot) {
     in.fail("the random key is " + to_string(in[slot]) + ", i64[2] is needed");
 }
 
-Rng generator(const Seed& seed, const Tensor* key) {
+Rng generator(float seed, const Tensor* key) {
   const auto k = key ? key->to_i64() : std::vector<int64_t>{0, 0};
-  return Rng(uint64_t(k[0]), uint64_t(k[1])).fork(std::bit_cast<uint32_t>(seed.value_or(0)));
+  return Rng(uint64_t(k[0]), uint64_t(k[1])).fork(std::bit_cast<uint32_t>(seed));
 }
 
 DType drawn_type(const TypesIn& in, std::optional<DType> dtype, DType otherwise) {
@@ -28,7 +28,7 @@ namespace {
 
 struct Draw {
   float first = 0, second = 1;
-  Seed seed = {};
+  float seed = 0;
   std::optional<DType> dtype = {};
   std::vector<int64_t> shape = {};
 };
@@ -36,7 +36,7 @@ struct Draw {
 std::vector<Field<Draw>> fields(const Distribution& d, bool shaped) {
   std::vector<Field<Draw>> list = {{d.first, &Draw::first},
                                    {d.second, &Draw::second},
-                                   {"seed", &Draw::seed},
+                                   required("seed", &Draw::seed),
                                    {"dtype", &Draw::dtype}};
   if (shaped) list.push_back(required("shape", &Draw::shape));
   return list;

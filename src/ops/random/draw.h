@@ -2,7 +2,8 @@
 // random key (i64[2], our extension: a last operand) and of the element's index: equal seeds and
 // keys draw equal numbers, in every run and whatever the number of threads. A training graph
 // attaches a key to each such node, a new one for each step; without a key, every run draws the
-// same.
+// same. ONNX leaves the seed optional; here each node has one (import invents it), so that what it
+// draws never changes.
 #pragma once
 
 #include "base/rng.h"
@@ -10,15 +11,13 @@
 
 namespace espalier::ops {
 
-using Seed = std::optional<float>;
-
 /// Refuses a key of another type.
 void require_key(const TypesIn& in, size_t slot);
 /// The generator of a node.
-Rng generator(const Seed& seed, const Tensor* key);
+Rng generator(float seed, const Tensor* key);
 
 template <class Real>
-Rng generator(const Seed& seed, const Ref<Real>& r, size_t key_slot) {
+Rng generator(float seed, const Ref<Real>& r, size_t key_slot) {
   return generator(seed, r.has(key_slot) ? &r.tensor(key_slot) : nullptr);
 }
 

@@ -9,7 +9,7 @@ namespace espalier::ops {
 namespace {
 
 struct Multinomial {
-  Seed seed;
+  float seed = 0;
   DType dtype = DType::i32;
   int64_t sample_size = 1;
 };
@@ -61,7 +61,7 @@ const Room& multinomial() {
   static const Room room = make_room<Multinomial>({
       .onnx = {"Multinomial", 7},
       .arity = {1, 2},
-      .attributes = {{"seed", &Multinomial::seed},
+      .attributes = {required("seed", &Multinomial::seed),
                      {"dtype", &Multinomial::dtype},
                      {"sample_size", &Multinomial::sample_size}},
       .infer = infer,
@@ -75,7 +75,7 @@ const Room& multinomial() {
       .samples = {{{}, {OperandSpec::ranged({2, 5}, -2, 2)}},
                   {{3.0f, DType::i64, 6},
                    {OperandSpec::ranged({3, 2}, -2, 2), OperandSpec::list({1, 2})}},
-                  {{{}, DType::i32, 2}, {OperandSpec::ranged({0, 2}, -2, 2)}}},
+                  {{0, DType::i32, 2}, {OperandSpec::ranged({0, 2}, -2, 2)}}},
       .random_key = 1,
   });
   return room;
