@@ -116,8 +116,9 @@ Cost cost(const NoAttributes&, const TypesIn& in, const Types& out) {
   return elimination_cost(in, out, 2.0 / 3);
 }
 
+// The determinant of zeros is zero, of nothing it is one.
 AxisMap axes(const NoAttributes&, const TypesIn& in, const Types&) {
-  AxisMap map = AxisMap::identity(in);
+  AxisMap map = AxisMap::identity(in, !in[0].dims.back().is(0));
   std::erase_if(map.ties,
                 [&](const AxisTie& tie) { return tie.places[0].axis >= in[0].rank() - 2; });
   return map;
