@@ -66,6 +66,22 @@ TEST(Session, RunsStrings) {
   EXPECT_EQ(want[5].span<std::string>()[2], "a constant of some length");
 }
 
+// Composites run as what they expand to, which kernels take.
+TEST(Session, ContractionsAndGroupsNeedNoReference) {
+  Graph g;
+  Builder b(g);
+  const ValueId q = g.add_input("q", f32({2, 6, 4, 8})), k = g.add_input("k", f32({2, 5, 4, 8}));
+  const ValueId scores = b.one("Einsum", {q, k}, {{"equation", std::string("bqhd,bkhd->bhqk")}});
+  const ValueId scale = b.constant(ramp({4}, 1)), bias = b.constant(ramp({4}));
+  g.add_output(b.one("GroupNormalization", {scores, scale, bias}, {{"num_groups", int64_t{2}}}));
+  const std::vector<Tensor> in = {ramp({2, 6, 4, 8}, -1), ramp({2, 5, 4, 8}, -2)};
+  CompileOptions options;
+  options.strict = true;
+  Session session(compile(g, options));
+  EXPECT_EQ(session.program().reference_count(), 0);
+  EXPECT_LE(testing::mismatch(session.run(in)[0], interpret(g, in)[0], 1e-4, 1e-4), 1);
+}
+
 TEST(Session, OneValueMayBeSeveralOutputs) {
   Graph g;
   Builder b(g);

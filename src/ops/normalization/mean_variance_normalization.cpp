@@ -1,5 +1,5 @@
 // MeanVarianceNormalization, ONNX opset 13: y = (x - mean) / (sqrt(var) + 1e-9), the statistics
-// over `axes`. Where all elements are alike y is 0, and so is its gradient.
+// over `axes`.
 #include <cmath>
 
 #include "ops/reduction/lp.h"
