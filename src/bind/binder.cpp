@@ -1,5 +1,6 @@
 #include "bind/binder.h"
 
+#include <algorithm>
 #include <cstring>
 #include <map>
 
@@ -33,8 +34,24 @@ std::vector<Candidate> candidates_for(const Room& room) {
   return list;
 }
 
+namespace {
+
+/// Fast kernels copy bytes, which strings are not.
+bool holds_strings(const BindRequest& r) {
+  for (size_t i = 0; i < r.in.size(); ++i)
+    if (r.in.has(i) && r.in_dtype(i) == DType::string) return true;
+  return std::any_of(r.out.begin(), r.out.end(),
+                     [](const Type& t) { return t.tensor().dtype == DType::string; });
+}
+
+}  // namespace
+
 KernelPtr bind_fast(const BindRequest& request,
                     const std::function<void(const std::string&)>& explain) {
+  if (holds_strings(request)) {
+    if (explain) explain(request.in.where() + ": no kernel takes strings");
+    return nullptr;
+  }
   const auto candidates = candidates_for(*request.room);
   for (const Candidate& c : candidates) {
     Bound bound = c.bind(request);

@@ -1,4 +1,5 @@
 // The last resort: a room's reference as a kernel. It allocates and is slow; it is always right.
+#include <algorithm>
 #include <cstring>
 
 #include "bind/binder.h"
@@ -29,9 +30,13 @@ Bound bind_reference(const BindRequest& request) {
           pointers[i] = &tensors[i];
         }
         const auto results = run_reference(room, attrs, pointers, where);
-        for (size_t i = 0; i < results.size() && i < wanted.size(); ++i)
-          if (wanted[i] && results[i].bytes() > 0)
+        for (size_t i = 0; i < results.size() && i < wanted.size(); ++i) {
+          if (!wanted[i] || results[i].bytes() == 0) continue;
+          if (results[i].dtype() == DType::string)
+            std::ranges::copy(results[i].span<std::string>(), a.write<std::string>(i));
+          else
             std::memcpy(a.out[i], results[i].raw(), results[i].bytes());
+        }
       });
 }
 

@@ -1,4 +1,6 @@
+#include <algorithm>
 #include <cstring>
+#include <string>
 
 #include "bind/binder.h"
 #include "kernels/transpose.h"
@@ -7,6 +9,10 @@ namespace espalier {
 
 KernelPtr reorder_kernel(DType dtype, const Shape& shape, Layout from, Layout to) {
   const size_t width = size_of(dtype);
+  if (dtype == DType::string)
+    return function_kernel("copy", [count = numel(shape)](const KernelArgs& a) {
+      std::copy_n(a.read<std::string>(0), count, a.write<std::string>(0));
+    });
   if (layouts_agree(shape, from, to)) {
     auto copy =
         function_kernel("copy", [bytes = size_t(numel(shape)) * width](const KernelArgs& a) {

@@ -1,6 +1,10 @@
-// Adapters of layers: normalisations, softmax and its kin, dropout, Gemm, recurrent layers.
+// Adapters of layers: normalisations, softmax and its kin, dropout, Gemm, recurrent layers, pools
+// by norms, random numbers.
 #include <array>
+#include <cmath>
+#include <cstring>
 
+#include "base/rng.h"
 #include "onnx/adapt.h"
 
 namespace espalier {
@@ -69,7 +73,8 @@ Result drop_output_sequence(Call& c) {
 
 // Before opset 9 the statistics could be pooled across channels, all axes but the first.
 Result across_channels(Call& c) {
-  c.take_int("normalize_variance");
+  if (c.take_int("normalize_variance").value_or(1) == 0)
+    c.refuse("subtracts means alone (normalize_variance is 0)");
   if (c.take_int("across_channels").value_or(0) != 0) {
     std::vector<int64_t> axes;
     for (int64_t i = 1; i < c.type(0).rank(); ++i) axes.push_back(i);
@@ -78,60 +83,60 @@ Result across_channels(Call& c) {
   return std::nullopt;
 }
 
-/// `v`, one number for each group, repeated for the channels of the group.
-ValueId of_channels(Call& c, ValueId v, int64_t groups, int64_t channels) {
-  Builder& b = c.b;
-  if (const auto& constant = b.graph().value(v).constant) {
-    Tensor each(constant->dtype(), {channels});
-    visit_numeric(each.dtype(), [&](auto zero) {
-      using T = decltype(zero);
-      for (int64_t i = 0; i < channels; ++i)
-        each.mutable_data<T>()[i] = constant->data<T>()[i / (channels / groups)];
-    });
-    return b.constant(std::move(each));
+/// `v` with one element for each of `groups` groups, spelled out for each of `channels` channels.
+/// Constants are spelled out themselves, so that a weight stays a direct operand.
+ValueId per_channel(Call& c, ValueId v, int64_t groups, int64_t channels) {
+  const std::vector<int64_t> expanded = {groups, channels / groups};
+  if (const auto& constant = c.b.graph().value(v).constant) {
+    Tensor t(constant->dtype(), {channels});
+    const size_t size = size_of(t.dtype());
+    for (int64_t i = 0; i < channels; ++i)
+      std::memcpy(
+          static_cast<char*>(t.mutable_raw()) + size_t(i) * size,
+          static_cast<const char*>(constant->raw()) + size_t(i / (channels / groups)) * size, size);
+    return c.b.constant(std::move(t));
   }
-  const ValueId columns = b.one("Unsqueeze", {v, b.ints({1})});
-  return b.reshape(b.one("Expand", {columns, b.ints({groups, channels / groups})}), {channels});
+  const ValueId column = c.b.one("Unsqueeze", {v, c.b.ints({1})});
+  return c.b.reshape(c.b.one("Expand", {column, c.b.ints(expanded)}), {channels});
 }
 
-// GroupNormalization (Wu & He, arXiv:1803.08494), opsets 18 and 21: the groups of channels are the
-// channels of an instance normalisation. Before opset 21 scale and bias belonged to groups.
-Result group_normalization(Call& c) {
-  const auto groups = c.take_int("num_groups");
-  const float epsilon = c.take_float("epsilon").value_or(1e-5f);
-  c.take_int("stash_type");
-  c.expect(3, 3);
-  const TensorType x = c.type(0);
-  if (x.rank() < 3) c.malformed("takes [N,C,...] with spatial axes");
-  if (!x.dims[1].known()) c.refuse("needs a known number of channels");
-  const int64_t channels = x.dims[1].value();
-  if (!groups || *groups < 1 || channels % *groups != 0)
-    c.malformed("num_groups does not divide " + std::to_string(channels) + " channels");
-  const int64_t each = c.opset < 21 ? *groups : channels;
-  for (size_t i = 1; i < 3; ++i)
-    if (c.type(i).rank() != 1 || !(c.type(i).dims[0].is(each) || !c.type(i).dims[0].known()))
-      c.malformed("operand " + std::to_string(i) + " is " + to_string(c.type(i)) + ", " +
-                  std::to_string(each) + " numbers are needed");
-  Builder& b = c.b;
-  const auto list = [&](float value) {
-    const std::vector<float> values(size_t(*groups), value);
-    return c.setting(Tensor::from<float>({*groups}, std::span(values)).cast(x.dtype));
-  };
-  const ValueId grouped = b.reshape(c.inputs[0], {0, *groups, -1});
-  const ValueId normal =
-      b.one("InstanceNormalization", {grouped, list(1), list(0)}, {{"epsilon", epsilon}}, c.name);
-  const ValueId shape = x.is_static() ? b.ints(x.shape()) : b.one("Shape", {c.inputs[0]});
-  ValueId y = b.one("Reshape", {normal, shape});
-  std::vector<int64_t> along(size_t(x.rank()) - 1, 1);
-  along[0] = channels;
+// Before opset 21 scale and bias belonged to groups.
+Result scale_of_groups(Call& c) {
+  const auto it = c.attrs.find("num_groups");
+  const auto* groups = it == c.attrs.end() ? nullptr : std::get_if<int64_t>(&it->second);
+  if (!groups || *groups < 1) return std::nullopt;  // the room says what is wrong
+  const TensorType type = c.type(0);
+  if (type.rank() < 2 || !type.dims[1].known())
+    c.refuse("scales groups of " + to_string(type) + ", whose channels are not known");
+  const int64_t channels = type.dims[1].value();
+  if (channels % *groups != 0) return std::nullopt;
   for (size_t i = 1; i < 3; ++i) {
-    const ValueId list =
-        c.opset < 21 ? of_channels(c, c.inputs[i], *groups, channels) : c.inputs[i];
-    const auto& constant = b.graph().value(list).constant;
-    const ValueId broad = constant ? b.constant(constant->reshaped(along)) : b.reshape(list, along);
-    y = i == 1 ? b.mul(y, broad) : b.add(y, broad);
+    if (!(c.type(i).rank() == 1 && c.type(i).dims[0].is(*groups)))
+      c.malformed("operand " + std::to_string(i) + " is " + to_string(c.type(i)) + " for " +
+                  std::to_string(*groups) + " groups");
+    if (c.type(i).dtype == DType::string || c.type(i).dtype != type.dtype)
+      c.malformed("operands differ in their element types");
+    c.inputs[i] = per_channel(c, c.inputs[i], *groups, channels);
   }
-  return Values{y};
+  return std::nullopt;
+}
+
+// In opset 1 p was a float.
+Result whole_power(Call& c) {
+  const auto p = c.take_float("p");
+  if (!p) return std::nullopt;
+  if (*p != std::floor(*p) || !(std::abs(*p) < 1e6f))
+    c.refuse("the norm of p = " + std::to_string(*p) + " is not supported", "p must be whole");
+  c.attrs["p"] = int64_t(*p);
+  return std::nullopt;
+}
+
+// Without a seed each node draws numbers of its own: its name decides which.
+Result seed_from_name(Call& c) {
+  if (c.attrs.contains("seed")) return std::nullopt;
+  const std::string& name = !c.name.empty() || c.outputs.empty() ? c.name : c.outputs[0];
+  c.attrs["seed"] = float(stream_of(name) & 0xFFFFFF);  // exact in a float
+  return std::nullopt;
 }
 
 constexpr std::array kAdapters = {
@@ -145,7 +150,15 @@ constexpr std::array kAdapters = {
     Adapter{"GRU", 1, 7, drop_output_sequence},
     Adapter{"RNN", 1, 7, drop_output_sequence},
     Adapter{"MeanVarianceNormalization", 1, 9, across_channels},
-    Adapter{"GroupNormalization", 18, kEveryOpset, group_normalization, "InstanceNormalization"},
+    Adapter{"GroupNormalization", 1, 21, scale_of_groups},
+    Adapter{"LpPool", 1, 2, whole_power},
+    Adapter{"GlobalLpPool", 1, 2, whole_power},
+    Adapter{"RandomNormal", 1, kEveryOpset, seed_from_name},
+    Adapter{"RandomUniform", 1, kEveryOpset, seed_from_name},
+    Adapter{"RandomNormalLike", 1, kEveryOpset, seed_from_name},
+    Adapter{"RandomUniformLike", 1, kEveryOpset, seed_from_name},
+    Adapter{"Bernoulli", 1, kEveryOpset, seed_from_name},
+    Adapter{"Multinomial", 1, kEveryOpset, seed_from_name},
 };
 
 }  // namespace

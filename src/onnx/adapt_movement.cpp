@@ -138,6 +138,18 @@ Result axes_to_attribute(Call& c) {
   return std::nullopt;
 }
 
+// Since opset 20 the axis of DFT is operand 2, the second to last by default.
+Result transformed_axis(Call& c) {
+  c.attrs["axis"] = int64_t{-2};
+  if (!c.has(2)) return std::nullopt;
+  const auto axis = c.ints(2, "the axis");
+  if (axis.size() != 1) c.malformed("names " + std::to_string(axis.size()) + " axes");
+  c.attrs["axis"] = axis[0];
+  c.drop_inputs(2);
+  while (!c.inputs.empty() && c.inputs.back() == kNoValue) c.inputs.pop_back();
+  return std::nullopt;
+}
+
 constexpr std::array kAdapters = {
     Adapter{"Reshape", 1, 5, shape_to_operand},
     Adapter{"Concat", 1, 4, default_axis_one},
@@ -152,6 +164,7 @@ constexpr std::array kAdapters = {
     Adapter{"Pad", 1, 11, pads_to_operands},
     Adapter{"Pad", 18, kEveryOpset, pads_of_all_axes},
     Adapter{"TopK", 1, 10, k_to_operand},
+    Adapter{"DFT", 20, kEveryOpset, transformed_axis},
     Adapter{"ReduceMean", 18, kEveryOpset, axes_to_attribute},
     Adapter{"ReduceMax", 18, kEveryOpset, axes_to_attribute},
     Adapter{"ReduceMin", 18, kEveryOpset, axes_to_attribute},

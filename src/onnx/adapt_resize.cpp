@@ -1,4 +1,4 @@
-// Adapters of resizing: Upsample and the first Resize had one coordinate rule, later ones choose.
+// Adapters of resampling. Upsample and the first Resize had one coordinate rule, later ones choose.
 #include <algorithm>
 #include <array>
 
@@ -111,12 +111,29 @@ Result empty_means_omitted(Call& c) {
   return std::nullopt;
 }
 
+// Opset 20 renamed the modes of GridSample.
+Result modes_of_old(Call& c) {
+  const auto it = c.attrs.find("mode");
+  auto* mode = it == c.attrs.end() ? nullptr : std::get_if<std::string>(&it->second);
+  if (mode && *mode == "linear") *mode = "bilinear";
+  if (mode && *mode == "cubic") *mode = "bicubic";
+  return std::nullopt;
+}
+
+// Before opset 16 regions were not shifted by half a pixel.
+Result unshifted_regions(Call& c) {
+  c.attrs.emplace("coordinate_transformation_mode", std::string("output_half_pixel"));
+  return std::nullopt;
+}
+
 constexpr std::array kAdapters = {
     Adapter{"Upsample", 1, 10, upsample, "Resize"},
     Adapter{"Resize", 1, 11, one_coordinate_rule},
     Adapter{"Resize", 11, 13, half_pixel_for_nearest},
     Adapter{"Resize", 18, kEveryOpset, known_axes},
     Adapter{"Resize", 1, kEveryOpset, empty_means_omitted},
+    Adapter{"GridSample", 20, kEveryOpset, modes_of_old},
+    Adapter{"RoiAlign", 1, 16, unshifted_regions},
 };
 
 }  // namespace

@@ -20,6 +20,8 @@ constexpr std::array kExceptions = {
     Operand{"Resize", 1, Role::kNone},
     Operand{"Resize", 2, Role::kNone},
     Operand{"Pad", 2, Role::kNone},
+    Operand{"RoiAlign", 1, Role::kNone},
+    Operand{"STFT", 2, Role::kNone},
     Operand{"QuantizeLinear", 0, Role::kNone},
     Operand{"QuantizeLinear", 1, Role::kNone},
     Operand{"DequantizeLinear", 1, Role::kNone},

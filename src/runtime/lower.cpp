@@ -33,8 +33,6 @@ void require_static(const Graph& g, ValueId id) {
   if (!v.type.is_tensor())
     throw unsupported("value '" + v.name + "'",
                       "is " + to_string(v.type) + "; the runtime runs tensors only");
-  if (v.tensor().dtype == DType::string)
-    throw unsupported("value '" + v.name + "'", "holds strings, which no kernel computes with");
   if (!v.tensor().is_static())
     throw unsupported("value '" + v.name + "'",
                       "has the type " + to_string(v.type) + ", whose extents are not all known",
@@ -79,6 +77,10 @@ class Lowering {
     p_.buffers.push_back({place, bytes, index, 0, {}});
     return int(p_.buffers.size()) - 1;
   }
+  /// For what a kernel leaves behind.
+  int result_buffer(const TensorType& t) {
+    return new_buffer(bytes_of(t), t.dtype == DType::string ? Place::kStrings : Place::kArena);
+  }
   static size_t bytes_of(const TensorType& t) { return size_t(t.numel()) * size_of(t.dtype); }
 
   void add_input(const Graph& g, ValueId id, Scope& scope) {
@@ -86,6 +88,8 @@ class Lowering {
     const Value& v = g.value(id);
     const bool state = std::any_of(g.states().begin(), g.states().end(),
                                    [&](const StatePair& s) { return s.input == id; });
+    if (state && v.tensor().dtype == DType::string)
+      throw unsupported("state '" + v.name + "'", "holds strings, which no run keeps");
     auto& names = state ? p_.state_names : p_.input_names;
     auto& types = state ? p_.state_types : p_.input_types;
     const int buffer =
@@ -219,7 +223,7 @@ class Lowering {
         continue;
       }
       Located& to = scope[size_t(n.outputs[i])];
-      ins.results.push_back(new_buffer(bytes_of(to.tensor())));
+      ins.results.push_back(result_buffer(to.tensor()));
       to.copies = {{kernel->result_layout(i), ins.results.back()}};
     }
     ins.kernel = kernel;
@@ -253,7 +257,7 @@ class Lowering {
   }
 
   int reorder(const TensorType& type, const Located::Copy& from, Layout layout) {
-    const int to = new_buffer(bytes_of(type));
+    const int to = result_buffer(type);
     add_instruction(reorder_kernel(type.dtype, type.shape(), from.layout, layout), from.buffer, to,
                     double(bytes_of(type)));
     return to;
@@ -280,7 +284,7 @@ class Lowering {
     p_.instructions.push_back(std::move(ins));
   }
 
-  /// A fresh arena buffer with the bytes of another.
+  /// A fresh buffer with the elements of another.
   int copy_of(const TensorType& type, int from) {
     return reorder(type, {Layout::kPlain, from}, Layout::kPlain);
   }
@@ -290,7 +294,8 @@ class Lowering {
     require_static(g, id);
     const TensorType& type = g.value(id).tensor();
     int buffer = located(scope[size_t(id)], Layout::kPlain);
-    if (p_.buffers[size_t(buffer)].place != Place::kArena) buffer = copy_of(type, buffer);
+    const Place place = p_.buffers[size_t(buffer)].place;
+    if (place != Place::kArena && place != Place::kStrings) buffer = copy_of(type, buffer);
     p_.buffers[size_t(buffer)].place = Place::kOutput;
     p_.buffers[size_t(buffer)].index = index;
     p_.output_names.push_back(g.value(id).name);

@@ -18,6 +18,7 @@ enum class Place : uint8_t {
   kInput,     ///< the caller's input `index`
   kOutput,    ///< the caller's output `index`
   kState,     ///< the session's state `index`
+  kStrings,   ///< the session's strings, which no arena can hold
 };
 
 struct Buffer {

@@ -36,6 +36,7 @@ struct Session::Impl {
   const ProgramImpl* p = nullptr;
   std::unique_ptr<void, AlignedFree> arena;
   std::vector<Tensor> states;
+  std::vector<std::vector<std::string>> strings;  ///< by buffer; empty for those that hold none
   std::vector<std::unique_ptr<Launch>> launches;
   std::vector<const void*> input_at;
   std::vector<void*> output_at;
@@ -53,6 +54,10 @@ struct Session::Impl {
       throw bad_input("memory", "activations of " + std::to_string(bytes) + " bytes do not fit",
                       "use a smaller batch or model");
     for (const TensorType& t : p->state_types) states.emplace_back(t.dtype, t.shape());
+    strings.resize(p->buffers.size());
+    for (size_t b = 0; b < strings.size(); ++b)
+      if (p->buffers[b].place == Place::kStrings)
+        strings[b].resize(p->buffers[b].bytes / sizeof(std::string));
     input_at.assign(p->input_types.size(), nullptr);
     output_at.assign(p->output_types.size(), nullptr);
     input_users.resize(input_at.size());
@@ -85,6 +90,7 @@ struct Session::Impl {
       case Place::kInput: return const_cast<void*>(input_at[size_t(buffer.index)]);
       case Place::kOutput: return output_at[size_t(buffer.index)];
       case Place::kState: return states[size_t(buffer.index)].mutable_raw();
+      case Place::kStrings: return strings[size_t(b)].data();
     }
     return nullptr;
   }

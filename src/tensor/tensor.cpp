@@ -4,6 +4,8 @@
 #include <limits>
 #include <new>
 
+#include "tensor/text_numbers.h"
+
 namespace espalier {
 namespace {
 
@@ -70,6 +72,8 @@ Tensor Tensor::reshaped(Shape shape) const {
 
 Tensor Tensor::cast(DType to) const {
   if (to == dtype_) return *this;
+  if (to == DType::string) return numbers_as_text(*this);
+  if (dtype_ == DType::string) return text_as_numbers(*this, to);
   Tensor result(to, shape_);
   const bool ok = visit_numeric(dtype_, [&](auto from_tag) {
     using From = decltype(from_tag);

@@ -112,7 +112,7 @@ void check(const SampleCase& c, DType type, bool known, Layout layout, double rt
         s->request.wanted[i] && (!t.is_tensor() || !t.tensor().is_static()))
       return;
   for (const Tensor& t : s->operands)
-    if (t.dtype() == DType::string) return;  // kernels see no strings: the runtime refuses them
+    if (t.dtype() == DType::string) return;  // bind_fast hands no kernel strings
   std::vector<const Tensor*> pointers;
   for (size_t i = 0; i < s->operands.size(); ++i)
     pointers.push_back(s->request.in.has(i) ? &s->operands[i] : nullptr);

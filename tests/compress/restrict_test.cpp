@@ -127,6 +127,20 @@ TEST(Restrict, NormalisationsSeeTheKeptPositionsOnly) {
   testing::expect_cut_equals_masked(g, classes, testing::random_keep(classes, 3));
 }
 
+TEST(Restrict, GroupsOfChannelsLoseAlike) {
+  testing::NetworkWriter n("grouped");
+  const ValueId x = n.graph.add_input("x", TensorType(DType::f32, Dims{Dim::symbol("N"), Dim(6)}));
+  ValueId h = n.linear(x, 12, "fc1");
+  h = n.b.one("GroupNormalization",
+              {h, n.parameter("gn.weight", {12}, 0.5, 1.5), n.parameter("gn.bias", {12}, -1, 1)},
+              {{"num_groups", int64_t{3}}});
+  const Graph g = n.finish(n.linear(h, 3, "fc2"));
+  const AxisClasses classes = axis_classes(g);
+  ASSERT_EQ(classes.classes.size(), 1u);
+  EXPECT_EQ(classes.classes[0].groups.size(), 4u);  // one channel of each group
+  testing::expect_cut_equals_masked(g, classes, testing::random_keep(classes, 3));
+}
+
 TEST(Restrict, WhereZeroDoesNotPassTheMaskedTwinMasks) {
   testing::NetworkWriter n("sigmoid");
   const ValueId x = n.graph.add_input("x", TensorType(DType::f32, Dims{Dim::symbol("N"), Dim(6)}));

@@ -212,6 +212,51 @@ TEST(Adapt, FlagsThatOpset6Carried) {
               {13, {}, {counting({2, 1})}});
 }
 
+TEST(Adapt, GroupsOfOldScaledTogether) {
+  const AttributeMap two = {{"num_groups", int64_t{2}}};
+  const Tensor scale = Tensor::from<float>({2}, {1, 2}), bias = Tensor::from<float>({2}, {0, 5});
+  const Tensor all = Tensor::from<float>({4}, {1, 1, 2, 2});
+  const Tensor shift = Tensor::from<float>({4}, {0, 0, 5, 5});
+  expect_same("GroupNormalization", {2, 4, 3}, {18, two, {scale, bias}}, {21, two, {all, shift}});
+  // The weight stays a direct operand.
+  const Graph g = model_of("GroupNormalization", {18, two, {scale, bias}}, {2, 4, 3}).import();
+  ASSERT_EQ(g.order().size(), 1u);
+  EXPECT_EQ(g.value(g.node(g.order()[0]).inputs[1]).role, Role::kParameter);
+  EXPECT_THROW(model_of("GroupNormalization", {18, two, {all, shift}}, {2, 4, 3}).import(),
+               UserError);
+}
+
+TEST(Adapt, SpectraSamplesAndNormsOfOtherOpsets) {
+  OnnxModel named(20);
+  named.input("x", {2, 4, 3, 1}).constant("axis", Tensor::scalar<int64_t>(1));
+  named.node("DFT", {"x", "", "axis"}, {"y"}).output("y");
+  expect_same(named, model_of("DFT", {17}, {2, 4, 3, 1}), counting({2, 4, 3, 1}));
+  expect_same("DFT", {2, 4, 3, 1}, {20}, {17, {{"axis", int64_t{2}}}});
+  const Tensor grid = Tensor::from<float>({1, 1, 2, 2}, {0.1f, 0.3f, -0.9f, 1});
+  for (const auto& [now, before] : {std::pair("linear", "bilinear"), std::pair("cubic", "bicubic")})
+    expect_same("GridSample", {1, 2, 4, 3}, {20, {{"mode", std::string(now)}}, {grid}},
+                {16, {{"mode", std::string(before)}}, {grid}});
+  const Tensor rois = Tensor::from<float>({1, 4}, {0, 0, 2, 3}), batch = list({0});
+  expect_same(
+      "RoiAlign", {1, 2, 4, 3}, {10, {}, {rois, batch}},
+      {16, {{"coordinate_transformation_mode", std::string("output_half_pixel")}}, {rois, batch}});
+  const AttributeMap window = {{"kernel_shape", Ints{2}}};
+  AttributeMap old = window;
+  old["p"] = 2.0f;
+  expect_same("LpPool", {1, 2, 5}, {1, old}, {11, window});
+  expect_same("Hardmax", {2, 3, 2}, {11, {{"axis", int64_t{2}}}}, {13});
+}
+
+TEST(Adapt, NodesWithoutSeedDrawNumbersOfTheirOwn) {
+  OnnxModel m(17);
+  const AttributeMap shape = {{"shape", Ints{4}}};
+  m.node("RandomNormal", {}, {"a"}, shape).node("RandomNormal", {}, {"b"}, shape);
+  m.output("a").output("b");
+  const auto first = interpret(m.import(), {}), again = interpret(m.import(), {});
+  EXPECT_FALSE(first[0].identical(first[1]));
+  EXPECT_TRUE(first[0].identical(again[0]));
+}
+
 TEST(Adapt, UnknownAxesAreRefusedByName) {
   OnnxModel m(18);
   m.input("x", {2, 3}).input("axes", {1}, onnx::TensorProto::INT64);

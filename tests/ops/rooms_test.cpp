@@ -11,6 +11,7 @@
 #include "ir/verify.h"
 #include "ops/catalogue.h"
 #include "ops/common.h"
+#include "ops/shape/move.h"
 #include "tests/support/samples.h"
 
 namespace espalier {
@@ -232,14 +233,12 @@ Tensor without(const Tensor& t, int64_t axis, const std::vector<int64_t>& drop, 
   Tensor out(t.dtype(), shape);
   const int64_t inner = product(t.shape(), size_t(axis) + 1, t.shape().size());
   const int64_t outer = product(t.shape(), 0, size_t(axis));
-  const size_t bytes = size_t(inner) * size_of(t.dtype());
+  const ops::ElementCopier copy(t, out);
   for (int64_t o = 0; o < outer; ++o)
     for (size_t i = 0; i < keep.size(); ++i) {
       if (zero_only && std::find(drop.begin(), drop.end(), keep[i]) != drop.end()) continue;
-      std::memcpy(static_cast<char*>(out.mutable_raw()) + (size_t(o) * keep.size() + i) * bytes,
-                  static_cast<const char*>(t.raw()) +
-                      (size_t(o) * size_t(t.shape()[size_t(axis)]) + size_t(keep[i])) * bytes,
-                  bytes);
+      copy((o * int64_t(keep.size()) + int64_t(i)) * inner,
+           (o * t.shape()[size_t(axis)] + keep[i]) * inner, inner);
     }
   return out;
 }

@@ -96,6 +96,20 @@ TEST(Differentiate, ListsEveryRefusingNodeBeforeChangingTheGraph) {
   EXPECT_EQ(g.node_count(), nodes);
 }
 
+// Norms and deviations are infinitely steep at 0; no gradient flows through them there.
+TEST(Differentiate, NormsOfZerosHaveFiniteGradients) {
+  for (const char* op : {"GlobalLpPool", "LpNormalization", "MeanVarianceNormalization"}) {
+    Graph g;
+    const ValueId x = g.add_input("x", TensorType(DType::f32, Shape{1, 2, 2, 2}));
+    Builder b(g);
+    const ValueId loss = b.reduce_sum(b.one(op, {x}), {0, 1, 2, 3}, false);
+    const ValueId wrt[] = {x};
+    g.set_outputs({differentiate(g, loss, wrt).at(x)});
+    const Tensor dx = interpret(g, std::vector<Tensor>{Tensor(DType::f32, {1, 2, 2, 2})})[0];
+    for (int64_t i = 0; i < dx.size(); ++i) EXPECT_TRUE(std::isfinite(dx.at(i))) << op;
+  }
+}
+
 bool derives(const testing::SampleCase& c) {
   const auto varies = [](const OperandSpec& s) {
     return !s.absent && !s.constant && is_float(s.dtype);

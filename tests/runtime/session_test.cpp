@@ -44,6 +44,44 @@ TEST(Session, RunsAChainAndAgreesWithTheInterpreter) {
   EXPECT_EQ(session.program().input_names(), std::vector<std::string>{"x"});
 }
 
+TEST(Session, RunsStrings) {
+  Graph g;
+  Builder b(g);
+  const ValueId x = g.add_input("x", f32({2, 3}));
+  const ValueId names = g.add_input("names", TensorType(DType::string, Shape{2}));
+  const ValueId text = b.one("Cast", {x}, {{"to", int64_t{8}}});
+  const ValueId turned = b.transpose(text, {1, 0});
+  const ValueId fixed = b.constant(Tensor::from<std::string>({1}, {"a constant of some length"}));
+  g.set_outputs({turned, b.cast(turned, DType::f32), names, fixed, turned,
+                 b.one("Concat", {names, fixed}, {{"axis", int64_t{0}}})});
+  const std::vector<Tensor> in = {
+      ramp({2, 3}, -2), Tensor::from<std::string>({2}, {"one", "a name that needs memory"})};
+  const std::vector<Tensor> want = interpret(g, in);
+  Session session(compile(g));
+  for (int repeat = 0; repeat < 2; ++repeat) {
+    const auto got = session.run(in);
+    ASSERT_EQ(got.size(), want.size());
+    for (size_t i = 0; i < got.size(); ++i) EXPECT_TRUE(got[i].identical(want[i])) << i;
+  }
+  EXPECT_EQ(want[5].span<std::string>()[2], "a constant of some length");
+}
+
+// Composites run as what they expand to, which kernels take.
+TEST(Session, ContractionsAndGroupsNeedNoReference) {
+  Graph g;
+  Builder b(g);
+  const ValueId q = g.add_input("q", f32({2, 6, 4, 8})), k = g.add_input("k", f32({2, 5, 4, 8}));
+  const ValueId scores = b.one("Einsum", {q, k}, {{"equation", std::string("bqhd,bkhd->bhqk")}});
+  const ValueId scale = b.constant(ramp({4}, 1)), bias = b.constant(ramp({4}));
+  g.add_output(b.one("GroupNormalization", {scores, scale, bias}, {{"num_groups", int64_t{2}}}));
+  const std::vector<Tensor> in = {ramp({2, 6, 4, 8}, -1), ramp({2, 5, 4, 8}, -2)};
+  CompileOptions options;
+  options.strict = true;
+  Session session(compile(g, options));
+  EXPECT_EQ(session.program().reference_count(), 0);
+  EXPECT_LE(testing::mismatch(session.run(in)[0], interpret(g, in)[0], 1e-4, 1e-4), 1);
+}
+
 TEST(Session, OneValueMayBeSeveralOutputs) {
   Graph g;
   Builder b(g);

@@ -138,6 +138,24 @@ TEST(Step, DropoutDrawsAnewEachStepAndIsOffInInference) {
   EXPECT_EQ(Model(g).run({input}).at(0).at(0), 200);
 }
 
+TEST(Step, NoiseIsDrawnAnewEachStepAndFixedInInference) {
+  Graph g;
+  g.name = "noisy";
+  Builder b(g);
+  const ValueId x = g.add_input("x", TensorType(DType::f32, Dims{Dim::symbol("N"), Dim(4)}));
+  const ValueId noise = b.one("RandomNormalLike", {x}, {{"seed", 3.0f}});
+  const ValueId w =
+      g.add_constant("w", Tensor::from<float>({4, 1}, {1, 1, 1, 1}), Role::kParameter);
+  g.add_output(b.matmul(b.add(x, noise), w));
+  StepOptions o = squared({.momentum = 0, .nesterov = false, .weight_decay = 0});
+  o.input = {1, 4};
+  Running run(build_training_step(g, o));
+  const Tensor input(DType::f32, {1, 4}), zero(DType::f32, {1, 1});
+  EXPECT_NE(run(input, zero, 0, 1), run(input, zero, 0, 2));
+  Model model(g);
+  EXPECT_EQ(model.run({input}).at(0).at(0), model.run({input}).at(0).at(0));
+}
+
 TEST(Step, ExtensionsAddStatesInputsAndOutputs) {
   StepExtension e;
   e.on_gradients = [](StepGraph& s) {

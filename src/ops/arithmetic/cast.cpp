@@ -1,6 +1,7 @@
-// Cast, ONNX opset 13: the operand's values in element type `to`, numbers and booleans of every
-// width. Floats become integers toward zero (saturating, NaN to 0); integers wrap; true is 1 and
-// anything but 0 is true.
+// Cast, ONNX opset 13: the operand's values in element type `to`, numbers, booleans and strings.
+// Floats become integers toward zero (saturating, NaN to 0); integers wrap; true is 1 and anything
+// but 0 is true; numbers are written as text that reads back as themselves, and text must be a
+// number of the type it becomes (tensor/text_numbers.h).
 #include "ops/common.h"
 
 namespace espalier::ops {
@@ -10,11 +11,7 @@ struct Cast {
   DType to = DType::f32;
 };
 
-Types infer(const Cast& a, const TypesIn& in) {
-  if (in[0].dtype == DType::string || a.to == DType::string)
-    throw unsupported(in.where(), "casting between strings and numbers is not supported");
-  return {TensorType(a.to, in[0].dims)};
-}
+Types infer(const Cast& a, const TypesIn& in) { return {TensorType(a.to, in[0].dims)}; }
 
 template <class Real>
 void reference(const Cast& a, Ref<Real>& r) {
@@ -29,11 +26,15 @@ Values gradient(const Cast&, Builder& b, const Tape& t) {
 
 Cost cost(const Cast&, const TypesIn& in, const Types& out) { return move_cost(in, out); }
 
-AxisMap axes(const Cast&, const TypesIn& in, const Types&) { return AxisMap::identity(in); }
+// No string is zero.
+AxisMap axes(const Cast& a, const TypesIn& in, const Types&) {
+  return AxisMap::identity(in, a.to != DType::string && in[0].dtype != DType::string);
+}
 
 // On f32 lanes a boolean already is 1 or 0; other casts round or truncate.
 std::optional<ScalarOp> pointwise(const Cast& a, const TypesIn& in) {
   const DType from = in[0].dtype;
+  if (from == DType::string) return std::nullopt;
   if (from != a.to && !(from == DType::boolean && is_float(a.to))) return std::nullopt;
   return ScalarOp{ScalarCode::kIdentity};
 }
@@ -58,7 +59,10 @@ const Room& cast() {
                   {{DType::u8}, {OperandSpec::ranged({7}, -300, 300, DType::i64)}},
                   {{DType::f16}, {OperandSpec::ranged({7}, -300, 300, DType::i32)}},
                   {{DType::boolean}, {OperandSpec::ranged({7}, -1, 1, DType::i8)}},
-                  {{DType::f32}, {OperandSpec::ranged({0, 2}, 0, 1, DType::boolean)}}},
+                  {{DType::f32}, {OperandSpec::ranged({0, 2}, 0, 1, DType::boolean)}},
+                  {{DType::string}, {OperandSpec::ranged({3}, -9, 9, DType::i32)}},
+                  {{DType::f32},
+                   {OperandSpec::fixed(Tensor::from<std::string>({2}, {"-0.5", "1e3"}))}}},
   });
   return room;
 }

@@ -5,8 +5,6 @@ namespace espalier::ops {
 namespace {
 
 Types infer(const NoAttributes&, const TypesIn& in) {
-  if (in[0].dtype == DType::string || in[1].dtype == DType::string)
-    throw unsupported(in.where(), "casting between strings and numbers is not supported");
   return {TensorType(in[1].dtype, in[0].dims)};
 }
 
@@ -18,7 +16,10 @@ Values gradient(const NoAttributes&, Builder& b, const Tape& t) {
 
 Cost cost(const NoAttributes&, const TypesIn& in, const Types& out) { return move_cost(in, out); }
 
-AxisMap axes(const NoAttributes&, const TypesIn& in, const Types&) { return AxisMap::identity(in); }
+// No string is zero.
+AxisMap axes(const NoAttributes&, const TypesIn& in, const Types&) {
+  return AxisMap::identity(in, in[0].dtype != DType::string && in[1].dtype != DType::string);
+}
 
 Values expand(const NoAttributes&, Builder& b, const Values& x) {
   return {b.cast(x[0], b.type(x[1]).dtype)};

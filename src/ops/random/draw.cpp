@@ -1,0 +1,124 @@
+#include "ops/random/draw.h"
+
+#include <bit>
+
+#include "ops/shape/move.h"
+
+namespace espalier::ops {
+
+void require_key(const TypesIn& in, size_t slot) {
+  if (in.has(slot) && !(in[slot] == TensorType(DType::i64, Shape{2})))
+    in.fail("the random key is " + to_string(in[slot]) + ", i64[2] is needed");
+}
+
+Rng generator(float seed, const Tensor* key) {
+  const auto k = key ? key->to_i64() : std::vector<int64_t>{0, 0};
+  return Rng(uint64_t(k[0]), uint64_t(k[1])).fork(std::bit_cast<uint32_t>(seed));
+}
+
+DType drawn_type(const TypesIn& in, std::optional<DType> dtype, DType otherwise) {
+  const DType type = dtype.value_or(otherwise);
+  if (!is_float(type))
+    in.fail("draws " + std::string(name_of(type)) + ", a float type is needed",
+            dtype ? "" : "give dtype");
+  return type;
+}
+
+namespace {
+
+struct Draw {
+  float first = 0, second = 1;
+  float seed = 0;
+  std::optional<DType> dtype = {};
+  std::vector<int64_t> shape = {};
+};
+
+std::vector<Field<Draw>> fields(const Distribution& d, bool shaped) {
+  std::vector<Field<Draw>> list = {{d.first, &Draw::first},
+                                   {d.second, &Draw::second},
+                                   required("seed", &Draw::seed),
+                                   {"dtype", &Draw::dtype}};
+  if (shaped) list.push_back(required("shape", &Draw::shape));
+  return list;
+}
+
+Types infer_shaped(const Draw& a, const TypesIn& in) {
+  require_key(in, 0);
+  return {TensorType(drawn_type(in, a.dtype, DType::f32), checked_extents(in, a.shape))};
+}
+
+Types infer_like(const Draw& a, const TypesIn& in) {
+  require_key(in, 1);
+  return {TensorType(drawn_type(in, a.dtype, in[0].dtype), in[0].dims)};
+}
+
+Cost draw_cost(const Draw&, const TypesIn& in, const Types& out) { return map_cost(40, in, out); }
+
+// Draws belong to positions, so nothing may be cut.
+AxisMap no_axes(const Draw&, const TypesIn&, const Types&) { return {}; }
+
+// Nothing drawn depends on an operand.
+Values no_gradient(const Draw&, Builder&, const Tape& t) { return Values(t.inputs(), kNoValue); }
+
+ReferenceOf<Draw> reference(const Distribution& d, size_t key_slot) {
+  const auto run = [draw = d.draw, key_slot](const Draw& a, auto& r) {
+    const Rng rng = generator(a.seed, r, key_slot);
+    fill_with(r, [&](uint64_t i) { return draw(rng, i, double(a.first), double(a.second)); });
+  };
+  return {[run](const Draw& a, Ref<float>& r) { run(a, r); },
+          [run](const Draw& a, Ref<double>& r) { run(a, r); }};
+}
+
+double draw_normal(const Rng& rng, uint64_t i, double mean, double scale) {
+  return mean + scale * rng.normal(i);
+}
+double draw_uniform(const Rng& rng, uint64_t i, double low, double high) {
+  return rng.uniform(i, low, high);
+}
+
+}  // namespace
+
+const Distribution kNormal = {"mean", "scale", draw_normal};
+const Distribution kUniform = {"low", "high", draw_uniform};
+
+Room shaped_draw(OpName onnx, const Distribution& d) {
+  return make_room<Draw>({
+      .onnx = std::move(onnx),
+      .arity = {0, 1},
+      .attributes = fields(d, true),
+      .infer = infer_shaped,
+      .reference = reference(d, 0),
+      .gradient = no_gradient,
+      .cost = draw_cost,
+      .axes = no_axes,
+      .quantize = no_quantize(),
+      .pointwise = not_pointwise(),
+      .expand = no_expand(),
+      .samples = {{{.shape = {2, 3}}, {}},
+                  {{-1, 2, 7.0f, DType::f64, {4}}, {OperandSpec::list({1, 2})}},
+                  {{.shape = {0, 2}}, {}}},
+      .random_key = 0,
+  });
+}
+
+Room like_draw(OpName onnx, const Distribution& d) {
+  return make_room<Draw>({
+      .onnx = std::move(onnx),
+      .arity = {1, 2},
+      .attributes = fields(d, false),
+      .infer = infer_like,
+      .reference = reference(d, 1),
+      .gradient = no_gradient,
+      .cost = draw_cost,
+      .axes = no_axes,
+      .quantize = no_quantize(),
+      .pointwise = not_pointwise(),
+      .expand = no_expand(),
+      .samples = {{{}, {OperandSpec::of({2, 3})}},
+                  {{-1, 2, 7.0f, DType::f32},
+                   {OperandSpec::ranged({4}, 0, 9, DType::i32), OperandSpec::list({1, 2})}}},
+      .random_key = 1,
+  });
+}
+
+}  // namespace espalier::ops
