@@ -16,13 +16,15 @@
 #include "passes/fuse_region.h"
 #include "passes/passes.h"
 #include "recipe/blueprint.h"
+#include "recipe/weights.h"
 #include "runtime/plan.h"
+#include "tflite/import.h"
 
 namespace espalier::cli {
 namespace fs = std::filesystem;
 namespace {
 
-constexpr const char* kFormats = "networks are read from .onnx, .esp, .plan and .yaml";
+constexpr const char* kFormats = "networks are read from .onnx, .tflite, .esp, .plan and .yaml";
 
 int64_t extent(const std::string& text, const std::string& option) {
   size_t used = 0;
@@ -51,6 +53,7 @@ bool computes_in_bf16(const Graph& g) {
 Graph load_model(const std::string& path, const std::map<std::string, Shape>& shapes) {
   const std::string suffix = fs::path(path).extension().string();
   if (suffix == ".onnx") return import_onnx(path, {.pinned = {}, .shapes = shapes});
+  if (suffix == ".tflite") return import_tflite(path, {.shapes = shapes});
   if (suffix == ".esp") return parse_graph(read_file(path), path);
   if (suffix == ".plan") return load_plan(path);
   if (suffix == ".yaml" || suffix == ".yml") return load_blueprint(path);
@@ -72,8 +75,9 @@ void save_model(const Graph& graph, const std::string& path) {
     run_passes(optimised);
     return save_plan(optimised.compacted(), path);
   }
+  if (suffix == ".safetensors") return save_weights(graph, path);
   throw usage_error(path, "has a suffix that names no network format",
-                    "networks are written to .onnx, .esp and .plan");
+                    "networks are written to .onnx, .esp and .plan, weights to .safetensors");
 }
 
 void refuse_overwriting(const std::string& path, const Common& common) {
@@ -98,10 +102,13 @@ std::map<std::string, Shape> parse_shapes(const std::vector<std::string>& texts)
 }
 
 void ModelOptions::add_to(CLI::App& app) {
-  app.add_option("model", path, "A network: .onnx, .esp, .plan, or .yaml (a definition)")
+  app.add_option("model", path, "A network: .onnx, .tflite, .esp, .plan, or .yaml (a definition)")
       ->required()
       ->check(given("the file name"))
       ->option_text("M");
+  app.add_option("--weights", weights, "Parameters for it, by name: .safetensors")
+      ->check(given("the file name"))
+      ->option_text("FILE");
   app.add_option("--shape", shape_texts, "Shape of an input, as x=1,3,224,224 (repeatable)")
       ->allow_extra_args(false);
   app.add_option("--batch", batch, "Extent of open first dimensions (default 1)")
@@ -110,6 +117,7 @@ void ModelOptions::add_to(CLI::App& app) {
 
 Graph ModelOptions::load() const {
   Graph g = load_model(path, parse_shapes(shape_texts));
+  if (!weights.empty()) load_weights(g, weights);
   if (keep_regions || passes::expand_regions(g) == 0) return g;
   return g.compacted();
 }

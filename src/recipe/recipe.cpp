@@ -13,7 +13,9 @@
 #include "passes/open_batch.h"
 #include "passes/passes.h"
 #include "recipe/blueprint.h"
+#include "recipe/weights.h"
 #include "runtime/plan.h"
+#include "tflite/import.h"
 
 namespace espalier {
 namespace {
@@ -97,6 +99,11 @@ std::map<std::string, std::string> read_variables(const Yaml* part, const fs::pa
   return variables;
 }
 
+/// Of files that hold a network with its weights.
+bool is_network(const std::string& suffix) {
+  return suffix == ".onnx" || suffix == ".tflite" || suffix == ".esp" || suffix == ".plan";
+}
+
 /// A network as a file has it, its batch open, its regions apart and its parameters as they are
 /// read: what training, cuts and data sets need.
 Graph for_training(Graph g) {
@@ -108,30 +115,34 @@ Graph for_training(Graph g) {
 
 }  // namespace
 
-bool ModelPart::is_definition() const {
+bool ModelPart::is_untrained() const {
   const std::string suffix = path.extension().string();
-  return suffix == ".yaml" || suffix == ".yml";
+  return (suffix == ".yaml" || suffix == ".yml") && weights.empty();
 }
 
 Graph ModelPart::build(uint64_t seed, const Dataset* data) const {
   const std::string suffix = path.extension().string();
-  if (suffix == ".onnx") return for_training(import_onnx(path));
-  if (suffix == ".esp") return for_training(parse_graph(read_file(path), path.string()));
-  if (suffix == ".plan") return for_training(load_plan(path));
+  const auto weighed = [&](Graph g) {
+    if (!weights.empty()) load_weights(g, weights);
+    return g;
+  };
+  if (suffix == ".onnx") return for_training(weighed(import_onnx(path)));
+  if (suffix == ".tflite") return for_training(weighed(import_tflite(path)));
+  if (suffix == ".esp") return for_training(weighed(parse_graph(read_file(path), path.string())));
+  if (suffix == ".plan") return for_training(weighed(load_plan(path)));
   const Yaml definition = Yaml::load(path);
   BlueprintOptions options{seed, variables};
   if (data) add_data_facts(definition, *data, options.variables);
-  return build_blueprint(definition, options);
+  return weighed(build_blueprint(definition, options));
 }
 
 ModelPart model_from_file(const std::string& path) {
   const std::string suffix = fs::path(path).extension().string();
   if (path.empty()) throw usage_error("the network", "has an empty file name");
-  if (suffix != ".onnx" && suffix != ".esp" && suffix != ".plan" && suffix != ".yaml" &&
-      suffix != ".yml")
+  if (!is_network(suffix) && suffix != ".yaml" && suffix != ".yml")
     throw usage_error(path, "has a suffix that names no network format",
-                      "networks are read from .yaml, .onnx, .esp and .plan");
-  return {path, "file " + path, {}};
+                      "networks are read from .yaml, .onnx, .tflite, .esp and .plan");
+  return {path, "file " + path, {}, {}};
 }
 
 ModelPart read_model(const Yaml& part) {
@@ -151,6 +162,11 @@ ModelPart read_model(const Yaml& part) {
     model.text = (definition ? "definition " : "file ") + given.text();
   }
   if (!file) model.variables = read_variables(fields.find("variables"), model.path);
+  if (const Yaml* weights = fields.find("weights")) {
+    model.weights = beside(weights->text(), *weights);
+    at_line(*weights, [&] { check_weights_file(model.weights); });
+    model.text += ", weights " + weights->text();
+  }
   fields.done();
   return model;
 }
@@ -249,7 +265,7 @@ const std::vector<std::string> kTasks = {"train", "fit"};
 void check_is_recipe(const fs::path& path) {
   const std::string suffix = path.extension().string();
   if (suffix == ".yaml" || suffix == ".yml") return;
-  const bool network = suffix == ".onnx" || suffix == ".esp" || suffix == ".plan";
+  const bool network = is_network(suffix);
   throw usage_error(path.empty() ? "the recipe" : path.string(),
                     path.empty() ? "has an empty file name"
                     : network    ? "is a network, not a recipe"
