@@ -180,7 +180,7 @@ void cast(const Operator& o) {
   const DType to = element_type(l.info(o.out()).type, o.where);
   if (to == DType::string) o.refuse("makes strings");
   const ValueId x = l.stored(o.in(0), form);
-  const ValueId y = l.op("Cast", {x}, {{"to", detail::onnx_number(to)}});
+  const ValueId y = l.cast_to(x, to);
   l.set_stored(o.out(), y, form);
 }
 

@@ -103,7 +103,7 @@ void gather(const Operator& o) {
 
 void gather_nd(const Operator& o) {
   Lowering& l = o.l;
-  const ValueId at = l.op("Cast", {l.stored(o.in(1))}, {{"to", detail::onnx_number(DType::i64)}});
+  const ValueId at = l.cast_to(l.stored(o.in(1)), DType::i64);
   l.set_stored(o.out(), l.op("GatherND", {l.stored(o.in(0)), at}));
 }
 
@@ -115,8 +115,7 @@ void arg_extreme(const Operator& o) {
   const ValueId y = l.op(o.info.code == kArgMax ? "ArgMax" : "ArgMin", {l.stored(o.in(0))},
                          {{"axis", axis[0]}, {"keepdims", int64_t{0}}});
   const DType to = element_type(l.info(o.out()).type, o.where);
-  l.set_stored(o.out(),
-               to == DType::i64 ? y : l.op("Cast", {y}, {{"to", detail::onnx_number(to)}}));
+  l.set_stored(o.out(), l.cast_to(y, to));
 }
 
 void reduce(const Operator& o) {

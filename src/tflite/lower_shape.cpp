@@ -43,8 +43,7 @@ void reshape(const Operator& o) {
   const ValueId x = l.in_file_order(o.in(0));
   const int32_t shape = o.maybe(1);
   if (shape >= 0 && !l.constant(shape)) {
-    const ValueId target =
-        l.op("Cast", {l.stored(shape)}, {{"to", detail::onnx_number(DType::i64)}});
+    const ValueId target = l.cast_to(l.stored(shape), DType::i64);
     return l.set_stored(o.out(), l.op("Reshape", {x, target}));
   }
   std::vector<int64_t> target;
@@ -85,7 +84,7 @@ void shape(const Operator& o) {
   Lowering& l = o.l;
   const ValueId y = l.op("Shape", {l.stored(o.in(0))});
   const DType to = element_type(l.info(o.out()).type, o.where);
-  l.set_stored(o.out(), l.op("Cast", {y}, {{"to", detail::onnx_number(to)}}));
+  l.set_stored(o.out(), l.cast_to(y, to));
 }
 
 void concatenation(const Operator& o) {

@@ -27,7 +27,9 @@ int64_t axis_in(Form form, int64_t axis) {
 
 Tensor permuted(const Tensor& t, const std::vector<int64_t>& permutation) {
   const Room& room = room_named("Transpose");
-  return run_reference(room, room.parse({{"perm", permutation}}, "Transpose"), {&t}, "Transpose")
+  const Tensor* operand = &t;
+  return run_reference(room, room.parse({{"perm", permutation}}, "Transpose"),
+                       std::span(&operand, 1), "Transpose")
       .at(0);
 }
 
@@ -210,7 +212,7 @@ std::pair<ValueId, ValueId> Lowering::coding_of(int32_t t) {
     if constexpr (std::is_integral_v<T>)
       for (int64_t i = 0; i < count; ++i) {
         const int64_t z = q.zero_points[size_t(i)];
-        if (T(z) != z)
+        if (int64_t(T(z)) != z)
           throw bad_input(where_ + ": tensor '" + name_of(t) + "'",
                           "has the zero point " + std::to_string(z) + ", which is no " +
                               std::string(espalier::name_of(dtype)));
@@ -288,6 +290,11 @@ Values Lowering::ops(const std::string& name, const Values& inputs, const Attrib
   types.resize(results);
   const NodeId id = graph_.add_node(room, std::move(attrs), inputs, std::move(types), node_name_);
   return graph_.node(id).outputs;
+}
+
+ValueId Lowering::cast_to(ValueId v, DType to) {
+  if (builder_.type(v).dtype == to) return v;
+  return op("Cast", {v}, {{"to", detail::onnx_number(to)}});
 }
 
 ValueId Lowering::transposed(ValueId v, std::vector<int64_t> permutation) {

@@ -86,6 +86,8 @@ class Lowering {
   ValueId op(const std::string& name, const Values& inputs, const AttributeMap& attributes = {});
   Values ops(const std::string& name, const Values& inputs, const AttributeMap& attributes,
              size_t results);
+  /// `v` in another element type.
+  ValueId cast_to(ValueId v, DType to);
   /// The axes of `v` permuted; two permutations in a row become one.
   ValueId transposed(ValueId v, std::vector<int64_t> permutation);
   /// `v` with these extents; at most one may be unknown.

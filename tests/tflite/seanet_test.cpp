@@ -68,8 +68,6 @@ void check_folder(const std::string& operation, int files, double allowed_share)
   EXPECT_LE(tally.largest, 1);
   EXPECT_LE(double(tally.different), allowed_share * double(tally.elements))
       << tally.different << " of " << tally.elements << " differ by one";
-  RecordProperty("different", int(tally.different));
-  RecordProperty("elements", int(tally.elements));
   std::printf("%s: %lld of %lld elements differ by one step\n", operation.c_str(),
               static_cast<long long>(tally.different), static_cast<long long>(tally.elements));
 }
