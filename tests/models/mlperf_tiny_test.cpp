@@ -2,6 +2,7 @@
 // published for them.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <filesystem>
 
@@ -49,7 +50,7 @@ std::shared_ptr<const Program> compiled(const Graph& g) {
     for (const Dim& d : g.value(v).tensor().dims) shape.push_back(d.known() ? d.value() : 1);
     shapes.push_back(shape);
   }
-  return compile(specialised(g, shapes));
+  return compile(specialised(g, shapes), {.threads = 1});
 }
 
 TEST(MlperfTiny, NothingIsLeftToTheReference) {
@@ -103,6 +104,7 @@ Tensor picture(const CifarRecords& all, int64_t i) {
   return t;
 }
 
+/// How far answers are from the published ones at most; the same class must win.
 double largest_difference(const std::string& model, const std::string& submission) {
   Model network(with_float_interface(load(model)));
   const CifarRecords all = load_cifar(testing::data_path("cifar10/lossless_test_first1000.bin.gz"));
@@ -111,8 +113,9 @@ double largest_difference(const std::string& model, const std::string& submissio
   for (size_t k = 0; k < p.indices.size(); ++k) {
     const Tensor y = network.run({picture(all, p.indices[k])}).at(0);
     EXPECT_EQ(all.labels.int_at(p.indices[k]), p.labels[k]);
-    for (int64_t c = 0; c < 10; ++c)
-      worst = std::max(worst, std::abs(y.at(c) - p.answers[k][size_t(c)]));
+    const auto& want = p.answers[k];
+    EXPECT_EQ(largest(y), std::max_element(want.begin(), want.end()) - want.begin()) << k;
+    for (int64_t c = 0; c < 10; ++c) worst = std::max(worst, std::abs(y.at(c) - want[size_t(c)]));
   }
   return worst;
 }
@@ -121,10 +124,11 @@ TEST(MlperfTiny, ResNet8AnswersAsPublishedSubmissionsDo) {
   ESP_SKIP_WITHOUT_DATA("mlperf_tiny/ic01");
   // Published with three digits.
   EXPECT_LE(largest_difference(kImage + "pretrainedResnet.tflite", "bosch_float_H7A3ZI"), 0.00051);
+  // One step of a logit is 0.17, which moves an answer near one half by 0.04.
   const double int8 =
       largest_difference(kImage + "pretrainedResnet_quant.tflite", "renesas_tflm_int8");
-  std::printf("int8 ResNet8: answers differ from TFLM's by at most %.4f\n", int8);
-  EXPECT_LE(int8, 0.02);
+  std::printf("int8 ResNet8: answers differ from those published by at most %.4f\n", int8);
+  EXPECT_LE(int8, 0.09);
 }
 
 Evaluation evaluated(const std::string& model) {
@@ -181,7 +185,7 @@ TEST(MlperfTiny, IntegerNetworksRunIntegerKernels) {
     for (const auto& i : compiled(load(name))->instructions()) {
       if (i.macs == 0) continue;
       // A region that a kernel takes whole keeps its name; one that was taken apart is a Conv.
-      (i.node.find("Fused") != std::string::npos ? whole : apart) += 1;
+      (i.node.starts_with("espalier.Fused") ? whole : apart) += 1;
     }
     EXPECT_GT(whole, 0) << name;
     EXPECT_EQ(apart, 0) << name;
