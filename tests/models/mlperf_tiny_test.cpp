@@ -182,7 +182,8 @@ TEST(MlperfTiny, IntegerNetworksRunIntegerKernels) {
        {kImage + "pretrainedResnet_quant.tflite", kPerson + "vww_96_int8.tflite",
         kKeyword + "kws_ref_model.tflite", kAnomaly + "ad01_int8.tflite"}) {
     int whole = 0, apart = 0;
-    for (const auto& i : compiled(load(name))->instructions()) {
+    const auto program = compiled(load(name));
+    for (const auto& i : program->instructions()) {
       if (i.macs == 0) continue;
       // A region that a kernel takes whole keeps its name; one that was taken apart is a Conv.
       (i.node.starts_with("espalier.Fused") ? whole : apart) += 1;
