@@ -30,21 +30,26 @@ UserError os_error(const std::filesystem::path& path, const std::string& doing) 
 }  // namespace
 
 void write_file_atomic(const std::filesystem::path& path, std::string_view bytes, Sync sync) {
+  write_file_atomic(path, std::span(&bytes, 1), sync);
+}
+
+void write_file_atomic(const std::filesystem::path& path, std::span<const std::string_view> pieces,
+                       Sync sync) {
   const std::string temporary = path.string() + ".tmp" + std::to_string(::getpid());
   {
     Descriptor file{::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644)};
     if (file.fd < 0) throw os_error(path, "cannot be written");
-    size_t done = 0;
-    while (done < bytes.size()) {
-      const ssize_t n = ::write(file.fd, bytes.data() + done, bytes.size() - done);
-      if (n < 0 && errno == EINTR) continue;
-      if (n < 0) {
-        const UserError error = os_error(path, "cannot be written");
-        ::unlink(temporary.c_str());
-        throw error;
+    for (std::string_view left : pieces)
+      while (!left.empty()) {
+        const ssize_t n = ::write(file.fd, left.data(), left.size());
+        if (n < 0 && errno == EINTR) continue;
+        if (n < 0) {
+          const UserError error = os_error(path, "cannot be written");
+          ::unlink(temporary.c_str());
+          throw error;
+        }
+        left.remove_prefix(size_t(n));
       }
-      done += size_t(n);
-    }
     if (sync == Sync::yes && ::fsync(file.fd) != 0) {
       const UserError error = os_error(path, "cannot be synced");
       ::unlink(temporary.c_str());

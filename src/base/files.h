@@ -21,6 +21,10 @@ enum class Sync {
 void write_file_atomic(const std::filesystem::path& path, std::string_view bytes,
                        Sync sync = Sync::yes);
 
+/// The same for bytes that lie in pieces, one after the other.
+void write_file_atomic(const std::filesystem::path& path, std::span<const std::string_view> pieces,
+                       Sync sync = Sync::yes);
+
 /// The folder and those above it, where they are missing. Throws UserError naming the path.
 void make_folder(const std::filesystem::path& path);
 

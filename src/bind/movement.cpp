@@ -36,6 +36,28 @@ Bound bind_transpose(const BindRequest& r) {
     strides.push_back(own[size_t(p)]);
     if (x[size_t(p)] != 1) order.push_back(p);
   }
+  // Channels to the other end and the layout the other way round: the bytes stay.
+  const auto channels_first = [](size_t rank) {
+    std::vector<int64_t> p = {0, int64_t(rank) - 1};
+    for (size_t axis = 1; axis + 1 < rank; ++axis) p.push_back(int64_t(axis));
+    return p;
+  };
+  const auto channels_last = [](size_t rank) {
+    std::vector<int64_t> p = {0};
+    for (size_t axis = 2; axis < rank; ++axis) p.push_back(int64_t(axis));
+    p.push_back(1);
+    return p;
+  };
+  if (x.size() >= 4 && perm == channels_first(x.size()) && r.layout(0) == Layout::kPlain) {
+    auto kernel = view_kernel("view");
+    kernel->result_layouts = {Layout::kChannelsLast};
+    return kernel;
+  }
+  if (x.size() >= 4 && perm == channels_last(x.size()) && r.layout(0) == Layout::kChannelsLast) {
+    auto kernel = view_kernel("view");
+    kernel->operand_layouts = {Layout::kChannelsLast};
+    return kernel;
+  }
   // Only extents of 1 move: the bytes stay.
   if (std::is_sorted(order.begin(), order.end())) return view_kernel("view");
   // The last two axes swap: matrices.

@@ -16,7 +16,9 @@
 #include "passes/passes.h"
 #include "recipe/blueprint.h"
 #include "recipe/network_file.h"
+#include "recipe/weights.h"
 #include "runtime/plan.h"
+#include "tflite/import.h"
 
 namespace espalier::cli {
 namespace fs = std::filesystem;
@@ -65,8 +67,9 @@ void save_model(const Graph& graph, const std::string& path) {
     run_passes(optimised);
     return save_plan(optimised.compacted(), path);
   }
+  if (suffix == ".safetensors") return save_weights(graph, path);
   throw usage_error(path, "has a suffix that names no network format",
-                    "networks are written to .onnx, .esp and .plan");
+                    "networks are written to .onnx, .esp and .plan, weights to .safetensors");
 }
 
 void refuse_overwriting(const std::string& path, const Common& common) {
@@ -91,10 +94,13 @@ std::map<std::string, Shape> parse_shapes(const std::vector<std::string>& texts)
 }
 
 void ModelOptions::add_to(CLI::App& app) {
-  app.add_option("model", path, "A network: .onnx, .esp, .plan, or .yaml (a definition)")
+  app.add_option("model", path, "A network: .onnx, .tflite, .esp, .plan, or .yaml (a definition)")
       ->required()
       ->check(given("the file name"))
       ->option_text("M");
+  app.add_option("--weights", weights, "Parameters for it, by name: .safetensors")
+      ->check(given("the file name"))
+      ->option_text("FILE");
   app.add_option("--shape", shape_texts, "Shape of an input, as x=1,3,224,224 (repeatable)")
       ->allow_extra_args(false);
   app.add_option("--batch", batch, "Extent of open first dimensions (default 1)")
@@ -103,6 +109,7 @@ void ModelOptions::add_to(CLI::App& app) {
 
 Graph ModelOptions::load() const {
   Graph g = load_model(path, parse_shapes(shape_texts));
+  if (!weights.empty()) load_weights(g, weights);
   if (keep_regions || passes::expand_regions(g) == 0) return g;
   return g.compacted();
 }

@@ -1,4 +1,5 @@
-// Networks as files, by suffix: .onnx, .esp (text), .plan (compiled form), .yaml (definition).
+// Networks as files, by suffix: .onnx, .tflite, .esp (text), .plan (compiled form), .yaml
+// (definition); their weights alone as .safetensors.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +19,8 @@ struct Common;
 
 /// The network in a file. UserError(usage) for an unknown suffix.
 Graph load_model(const std::string& path, const std::map<std::string, Shape>& shapes = {});
-/// Writes a network in the format the suffix names; a .plan holds it with the passes already run.
+/// Writes a network in the format the suffix names; a .plan holds it with the passes already run, a
+/// .safetensors its parameters alone.
 void save_model(const Graph& graph, const std::string& path);
 /// UserError(usage) when `path` exists and may not be replaced.
 void refuse_overwriting(const std::string& path, const Common& common);
@@ -29,6 +31,7 @@ std::map<std::string, Shape> parse_shapes(const std::vector<std::string>& texts)
 /// The model argument and the options that fix its shapes, as several verbs have them.
 struct ModelOptions {
   std::string path;
+  std::string weights;  ///< a file whose tensors take the place of the parameters
   std::vector<std::string> shape_texts;
   int64_t batch = 0;  ///< 0: 1 where the batch is open, else as the model says
   /// Fused regions stay as a file has them, for verbs that run networks as they are.

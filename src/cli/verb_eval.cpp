@@ -9,6 +9,7 @@
 #include "cli/values.h"
 #include "cli/verb.h"
 #include "data/source.h"
+#include "passes/float_interface.h"
 #include "passes/open_batch.h"
 #include "train/trainer.h"
 
@@ -43,7 +44,7 @@ void check_output(const Args& args, const Graph& g) {
 
 ExitCode evaluate_on(const Args& args, const Common& common) {
   const DataSpec spec = DataSpec::parse(args.data);
-  const Graph g = open_where_possible(args.model.load());
+  const Graph g = open_where_possible(with_float_interface(args.model.load()));
   check_output(args, g);
   const auto data = load_dataset(spec, Split::test);
   const bool classes = data->classes() > 0;
@@ -83,6 +84,8 @@ Action eval_verb(CLI::App& app) {
       "Examples:\n"
       "  espalier eval net.onnx --data 'idx:data/mnist?normalize=raw'\n"
       "  espalier eval net.onnx --data 'images:cifar10.zip?split=test&limit=1000'\n"
+      "  espalier eval net.tflite --data 'npz:test.npz?stored=nhwc&layout=nhwc'\n"
+      "Integers of a quantised network are understood by their scale: the data are its floats.\n"
       "The test split is used unless the spec names another. Kinds and keys: espalier data list.");
   return [args](const Common& common) { return evaluate_on(*args, common); };
 }

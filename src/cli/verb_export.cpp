@@ -37,14 +37,18 @@ ExitCode write(const Args& args, const Common& common) {
 Action export_verb(CLI::App& app) {
   auto args = std::make_shared<Args>();
   args->model.add_to(app);
-  app.add_option("-o,--output", args->output, "Where to: .onnx, .esp (text) or .plan")
+  app.add_option("-o,--output", args->output,
+                 "Where to: .onnx, .esp (text), .plan, or .safetensors (weights)")
       ->required()
       ->check(given("the file name"));
   app.footer(
       "Examples:\n"
       "  espalier export net.onnx -o net.esp            to read it\n"
       "  espalier export net.onnx -o net.plan           optimised and mapped at start\n"
+      "  espalier export net.tflite -o net.onnx         from TFLite, int8 networks as QDQ\n"
       "  espalier export lenet5.yaml -o lenet5.onnx     a definition with fresh weights\n"
+      "  espalier export lenet5.yaml --weights w.safetensors -o lenet5.onnx\n"
+      "  espalier export net.onnx -o net.safetensors    its parameters, by name\n"
       "  espalier export net.onnx --batch 1 -o one.onnx fixes the open dimensions\n"
       "ONNX files are of opset 17 and pass the ONNX checker.");
   return [args](const Common& common) { return write(*args, common); };

@@ -10,13 +10,14 @@
 #include "recipe/fit_recipe.h"
 #include "recipe/network_file.h"
 #include "recipe/recipe.h"
+#include "recipe/weights.h"
 #include "train/stop.h"
 
 namespace espalier::cli {
 namespace {
 
 struct Args {
-  std::string what, data, budget, out;
+  std::string what, weights, data, budget, out;
   std::vector<std::string> set;
   std::optional<int64_t> train_epochs, prune_epochs;
   bool resume = false, any_threads = false;
@@ -37,12 +38,14 @@ FitPlan plan_of(const Args& args, const Common& common) {
       replace("training.epochs", "--train-epochs", std::to_string(*args.train_epochs));
     if (args.prune_epochs)
       replace("prune.epochs", "--prune-epochs", std::to_string(*args.prune_epochs));
+    if (!args.weights.empty()) replace("model.weights", "--weights", args.weights);
     if (!args.budget.empty()) replace("budget", "--budget", args.budget);
     return read_fit_recipe(recipe);
   }
   if (args.data.empty() || args.budget.empty())
     throw usage_error("fit", "a network needs --data and --budget",
                       "espalier fit net.onnx --data idx:mnist --budget size=100kB,drop=1");
+  if (!args.weights.empty()) check_weights_file(args.weights);
   if (!args.set.empty())
     throw usage_error("--set " + args.set[0],
                       "changes a recipe, and " + args.what + " is a network",
@@ -51,11 +54,12 @@ FitPlan plan_of(const Args& args, const Common& common) {
     throw usage_error("--data " + args.data,
                       "goes with a network, and " + args.what + " is a recipe",
                       "--set data=SPEC replaces the recipe's data");
-  if (is_definition_file(args.what) && args.train_epochs.value_or(0) == 0)
+  if (is_definition_file(args.what) && args.weights.empty() && args.train_epochs.value_or(0) == 0)
     throw usage_error(args.what, "is a definition: its weights are random until it is trained",
-                      "--train-epochs N trains it first");
-  return plan_for_model(args.what, args.data, args.budget, args.train_epochs.value_or(0),
-                        args.prune_epochs.value_or(0), common.seed.value_or(0));
+                      "--train-epochs N trains it first, --weights FILE gives it some");
+  return plan_for_model(args.what, args.weights, args.data, args.budget,
+                        args.train_epochs.value_or(0), args.prune_epochs.value_or(0),
+                        common.seed.value_or(0));
 }
 
 ExitCode run_fit(const Args& args, const Common& common) {
@@ -99,9 +103,12 @@ ExitCode run_fit(const Args& args, const Common& common) {
 Action fit_verb(CLI::App& app) {
   auto args = std::make_shared<Args>();
   app.add_option("what", args->what,
-                 "A recipe (.yaml), or a network (.onnx, .esp, .plan, .yaml definition)")
+                 "A recipe (.yaml), or a network (.onnx, .tflite, .esp, .plan, .yaml definition)")
       ->required()
       ->check(given("the file name"));
+  app.add_option("--weights", args->weights, "Parameters for a network, by name: .safetensors")
+      ->check(given("the file name"))
+      ->option_text("FILE");
   app.add_option("--data", args->data, "Data for a network, as kind:path[?key=value&...]");
   app.add_option("--budget", args->budget, "latency=1.5ms,size=200kB,macs=50%,memory=4MB,drop=1.0");
   app.add_option("-o,--out", args->out, "Run directory (default: runs/NAME)")

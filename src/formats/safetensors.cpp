@@ -135,11 +135,14 @@ struct Reader {
 
 }  // namespace
 
-std::string encode_safetensors(const TensorFile& file) {
+namespace {
+
+/// Length and header; the elements follow in that order.
+template <class Order>
+std::string head_of(const TensorFile& file, const Order& order) {
   json header = json::object();
   for (const auto& [key, value] : file.metadata) header[kMetadata][key] = value;
   uint64_t at = 0;
-  const auto order = in_file_order(file);
   for (const auto* entry : order) {
     const auto& [name, tensor] = *entry;
     header[name] = {{"dtype", name_in_file(tensor.dtype(), name)},
@@ -149,16 +152,35 @@ std::string encode_safetensors(const TensorFile& file) {
   }
   std::string text = header.dump(-1, ' ', false, json::error_handler_t::replace);
   text.resize((text.size() + 7) / 8 * 8, ' ');
-  std::string bytes;
-  bytes.reserve(kPrefix + text.size() + at);
-  for (size_t i = 0; i < kPrefix; ++i) bytes += char(uint64_t(text.size()) >> (8 * i));
-  bytes += text;
-  for (const auto* entry : order)
-    bytes.append(static_cast<const char*>(entry->second.raw()), entry->second.bytes());
-  return bytes;
+  std::string head;
+  for (size_t i = 0; i < kPrefix; ++i) head += char(uint64_t(text.size()) >> (8 * i));
+  return head + text;
 }
 
-TensorFile decode_safetensors(std::string_view bytes, const std::string& where) {
+std::string_view bytes_of(const Tensor& t) {
+  return {static_cast<const char*>(t.raw()), t.bytes()};
+}
+
+/// A view of the mapped file where its elements may be read as they lie, else a copy.
+Tensor tensor_at(const Reader::Place& p, const char* data,
+                 const std::shared_ptr<const void>& owner) {
+  const bool aligned = reinterpret_cast<uintptr_t>(data) % size_of(p.type) == 0;
+  const bool empty = p.begin == p.end;
+  if (owner && aligned && !empty && p.type != DType::boolean)
+    return Tensor(p.type, p.shape, owner, data);
+  Tensor t(p.type, p.shape);
+  if (!empty) std::memcpy(t.mutable_raw(), data, t.bytes());
+  if (p.type == DType::boolean) {
+    // A byte other than 0 and 1 is no bool.
+    auto* flags = static_cast<uint8_t*>(t.mutable_raw());
+    for (int64_t i = 0; i < t.size(); ++i) flags[i] = flags[i] != 0;
+  }
+  return t;
+}
+
+/// With an `owner` of the bytes, tensors are views of them.
+TensorFile decode(std::string_view bytes, const std::string& where,
+                  const std::shared_ptr<const void>& owner) {
   const Reader reader{bytes, where};
   std::string_view data;
   const json header = reader.header(data);
@@ -176,25 +198,37 @@ TensorFile decode_safetensors(std::string_view bytes, const std::string& where) 
     }
   }
   reader.check_cover(places, data.size());
-  for (const auto& p : places) {
-    Tensor t(p.type, p.shape);
-    if (t.bytes() > 0) std::memcpy(t.mutable_raw(), data.data() + p.begin, t.bytes());
-    if (p.type == DType::boolean) {
-      // A byte other than 0 and 1 is no bool.
-      auto* bytes_of = static_cast<uint8_t*>(t.mutable_raw());
-      for (int64_t i = 0; i < t.size(); ++i) bytes_of[i] = bytes_of[i] != 0;
-    }
-    file.tensors.emplace(p.name, std::move(t));
-  }
+  for (const auto& p : places)
+    file.tensors.emplace(p.name, tensor_at(p, data.data() + p.begin, owner));
   return file;
 }
 
+}  // namespace
+
+std::string encode_safetensors(const TensorFile& file) {
+  const auto order = in_file_order(file);
+  std::string bytes = head_of(file, order);
+  for (const auto* entry : order) bytes += bytes_of(entry->second);
+  return bytes;
+}
+
+TensorFile decode_safetensors(std::string_view bytes, const std::string& where) {
+  return decode(bytes, where, nullptr);
+}
+
 void save_safetensors(const TensorFile& file, const std::filesystem::path& path) {
-  write_file_atomic(path, encode_safetensors(file));
+  const auto order = in_file_order(file);
+  const std::string head = head_of(file, order);
+  std::vector<std::string_view> pieces = {head};
+  for (const auto* entry : order) pieces.push_back(bytes_of(entry->second));
+  write_file_atomic(path, pieces);
 }
 
 TensorFile load_safetensors(const std::filesystem::path& path) {
-  return decode_safetensors(read_file(path), path.string());
+  const auto file = std::make_shared<const MappedFile>(path);
+  const std::string_view bytes(reinterpret_cast<const char*>(file->bytes().data()),
+                               file->bytes().size());
+  return decode(bytes, path.string(), file);
 }
 
 uint32_t checksum(const TensorFile& file) {

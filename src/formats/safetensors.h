@@ -25,8 +25,10 @@ std::string encode_safetensors(const TensorFile& file);
 /// places that overlap or leave gaps, a shape that does not fill its place.
 TensorFile decode_safetensors(std::string_view bytes, const std::string& where);
 
-/// Writes atomically.
+/// Writes atomically, tensor by tensor.
 void save_safetensors(const TensorFile& file, const std::filesystem::path& path);
+/// The file, mapped: tensors are views of it as far as their elements are aligned, so nothing is in
+/// memory twice, nor before it is read.
 TensorFile load_safetensors(const std::filesystem::path& path);
 
 /// CRC-32 of names, types, shapes and elements, in order of names. Metadata does not count.

@@ -75,9 +75,24 @@ bool expand_once(Graph& g) {
   return !foreign.empty();
 }
 
+/// A data file as the pieces it is made of: tensors where they lie, and what fills the pages up.
+struct DataFile {
+  std::vector<std::string_view> pieces;
+  size_t size = 0;
+
+  void append(std::string_view bytes) {
+    pieces.push_back(bytes);
+    size += bytes.size();
+  }
+  void fill_page() {
+    static const std::string zeros(kPage, '\0');
+    append(std::string_view(zeros).substr(0, (kPage - size % kPage) % kPage));
+  }
+};
+
 void write_external(const Tensor& t, const std::string& name, const std::string& location,
-                    std::string& data, onnx::TensorProto& proto) {
-  data.resize((data.size() + kPage - 1) / kPage * kPage);
+                    DataFile& data, onnx::TensorProto& proto) {
+  data.fill_page();
   proto.set_name(name);
   proto.set_data_type(int32_t(detail::onnx_number(t.dtype())));
   for (int64_t d : t.shape()) proto.add_dims(d);
@@ -88,16 +103,16 @@ void write_external(const Tensor& t, const std::string& name, const std::string&
     e.set_value(value);
   };
   entry("location", location);
-  entry("offset", std::to_string(data.size()));
+  entry("offset", std::to_string(data.size));
   entry("length", std::to_string(t.bytes()));
-  data.append(static_cast<const char*>(t.raw()), t.bytes());
+  data.append({static_cast<const char*>(t.raw()), t.bytes()});
 }
 
 /// Writes a graph and the bodies in it. Names of values are unique over all of them, as ONNX asks.
 class Writer {
  public:
   /// Weights go to `data` under the name `location` unless that is empty; bodies keep theirs.
-  Writer(const std::string& location, std::string& data) : location_(location), data_(data) {}
+  Writer(const std::string& location, DataFile& data) : location_(location), data_(data) {}
 
   void write(const Graph& g, onnx::GraphProto& proto) {
     Names names(g.value_count());
@@ -199,13 +214,13 @@ class Writer {
 
   static constexpr const char* kCaptured = "captured";
   const std::string& location_;
-  std::string& data_;
+  DataFile& data_;
   std::set<std::string> taken_;
   int bodies_ = 0;
 };
 
 /// The model; weights go to `data` under the name `location` unless that is empty.
-onnx::ModelProto model_of(const Graph& g, const std::string& location, std::string& data) {
+onnx::ModelProto model_of(const Graph& g, const std::string& location, DataFile& data) {
   if (!g.states().empty())
     throw unsupported(g.name, "carries state from run to run, which ONNX cannot say",
                       "export the network for inference");
@@ -273,7 +288,7 @@ Graph in_standard_operators(const Graph& graph) {
 }
 
 std::string export_onnx_bytes(const Graph& graph) {
-  std::string unused;
+  DataFile unused;
   const onnx::ModelProto model = model_of(in_standard_operators(graph), "", unused);
   check(model, graph.name);
   return model.SerializeAsString();
@@ -284,12 +299,12 @@ void export_onnx(const Graph& graph, const fs::path& path, const ExportOptions& 
   if (size_t(constant_bytes(g)) <= options.external_above)
     return write_file_atomic(path, export_onnx_bytes(g));
   const fs::path data_path = path.string() + ".data";
-  std::string data;
+  DataFile data;
   // Checked over a draft of the data: a model that stands there keeps its weights until both are
   // good. Data goes first: a model never stands there without its weights.
   const Draft draft{path.string() + ".draft.data"};
   onnx::ModelProto model = model_of(g, draft.path.filename().string(), data);
-  write_file_atomic(draft.path, data);
+  write_file_atomic(draft.path, data.pieces);
   check_beside(model, path, g.name);
   point_at(model, data_path.filename().string());
   std::error_code error;

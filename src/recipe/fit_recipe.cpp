@@ -116,7 +116,7 @@ FitPlan read_fit_recipe(const Yaml& recipe) {
   fields.done();
   if (asks_for_a_cut(plan) && plan.prune.epochs == 0)
     fields.require("budget").fail(kNoCut, "add prune: {epochs: N}, which cuts while training");
-  if (model.is_definition() && plan.train.epochs == 0)
+  if (model.is_untrained() && plan.train.epochs == 0)
     fields.require("model").fail("is a definition: its weights are random until it is trained",
                                  "add training: {epochs: N}");
   plan.model = name + " (" + model.text + ")";
@@ -124,17 +124,20 @@ FitPlan read_fit_recipe(const Yaml& recipe) {
   return plan;
 }
 
-FitPlan plan_for_model(const std::string& path, const std::string& data, const std::string& budget,
-                       int64_t train_epochs, int64_t prune_epochs, uint64_t seed) {
+FitPlan plan_for_model(const std::string& path, const std::string& weights, const std::string& data,
+                       const std::string& budget, int64_t train_epochs, int64_t prune_epochs,
+                       uint64_t seed) {
   FitPlan plan;
-  const ModelPart model = model_from_file(path);
+  ModelPart model = model_from_file(path);
+  model.weights = weights;
+  if (!weights.empty()) model.text += ", weights " + weights;
   plan.data = DataSpec::parse(data);
   plan.budget = with_default_drop(parse_budget(budget));
   plan.seed = seed;
   plan.train.epochs = train_epochs;
   plan.train.seed = seed;
   plan.train.schedule.peak = 0.05;
-  if (!model.is_definition()) tune_gently(plan.train);
+  if (!model.is_untrained()) tune_gently(plan.train);
   plan.prune = pruning_defaults(plan.train);
   plan.prune.epochs = prune_epochs;
   if (asks_for_a_cut(plan) && plan.prune.epochs == 0)

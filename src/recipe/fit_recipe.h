@@ -29,10 +29,12 @@ namespace espalier {
 FitPlan read_fit_recipe(const Yaml& recipe);
 
 /// The plan for a network by itself: `model` a file, taken as trained unless `epochs` says how long
-/// to train it first. A definition is trained by SGD; a network that has weights is tuned by AdamW,
-/// whatever the scale of its inputs and outputs.
-FitPlan plan_for_model(const std::string& model, const std::string& data, const std::string& budget,
-                       int64_t train_epochs, int64_t prune_epochs, uint64_t seed);
+/// to train it first; `weights` a file with its parameters, or empty. A definition without weights
+/// is trained by SGD; a network that has some is tuned by AdamW, whatever the scale of its inputs
+/// and outputs.
+FitPlan plan_for_model(const std::string& model, const std::string& weights,
+                       const std::string& data, const std::string& budget, int64_t train_epochs,
+                       int64_t prune_epochs, uint64_t seed);
 
 /// Makes a folder for a fit: UserError (usage) when it holds one and neither `resume` nor
 /// `overwrite` is set.

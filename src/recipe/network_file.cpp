@@ -7,6 +7,7 @@
 #include "ir/text.h"
 #include "onnx/import.h"
 #include "runtime/plan.h"
+#include "tflite/import.h"
 
 namespace espalier {
 namespace {
@@ -19,6 +20,8 @@ const std::map<std::string, Reader>& readers() {
   static const std::map<std::string, Reader> by_suffix = {
       {".onnx", [](const fs::path& p,
                    const Shapes& s) { return import_onnx(p, {.pinned = {}, .shapes = s}); }},
+      {".tflite",
+       [](const fs::path& p, const Shapes& s) { return import_tflite(p, {.shapes = s}); }},
       {".esp",
        [](const fs::path& p, const Shapes&) { return parse_graph(read_file(p), p.string()); }},
       {".plan", [](const fs::path& p, const Shapes&) { return load_plan(p); }},
@@ -28,7 +31,7 @@ const std::map<std::string, Reader>& readers() {
 
 }  // namespace
 
-const char* const kNetworkFormats = "networks are read from .onnx, .esp, .plan and .yaml";
+const char* const kNetworkFormats = "networks are read from .onnx, .tflite, .esp, .plan and .yaml";
 
 bool is_definition_file(const fs::path& path) {
   return path.extension() == ".yaml" || path.extension() == ".yml";

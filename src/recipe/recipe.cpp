@@ -11,6 +11,7 @@
 #include "passes/passes.h"
 #include "recipe/blueprint.h"
 #include "recipe/network_file.h"
+#include "recipe/weights.h"
 
 namespace espalier {
 namespace {
@@ -105,21 +106,25 @@ Graph for_training(Graph g) {
 
 }  // namespace
 
-bool ModelPart::is_definition() const { return is_definition_file(path); }
+bool ModelPart::is_untrained() const { return is_definition_file(path) && weights.empty(); }
 
 Graph ModelPart::build(uint64_t seed, const Dataset* data) const {
-  if (!is_definition()) return for_training(read_network(path));
+  const auto weighed = [&](Graph g) {
+    if (!weights.empty()) load_weights(g, weights);
+    return g;
+  };
+  if (!is_definition_file(path)) return for_training(weighed(read_network(path)));
   const Yaml definition = Yaml::load(path);
   BlueprintOptions options{seed, variables};
   if (data) add_data_facts(definition, *data, options.variables);
-  return build_blueprint(definition, options);
+  return weighed(build_blueprint(definition, options));
 }
 
 ModelPart model_from_file(const std::string& path) {
   if (path.empty()) throw usage_error("the network", "has an empty file name");
   if (!is_definition_file(path) && !is_weights_file(path))
     throw usage_error(path, "has a suffix that names no network format", kNetworkFormats);
-  return {path, "file " + path, {}};
+  return {path, "file " + path, {}, {}};
 }
 
 ModelPart read_model(const Yaml& part) {
@@ -139,6 +144,11 @@ ModelPart read_model(const Yaml& part) {
     model.text = (definition ? "definition " : "file ") + given.text();
   }
   if (!file) model.variables = read_variables(fields.find("variables"), model.path);
+  if (const Yaml* weights = fields.find("weights")) {
+    model.weights = beside(weights->text(), *weights);
+    at_line(*weights, [&] { check_weights_file(model.weights); });
+    model.text += ", weights " + weights->text();
+  }
   fields.done();
   return model;
 }

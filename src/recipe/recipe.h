@@ -6,7 +6,8 @@
 //   seed: 1
 //   model: {zoo: resnet8}              # or {definition: net.yaml}, {file: net.onnx}; definitions
 //                                      # take `variables`; classes, channels and size that are not
-//                                      # given there are the data's
+//                                      # given there are the data's; each takes
+//                                      # `weights: net.safetensors`
 //   data: synthetic:glyphs?val=0.1     # or the same as keys: {kind: synthetic, path: glyphs, ...}
 //   training:
 //     epochs: 20
@@ -38,12 +39,13 @@ namespace espalier {
 
 /// Where a recipe's network comes from.
 struct ModelPart {
-  std::filesystem::path path;                    ///< .yaml, .onnx, .esp or .plan
+  std::filesystem::path path;                    ///< .yaml, .onnx, .tflite, .esp or .plan
   std::string text;                              ///< for reports: "zoo resnet8", "file net.onnx"
   std::map<std::string, std::string> variables;  ///< of a definition
+  std::filesystem::path weights;                 ///< .safetensors with its parameters, or empty
 
-  /// Whether it is a definition, whose parameters are fresh, and no network with weights.
-  bool is_definition() const;
+  /// Whether its parameters are fresh: a definition without weights.
+  bool is_untrained() const;
   /// The network, its batch open: UserError where a file's network is tied to one batch size. First
   /// parameters of a definition depend on `seed`; a definition's variables
   /// classes, channels and size default to what `data` (may be null) has.

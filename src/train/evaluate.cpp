@@ -25,10 +25,21 @@ Graph with_output(const Graph& network, const std::string& name) {
 
 void check_fit(const Value& input, const Tensor& batch) {
   const TensorType given(batch.dtype(), batch.shape());
-  if (!input.type.is_tensor() || !refines(given, input.type))
-    throw bad_input(
-        "input '" + input.name + "'",
-        "the data gives " + to_string(given) + ", the network takes " + to_string(input.type));
+  if (input.type.is_tensor() && refines(given, input.type)) return;
+  std::string hint;
+  if (given.rank() == 4 && input.type.is_tensor()) {
+    // Pictures whose channels stand at the other end.
+    const auto moved = [&](std::vector<size_t> axes) {
+      Dims dims;
+      for (size_t axis : axes) dims.push_back(given.dims[axis]);
+      return refines(TensorType(given.dtype, dims), input.type);
+    };
+    if (moved({0, 2, 3, 1})) hint = "layout=nhwc in the data's spec puts the channels last";
+    if (moved({0, 3, 1, 2})) hint = "layout=nchw in the data's spec puts the channels first";
+  }
+  throw bad_input(
+      "input '" + input.name + "'",
+      "the data gives " + to_string(given) + ", the network takes " + to_string(input.type), hint);
 }
 
 struct Sums {

@@ -2,7 +2,12 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <unistd.h>
 
+#include <cstring>
+#include <filesystem>
+
+#include "base/files.h"
 #include "tests/formats/malformed.h"
 
 namespace espalier {
@@ -71,6 +76,35 @@ TEST(Safetensors, RefusesDamage) {
   words.tensors["s"] = Tensor(DType::string, {1});
   EXPECT_THAT(user_error([&] { encode_safetensors(words); }),
               HasSubstr("tensor 's': safetensors cannot hold elements of type string"));
+}
+
+TEST(Safetensors, FilesAreMappedNotCopied) {
+  const std::filesystem::path path = std::filesystem::path(::testing::TempDir()) /
+                                     ("espalier_" + std::to_string(::getpid()) + ".safetensors");
+  save_safetensors(sample(), path);
+  EXPECT_EQ(read_file(path), encode_safetensors(sample()));
+  const TensorFile file = load_safetensors(path);
+  std::filesystem::remove(path);  // the mapping holds
+  for (const auto& [name, tensor] : sample().tensors)
+    EXPECT_TRUE(file.tensors.at(name).identical(tensor)) << name;
+  // Neighbours in the file are neighbours in memory.
+  const auto* b = static_cast<const char*>(file.tensors.at("b").raw());
+  EXPECT_EQ(file.tensors.at("w").raw(), b + file.tensors.at("b").bytes());
+  EXPECT_THAT(user_error([&] { load_safetensors(path); }), HasSubstr(path.string()));
+}
+
+TEST(Safetensors, ElementsThatLieAskewAreCopied) {
+  const std::string header = R"({"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},)"
+                             R"("x":{"dtype":"F32","shape":[1],"data_offsets":[1,5]}})";
+  std::string bytes = with_header(header, 5);
+  const float value = 2.5f;
+  std::memcpy(&bytes[bytes.size() - 4], &value, 4);
+  const std::filesystem::path path =
+      std::filesystem::path(::testing::TempDir()) /
+      ("espalier_askew_" + std::to_string(::getpid()) + ".safetensors");
+  write_file_atomic(path, bytes);
+  EXPECT_EQ(load_safetensors(path).tensors.at("x").at(0), 2.5);
+  std::filesystem::remove(path);
 }
 
 TEST(Safetensors, SurvivesTruncationAndDamage) {
