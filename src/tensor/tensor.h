@@ -71,7 +71,8 @@ class Tensor {
   Tensor clone() const;
   /// The same elements under another shape of equal size.
   Tensor reshaped(Shape shape) const;
-  /// Elements converted to another numeric type (integers wrap, floats truncate toward zero).
+  /// Elements converted to another type: integers wrap, floats truncate toward zero, numbers are
+  /// written as text that reads back as themselves. UserError for text that is no number of `to`.
   Tensor cast(DType to) const;
   /// Equal type, shape and bytes (so NaN equals the same NaN, and 0 differs from -0).
   bool identical(const Tensor& other) const;
