@@ -127,7 +127,6 @@ std::string dynamics_of(const Graph& graph) {
   const auto of_type = [](const Type& type) -> std::string {
     const auto dtype = element_type_of(type);
     if (!dtype) return "is " + to_string(type);
-    if (*dtype == DType::string) return "holds strings";
     return type.is_static() ? ""
                             : "has the type " + to_string(type) + ", whose size depends on data";
   };

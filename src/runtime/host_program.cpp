@@ -59,13 +59,9 @@ Type of_any_shape(const Type& type) {
   return UnrankedType{*element_type_of(type)};
 }
 
-bool in_programs(const Type& type) {
-  return type.is_static() && type.tensor().dtype != DType::string;
-}
+bool in_programs(const Type& type) { return type.is_static(); }
 bool is_open(const Type& type) { return element_type_of(type) && !type.is_static(); }
-bool for_host(const Type& type) {
-  return !element_type_of(type) || *element_type_of(type) == DType::string;
-}
+bool for_host(const Type& type) { return !element_type_of(type); }
 
 /// Replaces operators on sequences that mean simpler ones, so that their bodies are compiled too.
 void expand_for_host(Graph& g) {
