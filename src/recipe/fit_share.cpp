@@ -1,8 +1,5 @@
 #include "recipe/fit_share.h"
 
-#include <algorithm>
-#include <limits>
-
 #include "base/error.h"
 #include "base/log.h"
 #include "compress/axis_classes.h"
@@ -16,7 +13,8 @@ namespace {
 
 /// Each try keeps this part of the one before.
 constexpr double kStep = 0.8;
-/// What training cuts has other widths than what magnitude cuts, and clocks drift.
+/// What training cuts has other widths than what magnitude cuts, and clocks drift: a share that
+/// leaves this much room is taken before one that just meets the limit.
 constexpr double kLatencyMargin = 0.95;
 constexpr int64_t kCalibrationSamples = 32;
 
@@ -24,7 +22,6 @@ constexpr int64_t kCalibrationSamples = 32;
 Budget structural(const Budget& budget) {
   Budget b;
   b.latency_ms = budget.latency_ms;
-  if (b.latency_ms) *b.latency_ms *= kLatencyMargin;
   b.weight_bytes = budget.weight_bytes;
   b.memory_bytes = budget.memory_bytes;
   return b;
@@ -49,26 +46,46 @@ std::vector<Graph> lowered_all(const FitPlan& plan, const Graph& network,
   return graphs;
 }
 
-/// What the precision that comes nearest misses; nothing where one meets the budget.
-std::optional<BudgetMiss> least_miss(const FitPlan& plan, const Budget& budget,
-                                     const std::vector<Graph>& graphs, const Shape& input) {
+struct Sized {
+  Measured measured;
+  double memory_bytes = 0;
+};
+
+std::vector<Sized> measure(const FitPlan& plan, const std::vector<Graph>& graphs,
+                           const Shape& input) {
   std::vector<Timing> times(graphs.size());
-  if (budget.latency_ms) {
+  if (plan.budget.latency_ms) {
     std::vector<const Graph*> all;
     for (const Graph& g : graphs) all.push_back(&g);
     times = time_networks(all, input, plan.threads, plan.rounds);
   }
-  std::optional<BudgetMiss> least;
+  std::vector<Sized> sized;
   for (size_t i = 0; i < graphs.size(); ++i) {
     const NetworkCost cost = network_cost(graphs[i], input, plan.threads);
-    Measured m;
-    m.weight_bytes = cost.weight_bytes;
-    m.latency_ms = times[i].median_ms;
-    const auto miss = missed(budget, m, cost.memory_bytes, 1, 0);
+    Sized& s = sized.emplace_back();
+    s.measured.weight_bytes = cost.weight_bytes;
+    s.measured.latency_ms = times[i].median_ms;
+    s.memory_bytes = cost.memory_bytes;
+  }
+  return sized;
+}
+
+/// What the precision that comes nearest misses; nothing where one meets the budget.
+std::optional<BudgetMiss> least_miss(const Budget& budget, const std::vector<Sized>& precisions) {
+  std::optional<BudgetMiss> least;
+  for (const Sized& s : precisions) {
+    const auto miss = missed(budget, s.measured, s.memory_bytes, 1, 0);
     if (!miss) return std::nullopt;
     if (!least || miss->excess < least->excess) least = miss;
   }
   return least;
+}
+
+double chosen(double share, double start) {
+  if (share < start)
+    log_info("the budget asks for a cut to " + std::to_string(int(100 * share + 0.5)) +
+             " % of the multiply-accumulates");
+  return share;
 }
 
 }  // namespace
@@ -77,24 +94,27 @@ double share_for_budget(const FitPlan& plan, const Shape& input, const Dataset& 
   const double start = plan.budget.macs_fraction.value_or(plan.keep_macs);
   const Budget budget = structural(plan.budget);
   if (!limits(budget)) return start;
+  Budget roomy = budget;
+  if (roomy.latency_ms) *roomy.latency_ms *= kLatencyMargin;
   const AxisClasses classes = axis_classes(plan.network);
   const Saliency saliency = magnitude(classes, constants_of(classes));
   std::optional<BudgetMiss> nearest;
+  std::optional<double> tight;  // the last share that met the budget without room
   for (double share = start;; share *= kStep) {
     const auto keep =
         choose_cut(classes, saliency, {.macs = share, .width_multiple = plan.width_multiple},
                    Keep::all(classes));
     if (!keep) break;
     const Graph cut = restrict(plan.network, classes, *keep);
-    const auto miss = least_miss(plan, budget, lowered_all(plan, cut, calibration), input);
-    if (!miss) {
-      if (share < start)
-        log_info("the budget asks for a cut to " + std::to_string(int(100 * share + 0.5)) +
-                 " % of the multiply-accumulates");
-      return share;
-    }
-    if (!nearest || miss->excess < nearest->excess) nearest = miss;
+    const auto precisions = measure(plan, lowered_all(plan, cut, calibration), input);
+    const auto miss = least_miss(budget, precisions);
+    if (!miss && !least_miss(roomy, precisions)) return chosen(share, start);
+    if (!miss)
+      tight = share;
+    else if (!nearest || miss->excess < nearest->excess)
+      nearest = miss;
   }
+  if (tight) return chosen(*tight, start);
   // A first share that cannot be reached is the cutter's to tell.
   if (!nearest) return start;
   throw UserError(ExitCode::kInfeasible, "budget " + to_string(plan.budget),

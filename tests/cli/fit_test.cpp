@@ -231,6 +231,13 @@ TEST_F(FitCli, ASizeThatNoCutReachesIsToldBeforeAnyWork) {
   EXPECT_THAT(ran.err, HasSubstr("out of reach: of all cuts and precisions the nearest has size"));
 }
 
+// The room left for drifting clocks is no part of what is asked.
+TEST_F(FitCli, ALatencyThatNoCutReachesIsToldAsItWasAsked) {
+  const Ran ran = failing(recipe("{latency: 0.00002ms, drop: 5}"), 5);
+  EXPECT_THAT(ran.err, HasSubstr("the nearest has latency"));
+  EXPECT_THAT(ran.err, HasSubstr("> 2e-05ms"));
+}
+
 // A budget no candidate meets: the nearest is handed over, and the exit code says so.
 TEST_F(FitCli, BudgetsThatAreMissedEndWithFive) {
   scratch.write("recipe.yaml", recipe("{size: 20B, drop: 5}"));
