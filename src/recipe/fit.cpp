@@ -191,7 +191,7 @@ class Fit {
     std::vector<FitNetwork> networks;
     const auto train = plan_.source->split(Split::train);
     const auto judge = [&](const Graph& g) { return accuracy(g, *val_); };
-    const double wanted = judge(baseline) - allowed_drop();
+    const double start = judge(baseline), wanted = start - allowed_drop();
     const NodeId coding = integer_coding(baseline);
     if (coding != kNoNode)
       summary_.notes.push_back("the network is quantised already (" + describe(baseline, coding) +
@@ -200,7 +200,7 @@ class Fit {
       if (is_cut && !cut) continue;
       const Graph& from = is_cut ? *cut : baseline;
       // Where the float form loses too much already, layers kept in float win nothing.
-      const double least = judge(from) >= wanted ? wanted : 0;
+      const double least = (is_cut ? judge(from) : start) >= wanted ? wanted : 0;
       for (const auto& precision : plan_.precisions) {
         if (stop_requested()) throw Stopped{};
         if (coding != kNoNode && precision != "f32") continue;
