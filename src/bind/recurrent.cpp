@@ -23,8 +23,12 @@ struct LstmPlan {
 
   int64_t columns() const { return kernels::lstm_columns(hidden); }
   size_t state() const { return size_t(batch * hidden); }
-  /// Floats of scratch: products with the inputs, three states.
-  size_t floats() const { return size_t(time * batch * columns()) + 3 * state(); }
+  /// Floats of scratch: products with the inputs, three states. What follows starts on a cache
+  /// line.
+  size_t floats() const {
+    return (size_t(time * batch * columns()) + 3 * state() + kLine - 1) / kLine * kLine;
+  }
+  static constexpr size_t kLine = 64 / sizeof(float);
 };
 
 class LstmLaunch : public Launch {
