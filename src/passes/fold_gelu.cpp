@@ -16,10 +16,15 @@ std::optional<ScalarCode> code_of(const Graph& g, NodeId id) {
   return op ? std::optional(op->code) : std::nullopt;
 }
 
+/// Whether v is that number as exporters round it: in single precision some write sqrt 2 with six
+/// digits.
 bool is_number(const Graph& g, ValueId v, double number) {
-  const Value& value = g.value(v);
-  return value.constant && is_float(value.constant->dtype()) && value.constant->size() == 1 &&
-         std::abs(value.constant->at(0) - number) < 1e-3 * number;
+  const auto& constant = g.value(v).constant;
+  if (!constant || !is_float(constant->dtype()) || constant->size() != 1) return false;
+  const double rounding = constant->dtype() == DType::bf16  ? 0x1p-8
+                          : constant->dtype() == DType::f16 ? 0x1p-11
+                                                            : 1e-5;
+  return std::abs(constant->at(0) - number) <= rounding * number;
 }
 
 /// The operand that is no constant, where `id` applies `code` to it and that number.

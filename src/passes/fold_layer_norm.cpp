@@ -18,7 +18,8 @@ bool computes(const Graph& g, NodeId id, ScalarCode code) {
 
 /// The operand of a mean over the last axis that keeps it.
 ValueId averaged(const Graph& g, NodeId id) {
-  if (id == kNoNode || g.node(id).room->full_name() != "ReduceMean") return kNoValue;
+  if (id == kNoNode || g.node(id).room->full_name() != "ReduceMean" || !tensors_only(g, id))
+    return kNoValue;
   const Node& n = g.node(id);
   const TensorType &x = g.value(n.inputs[0]).tensor(), &y = g.value(n.outputs[0]).tensor();
   const AttributeMap attributes = n.room->print(n.attrs, true);

@@ -1,6 +1,5 @@
 // A contraction takes along what follows it: a bias that it has no operand for, a residual added to
-// its result, then one activation.
-// The kernel applies both while the result is still in registers.
+// its result, then one activation. The kernel applies them while the result is still in registers.
 #include "ir/builder.h"
 #include "ir/room.h"
 #include "passes/fuse_region.h"
