@@ -49,46 +49,6 @@ kernels::Weight weight_of(const Contraction& c, size_t i) {
           size_t(std::max(0, c[i].outer))};
 }
 
-Bound bind_convolution(const BindRequest& r) {
-  auto parsed = contraction_of(r);
-  if (auto* no = std::get_if<Refuse>(&parsed)) return *no;
-  const Contraction& c = std::get<Contraction>(parsed);
-  if (c.room->full_name() != "Conv") return Refuse{"the region is around " + c.room->op.name};
-  if (c[0].constant) return Refuse{"the operand is a constant"};
-  const Shape x = c[0].type.shape(), w = c[1].type.shape(), y = c.result.shape();
-  if (numel(x) == 0 || numel(w) == 0 || numel(y) == 0) return Refuse{"a tensor is empty"};
-
-  kernels::ConvSpec s;
-  s.x = x;
-  s.y = y;
-  s.x_operand = size_t(c[0].outer);
-  s.x_type = c[0].type.dtype;
-  s.y_type = result_type(c);
-  s.geometry = geometry_of(*c.room, c.attrs, x, w, y);
-  s.weight = weight_of(c, 1);
-  IntegerWeights weights;
-  if (c.integer()) {
-    if (kernels::integer_sums_saturate()) return Refuse{"without VNNI, sums of products saturate"};
-    if (c[0].quant->scales.size() != 1) return Refuse{"the operand has several scales"};
-    // Zero padding stands for real zeros, so an offset can be taken out of the sum beforehand only
-    // where nothing is padded.
-    const bool padded = is_padded(s.geometry);
-    auto made = integer_weights(c, 1, 0, !padded);
-    if (auto* no = std::get_if<Refuse>(&made)) return *no;
-    weights = std::get<IntegerWeights>(std::move(made));
-    if (padded) s.x_zero_point = c[0].quant->zero_points[0];
-    if (weights.bias.size() > 0)
-      s.bias = kernels::Weight{DType::f32, {w[0]}, weights.bias.raw(), 2};
-  } else {
-    if (!dense_float(s.x_type)) return Refuse{"the operand is " + name_of_type(s.x_type)};
-    if (c.has(2)) s.bias = weight_of(c, 2);
-  }
-  auto epilogue = epilogue_of(c, s.y_type, weights.scales);
-  if (auto* no = std::get_if<Refuse>(&epilogue)) return *no;
-  s.epilogue = std::get<kernels::Epilogue>(std::move(epilogue));
-  return finish("onednn.conv", kernels::prepare_convolution(s), r, c);
-}
-
 /// Geometry of a transposed convolution, as that of the convolution from y to x.
 kernels::ConvGeometry transposed_geometry(const Room& room, const Attributes& attrs, const Shape& x,
                                           const Shape& w, const Shape& y) {
@@ -109,14 +69,32 @@ kernels::ConvGeometry transposed_geometry(const Room& room, const Attributes& at
   return g;
 }
 
-Bound bind_transposed(const BindRequest& r) {
+/// Packs the weight for 8-bit operands; a reason where it cannot.
+std::optional<Refuse> set_integer_weights(const Contraction& c, kernels::ConvSpec& s,
+                                          IntegerWeights& weights) {
+  if (c.room->full_name() == "ConvTranspose") return Refuse{"it runs in float"};
+  if (kernels::integer_sums_saturate()) return Refuse{"without VNNI, sums of products saturate"};
+  if (c[0].quant->scales.size() != 1) return Refuse{"the operand has several scales"};
+  // Zero padding stands for real zeros, so an offset can be taken out of the sum beforehand only
+  // where nothing is padded.
+  const bool padded = is_padded(s.geometry);
+  auto made = integer_weights(c, 1, 0, !padded);
+  if (auto* no = std::get_if<Refuse>(&made)) return *no;
+  weights = std::get<IntegerWeights>(std::move(made));
+  if (padded) s.x_zero_point = c[0].quant->zero_points[0];
+  if (weights.bias.size() > 0)
+    s.bias = kernels::Weight{DType::f32, {s.y[1]}, weights.bias.raw(), 2};
+  return std::nullopt;
+}
+
+Bound bind_convolution(const BindRequest& r) {
   auto parsed = contraction_of(r);
   if (auto* no = std::get_if<Refuse>(&parsed)) return *no;
   const Contraction& c = std::get<Contraction>(parsed);
-  if (c.room->full_name() != "ConvTranspose")
+  const bool transposed = c.room->full_name() == "ConvTranspose";
+  if (!transposed && c.room->full_name() != "Conv")
     return Refuse{"the region is around " + c.room->op.name};
   if (c[0].constant) return Refuse{"the operand is a constant"};
-  if (c.integer()) return Refuse{"it runs in float"};
   kernels::ConvSpec s;
   s.x = c[0].type.shape();
   s.y = c.result.shape();
@@ -125,14 +103,20 @@ Bound bind_transposed(const BindRequest& r) {
   s.x_operand = size_t(c[0].outer);
   s.x_type = c[0].type.dtype;
   s.y_type = result_type(c);
-  if (!dense_float(s.x_type)) return Refuse{"the operand is " + name_of_type(s.x_type)};
-  s.geometry = transposed_geometry(*c.room, c.attrs, s.x, w, s.y);
+  s.geometry = (transposed ? transposed_geometry : geometry_of)(*c.room, c.attrs, s.x, w, s.y);
   s.weight = weight_of(c, 1);
-  if (c.has(2)) s.bias = weight_of(c, 2);
-  auto epilogue = epilogue_of(c, s.y_type, {});
+  IntegerWeights weights;
+  if (c.integer()) {
+    if (const auto no = set_integer_weights(c, s, weights)) return *no;
+  } else {
+    if (!dense_float(s.x_type)) return Refuse{"the operand is " + name_of_type(s.x_type)};
+    if (c.has(2)) s.bias = weight_of(c, 2);
+  }
+  auto epilogue = epilogue_of(c, s.y_type, weights.scales);
   if (auto* no = std::get_if<Refuse>(&epilogue)) return *no;
   s.epilogue = std::get<kernels::Epilogue>(std::move(epilogue));
-  return finish("onednn.deconv", kernels::prepare_transposed_convolution(s), r, c);
+  return transposed ? finish("onednn.deconv", kernels::prepare_transposed_convolution(s), r, c)
+                    : finish("onednn.conv", kernels::prepare_convolution(s), r, c);
 }
 
 }  // namespace
@@ -172,8 +156,7 @@ Bound bind_grad_input(const BindRequest& r) {
 
 Entries convolution_entries() {
   return {{"Conv", {"onednn.conv", bind_convolution}},
-          {"ConvTranspose", {"onednn.deconv", bind_transposed}},
-          {"espalier.Fused", {"onednn.deconv", bind_transposed}},
+          {"ConvTranspose", {"onednn.deconv", bind_convolution}},
           {"espalier.Fused", {"onednn.conv", bind_convolution}},
           {"espalier.ConvGradInput", {"onednn.conv_grad_input", bind_grad_input}},
           {"espalier.ConvGradWeight", {"onednn.conv_grad_weight", bind_grad_weight}}};

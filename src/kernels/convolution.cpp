@@ -35,17 +35,18 @@ Shape grouped(const Shape& w, int64_t groups) {
   return g;
 }
 
-dnnl::convolution_forward::primitive_desc forward_desc(const ConvSpec& s,
-                                                       const dnnl::primitive_attr& attr) {
-  const auto g = onednn_geometry(s.geometry, s.x, s.weight.shape, s.y);
+/// Descriptor of a forward primitive over the geometry g; w gives the weight's extents.
+template <class Primitive>
+typename Primitive::primitive_desc forward_desc(const ConvSpec& s, algorithm how,
+                                                const OnednnGeometry& g, const memory::dims& w,
+                                                const dnnl::primitive_attr& attr) {
   const auto x = channels_last_desc(s.x, s.x_type), y = channels_last_desc(s.y, s.y_type);
-  const auto w = any_desc(grouped(s.weight.shape, s.geometry.groups), s.weight.type);
+  const auto weight = any_desc(w, s.weight.type);
   const auto kind = prop_kind::forward_inference;
-  const auto how = algorithm::convolution_direct;
   if (!s.bias)
-    return {{kind, how, x, w, y, g.strides, g.dilations, g.begin, g.end}, attr, cpu_engine()};
+    return {{kind, how, x, weight, y, g.strides, g.dilations, g.begin, g.end}, attr, cpu_engine()};
   const auto b = plain_desc({s.y[1]}, s.bias->type);
-  return {{kind, how, x, w, b, y, g.strides, g.dilations, g.begin, g.end}, attr, cpu_engine()};
+  return {{kind, how, x, weight, b, y, g.strides, g.dilations, g.begin, g.end}, attr, cpu_engine()};
 }
 
 /// oneDNN's general matrix products divide sums among the threads there are.
@@ -53,10 +54,10 @@ bool divides_sums(const std::string& implementation) {
   return implementation.find("gemm:") != std::string::npos;
 }
 
-/// The forward form of `Primitive`, whose descriptor `describe` makes and whose weight is given as
-/// `given`.
-template <class Primitive, class Describe>
-std::shared_ptr<const PrimitiveSequence> forward_sequence(const ConvSpec& s, Describe describe,
+/// The forward form of `Primitive` by the algorithm `how`; its weight is given as `given`.
+template <class Primitive>
+std::shared_ptr<const PrimitiveSequence> forward_sequence(const ConvSpec& s, algorithm how,
+                                                          const OnednnGeometry& g,
                                                           const memory::desc& given) {
   SequenceBuilder b;
   dnnl::primitive_attr attr = base_attributes();
@@ -64,13 +65,13 @@ std::shared_ptr<const PrimitiveSequence> forward_sequence(const ConvSpec& s, Des
   const auto y = channels_last_desc(s.y, s.y_type);
   std::vector<SequenceBuilder::Arg> args;
   apply_epilogue(s.epilogue, 1, y, attr, b, args);
-  const auto pd = describe(s, attr);
+  const auto pd = forward_desc<Primitive>(s, how, g, given.dims(), attr);
   const std::string implementation = pd.impl_info_str();
   refuse_reference(implementation.c_str());
   if (divides_sums(implementation)) {
     if (num_threads() > 1) {
       const ThreadScope one(1);
-      return forward_sequence<Primitive>(s, describe, given);
+      return forward_sequence<Primitive>(s, how, g, given);
     }
     b.on_one_thread();
   }
@@ -93,8 +94,9 @@ std::shared_ptr<const PrimitiveSequence> forward_sequence(const ConvSpec& s, Des
 
 Prepared prepare_convolution(const ConvSpec& s) {
   return guarded([&] {
+    const auto g = onednn_geometry(s.geometry, s.x, s.weight.shape, s.y);
     const auto given = plain_desc(grouped(s.weight.shape, s.geometry.groups), s.weight.type);
-    return forward_sequence<dnnl::convolution_forward>(s, forward_desc, given);
+    return forward_sequence<dnnl::convolution_forward>(s, algorithm::convolution_direct, g, given);
   });
 }
 
@@ -117,26 +119,15 @@ memory::desc transposed_weight(const Weight& w, int64_t groups) {
   return {dims, onednn_type(w.type), strides};
 }
 
-dnnl::deconvolution_forward::primitive_desc transposed_desc(const ConvSpec& s,
-                                                            const dnnl::primitive_attr& attr) {
-  // It is the convolution from y to x run backwards.
-  const auto g = onednn_geometry(s.geometry, s.y, s.weight.shape, s.x);
-  const auto x = channels_last_desc(s.x, s.x_type), y = channels_last_desc(s.y, s.y_type);
-  const auto w = any_desc(transposed_weight(s.weight, s.geometry.groups).dims(), s.weight.type);
-  const auto kind = prop_kind::forward_inference;
-  const auto how = algorithm::deconvolution_direct;
-  if (!s.bias)
-    return {{kind, how, x, w, y, g.strides, g.dilations, g.begin, g.end}, attr, cpu_engine()};
-  const auto b = plain_desc({s.y[1]}, s.bias->type);
-  return {{kind, how, x, w, b, y, g.strides, g.dilations, g.begin, g.end}, attr, cpu_engine()};
-}
-
 }  // namespace
 
 Prepared prepare_transposed_convolution(const ConvSpec& s) {
   return guarded([&] {
+    // It is the convolution from y to x run backwards.
+    const auto g = onednn_geometry(s.geometry, s.y, s.weight.shape, s.x);
     const auto given = transposed_weight(s.weight, s.geometry.groups);
-    return forward_sequence<dnnl::deconvolution_forward>(s, transposed_desc, given);
+    return forward_sequence<dnnl::deconvolution_forward>(s, algorithm::deconvolution_direct, g,
+                                                         given);
   });
 }
 
