@@ -69,27 +69,14 @@ Result softmax(Call& c) {
   return Values{quantized(c, y, 3, c.inputs[0])};
 }
 
-std::vector<int64_t> channels_first(int64_t rank) {
-  std::vector<int64_t> order = {0, rank - 1};
-  for (int64_t i = 1; i + 1 < rank; ++i) order.push_back(i);
-  return order;
-}
-
-std::vector<int64_t> channels_last(int64_t rank) {
-  std::vector<int64_t> order = {0};
-  for (int64_t i = 2; i < rank; ++i) order.push_back(i);
-  order.push_back(1);
-  return order;
-}
-
 /// The pool `op` of X, whose channels may stand last.
 Result pooled(Call& c, const char* op, bool last, const AttributeMap& attributes) {
   const int64_t rank = c.type(0).rank();
   if (rank < 3) c.malformed("pools " + to_string(c.type(0)));
   ValueId x = dequantized(c, 0);
-  if (last) x = c.b.transpose(x, channels_first(rank));
+  if (last) x = c.b.transpose(x, to_channels_first(rank));
   ValueId y = c.b.one(op, {x}, attributes);
-  if (last) y = c.b.transpose(y, channels_last(rank));
+  if (last) y = c.b.transpose(y, to_channels_last(rank));
   return Values{quantized(c, y, 3, c.inputs[0])};
 }
 

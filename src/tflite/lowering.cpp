@@ -10,7 +10,6 @@
 namespace espalier::tflite {
 namespace {
 
-const std::vector<int64_t> kToChannelsFirst = {0, 3, 1, 2}, kToFile = {0, 2, 3, 1};
 /// Integer computations on constants are folded up to this many elements.
 constexpr int64_t kLargestFold = 1 << 16;
 
@@ -22,7 +21,7 @@ bool is_integer(DType d) { return d == DType::i64 || d == DType::i32 || d == DTy
 }  // namespace
 
 int64_t axis_in(Form form, int64_t axis) {
-  return form == Form::kFile ? axis : std::array<int64_t, 4>{0, 2, 3, 1}[size_t(axis)];
+  return form == Form::kFile ? axis : to_channels_last(4)[size_t(axis)];
 }
 
 Tensor permuted(const Tensor& t, const std::vector<int64_t>& permutation) {
@@ -111,7 +110,7 @@ ValueId Lowering::stored(int32_t t, Form form) {
   if (builder_.type(from).rank() != 4)
     throw bad_input(where_ + ": tensor '" + name_of(t) + "'",
                     "is " + to_string(builder_.type(from)) + ", a picture of four axes is needed");
-  const auto& permutation = form == Form::kFile ? kToFile : kToChannelsFirst;
+  const auto permutation = form == Form::kFile ? to_channels_last(4) : to_channels_first(4);
   ValueId v = kNoValue;
   if (graph_.is_constant(from)) {
     v = graph_.add_constant(graph_.fresh_name(name_of(t) + "_nchw"),
@@ -396,13 +395,13 @@ ValueId broadcastable(Lowering& l, int32_t t, Form form, bool real) {
   if (rank == 1) dims = {Dim(1), dims[3], Dim(1), Dim(1)};
   if (!l.graph().is_constant(v)) {
     const ValueId four = l.reshaped(v, dims);
-    return rank == 1 ? four : l.transposed(four, kToChannelsFirst);
+    return rank == 1 ? four : l.transposed(four, to_channels_first(4));
   }
   const auto key = std::pair(t, std::string(real ? "broadcast" : "broadcast as stored"));
   if (const auto it = l.prepared.find(key); it != l.prepared.end()) return it->second;
   const Value& value = l.graph().value(v);
   Tensor four = value.constant->reshaped(TensorType(type.dtype, dims).shape());
-  if (rank != 1) four = permuted(four, kToChannelsFirst);
+  if (rank != 1) four = permuted(four, to_channels_first(4));
   const Role role = value.role;
   return l.prepared[key] =
              l.graph().add_constant(l.graph().fresh_name(l.name_of(t)), std::move(four), role);
