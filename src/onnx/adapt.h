@@ -37,6 +37,8 @@ struct Call {
   size_t captured = 0;
 
   bool has(size_t i) const { return i < inputs.size() && inputs[i] != kNoValue; }
+  /// Operand i, kNoValue where it is omitted.
+  ValueId operand(size_t i) const { return has(i) ? inputs[i] : kNoValue; }
   const TensorType& type(size_t i) const;
   /// The value of operand i, which must be known. `what` names it in the refusal.
   const Tensor& constant(size_t i, const std::string& what) const;
@@ -71,6 +73,8 @@ struct Call {
 /// Changes the call in place (no answer), or writes the nodes itself and answers their results.
 using AdaptFunction = std::optional<Values> (*)(Call&);
 
+inline constexpr int64_t kEveryOpset = int64_t{1} << 32;
+
 struct Adapter {
   std::string_view op;
   int64_t from, until;  ///< applies to nodes of opsets in [from, until)
@@ -80,7 +84,7 @@ struct Adapter {
 };
 /// An operator of ONNX Runtime's that is written in standard operators.
 constexpr Adapter microsoft(std::string_view op, AdaptFunction apply) {
-  return {op, 1, int64_t{1} << 32, apply, "", "com.microsoft"};
+  return {op, 1, kEveryOpset, apply, "", "com.microsoft"};
 }
 
 /// The adapters of each family, in the order they are applied.
@@ -95,8 +99,6 @@ std::span<const Adapter> microsoft_attention_adapters();
 std::span<const Adapter> microsoft_grouped_adapters();
 std::span<const Adapter> microsoft_integer_adapters();
 std::span<const Adapter> control_adapters();
-
-inline constexpr int64_t kEveryOpset = int64_t{1} << 32;
 
 /// Applies every adapter that holds for the call's operator and opset, in order.
 std::optional<Values> adapt(Call& call);

@@ -128,8 +128,6 @@ Values self_attention(Call& c, ValueId input, ValueId weight, ValueId bias, Valu
   return results;
 }
 
-ValueId operand(const Call& c, size_t i) { return c.has(i) ? c.inputs[i] : kNoValue; }
-
 // Input, weight, bias, mask, past, added bias, length of the past.
 Result attention(Call& c) {
   const AttentionForm form = take_attention_form(c);
@@ -140,8 +138,8 @@ Result attention(Call& c) {
   if (c.take_int("past_present_share_buffer").value_or(0) != 0)
     c.refuse("shares the buffer of past and present", "export without past_present_share_buffer");
   c.expect(2, 7);
-  return self_attention(c, c.inputs[0], c.inputs[1], operand(c, 2), operand(c, 3), operand(c, 4),
-                        operand(c, 5), std::move(sizes), form);
+  return self_attention(c, c.inputs[0], c.inputs[1], c.operand(2), c.operand(3), c.operand(4),
+                        c.operand(5), std::move(sizes), form);
 }
 
 ValueId dequantized(Call& c, ValueId v, ValueId scale, ValueId zero, int64_t axis) {
@@ -156,9 +154,9 @@ Result quantized_attention(Call& c) {
     c.refuse("rotates queries and keys itself", "export with rotary embedding apart");
   c.take_int("past_present_share_buffer");
   c.expect(5, 9);
-  const ValueId input = dequantized(c, c.inputs[0], c.inputs[3], operand(c, 6), 2);
-  const ValueId weight = dequantized(c, c.inputs[1], c.inputs[4], operand(c, 7), 1);
-  return self_attention(c, input, weight, c.inputs[2], operand(c, 5), operand(c, 8), kNoValue, {},
+  const ValueId input = dequantized(c, c.inputs[0], c.inputs[3], c.operand(6), 2);
+  const ValueId weight = dequantized(c, c.inputs[1], c.inputs[4], c.operand(7), 1);
+  return self_attention(c, input, weight, c.inputs[2], c.operand(5), c.operand(8), kNoValue, {},
                         form);
 }
 
@@ -241,7 +239,7 @@ Result multi_head_attention(Call& c) {
     values = b.one("Concat", {c.inputs[7], values}, {{"axis", int64_t{2}}});
   }
   Values results = {
-      attended(c, heads_first(c, q[0]), keys, values, operand(c, 4), operand(c, 5), form)};
+      attended(c, heads_first(c, q[0]), keys, values, c.operand(4), c.operand(5), form)};
   // Under names of their own: they may be operands themselves.
   if (c.wants(1) || c.wants(2)) {
     results.push_back(b.one("Identity", {keys}));

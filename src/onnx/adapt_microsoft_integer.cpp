@@ -12,8 +12,6 @@ namespace {
 
 using Result = std::optional<Values>;
 
-ValueId operand(const Call& c, size_t i) { return c.has(i) ? c.inputs[i] : kNoValue; }
-
 /// Operand i as a float, with scale and zero point (which may be omitted) behind it.
 ValueId dequantized(Call& c, size_t i, int64_t axis = 1) {
   Values operands = {c.inputs[i], c.inputs[i + 1]};
@@ -23,7 +21,7 @@ ValueId dequantized(Call& c, size_t i, int64_t axis = 1) {
 
 /// v with the scale and zero point in operands i and i + 1; without one it has the type of `like`.
 ValueId quantized(Call& c, ValueId v, size_t i, ValueId like) {
-  ValueId zero = operand(c, i + 1);
+  ValueId zero = c.operand(i + 1);
   if (zero == kNoValue) zero = c.b.constant(Tensor(c.b.type(like).dtype, {}));
   return c.b.one("QuantizeLinear", {v, c.inputs[i], zero}, {}, c.name);
 }
@@ -170,7 +168,7 @@ Result matmul_integer_to_float(Call& c) {
   Values operands = {c.inputs[0], c.inputs[2]};
   if (c.has(4)) operands.push_back(c.inputs[4]);
   const ValueId a = c.b.one("DequantizeLinear", operands);
-  return Values{product(c, a, 1, c.inputs[3], operand(c, 5), 6)};
+  return Values{product(c, a, 1, c.inputs[3], c.operand(5), 6)};
 }
 
 // A (float, quantised as it comes), B, its scale, its zero point, bias.
@@ -178,7 +176,7 @@ Result dynamic_quantize_matmul(Call& c) {
   c.expect(3, 5);
   const Values q = c.b.op("DynamicQuantizeLinear", {c.inputs[0]});
   const ValueId a = c.b.one("DequantizeLinear", {q[0], q[1], q[2]});
-  return Values{product(c, a, 1, c.inputs[2], operand(c, 3), 4)};
+  return Values{product(c, a, 1, c.inputs[2], c.operand(3), 4)};
 }
 
 // The same as ONNX's of opset 21.

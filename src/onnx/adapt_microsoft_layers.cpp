@@ -202,7 +202,7 @@ Result fused_conv(Call& c) {
   const std::string activation = c.take_string("activation").value_or("");
   const auto params = c.take_floats("activation_params").value_or(std::vector<float>{});
   if (c.inputs.size() > 4) c.malformed("has " + std::to_string(c.inputs.size()) + " operands");
-  const ValueId added = c.has(3) ? c.inputs[3] : kNoValue;
+  const ValueId added = c.operand(3);
   c.drop_inputs(3);
   while (!c.inputs.empty() && c.inputs.back() == kNoValue) c.inputs.pop_back();
   ValueId y = c.b.one("Conv", c.inputs, std::exchange(c.attrs, {}), c.name);
