@@ -128,15 +128,20 @@ Values self_attention(Call& c, ValueId input, ValueId weight, ValueId bias, Valu
   return results;
 }
 
+/// Takes what Attention and QAttention may be told that has no place here.
+void refuse_own_rotation_and_buffers(Call& c) {
+  if (c.take_int("do_rotary").value_or(0) != 0)
+    c.refuse("rotates queries and keys itself", "export with rotary embedding apart");
+  if (c.take_int("past_present_share_buffer").value_or(0) != 0)
+    c.refuse("shares the buffer of past and present", "export without past_present_share_buffer");
+}
+
 // Input, weight, bias, mask, past, added bias, length of the past.
 Result attention(Call& c) {
   const AttentionForm form = take_attention_form(c);
   auto sizes = c.take_ints("qkv_hidden_sizes").value_or(std::vector<int64_t>{});
-  if (c.take_int("do_rotary").value_or(0) != 0)
-    c.refuse("rotates queries and keys itself", "export with rotary embedding apart");
+  refuse_own_rotation_and_buffers(c);
   c.take_int("rotary_embedding_dim");
-  if (c.take_int("past_present_share_buffer").value_or(0) != 0)
-    c.refuse("shares the buffer of past and present", "export without past_present_share_buffer");
   c.expect(2, 7);
   return self_attention(c, c.inputs[0], c.inputs[1], c.operand(2), c.operand(3), c.operand(4),
                         c.operand(5), std::move(sizes), form);
@@ -150,9 +155,7 @@ ValueId dequantized(Call& c, ValueId v, ValueId scale, ValueId zero, int64_t axi
 // Input, weight, bias, input scale, weight scale, mask, input and weight zero points, past.
 Result quantized_attention(Call& c) {
   const AttentionForm form = take_attention_form(c);
-  if (c.take_int("do_rotary").value_or(0) != 0)
-    c.refuse("rotates queries and keys itself", "export with rotary embedding apart");
-  c.take_int("past_present_share_buffer");
+  refuse_own_rotation_and_buffers(c);
   c.expect(5, 9);
   const ValueId input = dequantized(c, c.inputs[0], c.inputs[3], c.operand(6), 2);
   const ValueId weight = dequantized(c, c.inputs[1], c.inputs[4], c.operand(7), 1);

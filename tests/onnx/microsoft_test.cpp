@@ -224,6 +224,23 @@ TEST(MicrosoftMalformed, Attention) {
   EXPECT_THAT(malformed(floats), HasSubstr("integers are needed"));
 }
 
+TEST(MicrosoftMalformed, QuantisedAttention) {
+  const auto model = [](const AttributeMap& more) {
+    OnnxModel m;
+    m.input("x", {2, 3, 4}, onnx::TensorProto::UINT8).constant("b", wave({12}, 3));
+    m.constant("w", testing::steps({4, 12}, 1, 0, 255, DType::u8));
+    m.constant("s", Tensor::scalar(0.5f));
+    AttributeMap attributes = {{"num_heads", int64_t{kHeads}}};
+    attributes.insert(more.begin(), more.end());
+    return m.node("com.microsoft.QAttention", {"x", "w", "b", "s", "s"}, {"y"}, attributes)
+        .output("y");
+  };
+  EXPECT_EQ(model({}).import().outputs().size(), 1u);
+  EXPECT_THAT(refused(model({{"do_rotary", int64_t{1}}})), HasSubstr("rotates"));
+  EXPECT_THAT(refused(model({{"past_present_share_buffer", int64_t{1}}})),
+              HasSubstr("shares the buffer"));
+}
+
 TEST(MicrosoftMalformed, MultiHeadAttention) {
   const auto model = [](const std::vector<std::string>& operands) {
     OnnxModel m;
