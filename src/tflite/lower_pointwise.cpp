@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <array>
 
-#include "tflite/lowering.h"
+#include "tflite/operator.h"
 
 namespace espalier::tflite {
 namespace {
