@@ -42,9 +42,8 @@ struct Call {
   const TensorType& type(size_t i) const;
   /// The value of operand i, which must be known. `what` names it in the refusal.
   const Tensor& constant(size_t i, const std::string& what) const;
-  std::vector<int64_t> ints(size_t i, const std::string& what) const {
-    return constant(i, what).to_i64();
-  }
+  /// The same as numbers.
+  std::vector<int64_t> ints(size_t i, const std::string& what) const;
   /// Sets operand i, with omitted operands before it where there are none yet.
   void set_input(size_t i, ValueId value);
   /// Whether result i was asked for.
@@ -82,7 +81,8 @@ struct Adapter {
   std::string_view becomes = "";  ///< the operator it turns into, if another
   std::string_view domain = "";
 };
-/// An operator of ONNX Runtime's that is written in standard operators.
+/// An operator of ONNX Runtime's that is written in standard operators. Its operands are tensors of
+/// known rank when the adapter sees them.
 constexpr Adapter microsoft(std::string_view op, AdaptFunction apply) {
   return {op, 1, kEveryOpset, apply, "", "com.microsoft"};
 }

@@ -1,6 +1,7 @@
 // ONNX Runtime's fused attention written in standard operators: Attention, QAttention
 // and MultiHeadAttention of com.microsoft, version 1. Shapes: B batch, S queries,
 // T keys (P of the past first), N heads of H numbers.
+#include <algorithm>
 #include <array>
 
 #include "ir/room.h"
@@ -11,12 +12,16 @@ namespace {
 
 using Result = std::optional<Values>;
 
+/// Masks of more elements are computed while the network runs.
+constexpr int64_t kMostMasked = int64_t{1} << 22;
+
 /// What is added to the scores [B,N,S,T] so that no query sees what comes after it.
 ValueId causal_filter(Call& c, ValueId scores) {
   Builder& b = c.b;
   const TensorType type = b.type(scores);
   const double lowest = never(type.dtype);
-  if (type.dims[2].known() && type.dims[3].known()) {
+  if (type.dims[2].known() && type.dims[3].known() &&
+      type.dims[2].value() <= kMostMasked / std::max<int64_t>(1, type.dims[3].value())) {
     const int64_t queries = type.dims[2].value(), keys = type.dims[3].value();
     Tensor mask(DType::f64, {queries, keys});
     for (int64_t s = 0; s < queries; ++s)

@@ -39,10 +39,13 @@ onnx::ModelProto parse_model(std::string_view bytes, const std::string& where) {
 }
 
 int64_t opset_of(const onnx::ModelProto& model, const std::string& where) {
-  int64_t opset = model.ir_version() < 3 ? 1 : 0;
+  const bool of_first_versions = model.ir_version() < 3;  // which had one opset only
+  if (model.opset_import_size() == 0 && !of_first_versions)
+    throw bad_input(where, "declares no opset");
+  int64_t opset = of_first_versions ? 1 : kNewestOpset;
   for (const auto& o : model.opset_import())
     if (o.domain().empty() || o.domain() == "ai.onnx") opset = o.version();
-  if (opset < 1 && model.opset_import_size() == 0) throw bad_input(where, "declares no opset");
+  if (opset < 1) throw bad_input(where, "declares opset " + std::to_string(opset));
   if (opset > kNewestOpset)
     throw unsupported(where,
                       "is written in opset " + std::to_string(opset) + ", opsets 1 to " +

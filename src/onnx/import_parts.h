@@ -20,7 +20,8 @@ namespace espalier {
 /// The protobuf of a file. UserError at `where` for bytes that are none.
 onnx::ModelProto parse_model(std::string_view bytes, const std::string& where);
 
-/// The opset its standard operators are of. UserError at `where` for none and for unknown ones.
+/// The opset its standard operators are of; the newest where only other domains are declared.
+/// UserError at `where` for none and for unknown ones.
 int64_t opset_of(const onnx::ModelProto& model, const std::string& where);
 
 /// UserError(usage) for options that name an input the graph does not have.
