@@ -72,6 +72,7 @@ struct Call {
 /// Changes the call in place (no answer), or writes the nodes itself and answers their results.
 using AdaptFunction = std::optional<Values> (*)(Call&);
 
+/// Beyond every opset, for adapters that always apply.
 inline constexpr int64_t kEveryOpset = int64_t{1} << 32;
 
 struct Adapter {
@@ -81,11 +82,6 @@ struct Adapter {
   std::string_view becomes = "";  ///< the operator it turns into, if another
   std::string_view domain = "";
 };
-/// An operator of ONNX Runtime's that is written in standard operators. Its operands are tensors of
-/// known rank when the adapter sees them.
-constexpr Adapter microsoft(std::string_view op, AdaptFunction apply) {
-  return {op, 1, kEveryOpset, apply, "", "com.microsoft"};
-}
 
 /// The adapters of each family, in the order they are applied.
 std::span<const Adapter> pointwise_adapters();

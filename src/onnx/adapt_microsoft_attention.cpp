@@ -6,6 +6,7 @@
 
 #include "ir/room.h"
 #include "onnx/adapt_attention.h"
+#include "onnx/adapt_microsoft.h"
 
 namespace espalier {
 namespace {
@@ -152,18 +153,13 @@ Result attention(Call& c) {
                         c.operand(5), std::move(sizes), form);
 }
 
-ValueId dequantized(Call& c, ValueId v, ValueId scale, ValueId zero, int64_t axis) {
-  return c.b.one("DequantizeLinear", zero == kNoValue ? Values{v, scale} : Values{v, scale, zero},
-                 {{"axis", axis}});
-}
-
 // Input, weight, bias, input scale, weight scale, mask, input and weight zero points, past.
 Result quantized_attention(Call& c) {
   const AttentionForm form = take_attention_form(c);
   refuse_own_rotation_and_buffers(c);
   c.expect(5, 9);
-  const ValueId input = dequantized(c, c.inputs[0], c.inputs[3], c.operand(6), 2);
-  const ValueId weight = dequantized(c, c.inputs[1], c.inputs[4], c.operand(7), 1);
+  const ValueId input = dequantized(c.b, c.inputs[0], c.inputs[3], c.operand(6), 2);
+  const ValueId weight = dequantized(c.b, c.inputs[1], c.inputs[4], c.operand(7), 1);
   return self_attention(c, input, weight, c.inputs[2], c.operand(5), c.operand(8), kNoValue, {},
                         form);
 }

@@ -6,6 +6,7 @@
 
 #include "ir/room.h"
 #include "onnx/adapt_extents.h"
+#include "onnx/adapt_microsoft.h"
 
 namespace espalier {
 namespace {
@@ -14,9 +15,7 @@ using Result = std::optional<Values>;
 
 /// Operand i as a float, with scale and zero point (which may be omitted) behind it.
 ValueId dequantized(Call& c, size_t i, int64_t axis = 1) {
-  Values operands = {c.inputs[i], c.inputs[i + 1]};
-  if (c.has(i + 2)) operands.push_back(c.inputs[i + 2]);
-  return c.b.one("DequantizeLinear", operands, {{"axis", axis}});
+  return dequantized(c.b, c.inputs[i], c.inputs[i + 1], c.operand(i + 2), axis);
 }
 
 /// v with the scale and zero point in operands i and i + 1; without one it has the type of `like`.
@@ -141,9 +140,8 @@ Result gemm(Call& c) {
   if (c.has(6)) {
     if (c.type(6).dtype != DType::i32) c.malformed("the bias is " + to_string(c.type(6)));
     const int64_t axis = std::max<int64_t>(0, c.type(6).rank() - 1);
-    operands.push_back(c.b.one("DequantizeLinear",
-                               {c.inputs[6], joint_scale(c, c.inputs[1], c.inputs[4], alpha)},
-                               {{"axis", axis}}));
+    const ValueId scale = joint_scale(c, c.inputs[1], c.inputs[4], alpha);
+    operands.push_back(dequantized(c.b, c.inputs[6], scale, kNoValue, axis));
   }
   const ValueId y = c.b.one("Gemm", operands, attributes);
   return Values{c.has(7) ? quantized(c, y, 7, c.inputs[0]) : y};
@@ -151,10 +149,7 @@ Result gemm(Call& c) {
 
 /// a B + bias with the columns of B at scales of their own.
 ValueId product(Call& c, ValueId a, size_t matrix, ValueId scale, ValueId zero, size_t bias) {
-  const int64_t rank = c.type(matrix).rank();
-  Values operands = {c.inputs[matrix], scale};
-  if (zero != kNoValue) operands.push_back(zero);
-  const ValueId b = c.b.one("DequantizeLinear", operands, {{"axis", rank - 1}});
+  const ValueId b = dequantized(c.b, c.inputs[matrix], scale, zero, c.type(matrix).rank() - 1);
   const ValueId y = c.b.one("MatMul", {a, b}, {}, c.name);
   return c.has(bias) ? c.b.add(y, c.inputs[bias]) : y;
 }
@@ -165,9 +160,7 @@ Result matmul_integer_to_float(Call& c) {
   const TensorType& scale = c.type(2);
   if (scale.rank() > 1 || (scale.rank() == 1 && !scale.dims[0].is(1)))
     c.refuse("has several scales for its first operand");
-  Values operands = {c.inputs[0], c.inputs[2]};
-  if (c.has(4)) operands.push_back(c.inputs[4]);
-  const ValueId a = c.b.one("DequantizeLinear", operands);
+  const ValueId a = dequantized(c.b, c.inputs[0], c.inputs[2], c.operand(4));
   return Values{product(c, a, 1, c.inputs[3], c.operand(5), 6)};
 }
 
@@ -175,7 +168,7 @@ Result matmul_integer_to_float(Call& c) {
 Result dynamic_quantize_matmul(Call& c) {
   c.expect(3, 5);
   const Values q = c.b.op("DynamicQuantizeLinear", {c.inputs[0]});
-  const ValueId a = c.b.one("DequantizeLinear", {q[0], q[1], q[2]});
+  const ValueId a = dequantized(c.b, q[0], q[1], q[2]);
   return Values{product(c, a, 1, c.inputs[2], c.operand(3), 4)};
 }
 

@@ -7,6 +7,7 @@
 
 #include "ir/room.h"
 #include "onnx/adapt_attention.h"
+#include "onnx/adapt_microsoft.h"
 
 namespace espalier {
 namespace {
