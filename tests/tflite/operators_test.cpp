@@ -52,6 +52,8 @@ TEST(TfliteOperators, FunctionsOfOneElement) {
   EXPECT_THAT(applied(25, {0, std::log(3.0f) / 2}, {2.0f}), near({0.25, 0.75}));
   EXPECT_THAT(applied(50, {0, 0}), near({std::log(0.5f), std::log(0.5f)}));
   EXPECT_THAT(applied(11, {3, 4}, {kNone}), near({0.6f, 0.8f}));
+  EXPECT_THAT(applied(11, {3e-5f, 4e-5f}, {kNone}), near({0.6f, 0.8f}));
+  EXPECT_THAT(applied(11, {3e-8f, 4e-8f}, {kNone}), near({0.03f, 0.04f}));
 }
 
 /// a op b with both as inputs of these shapes.
