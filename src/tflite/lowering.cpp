@@ -181,10 +181,20 @@ void Lowering::name_after(ValueId v, int32_t t, Form form) {
   graph_.rename(v, graph_.fresh_name(name));
 }
 
-void Lowering::set_stored(int32_t t, ValueId v, Form form) {
-  Held& h = held_[size_t(t)];
-  if (h.stored[0] != kNoValue || h.stored[1] != kNoValue)
+void Lowering::refuse_given(int32_t t) const {
+  const Held& h = held_[size_t(t)];
+  if (h.stored[0] != kNoValue || h.stored[1] != kNoValue || waiting_.contains(t))
     throw bad_input(where_, "tensor '" + name_of(t) + "' is given twice");
+}
+
+void Lowering::set_waiting_pad(int32_t t, WaitingPad pad) {
+  refuse_given(t);
+  waiting_[t] = pad;
+}
+
+void Lowering::set_stored(int32_t t, ValueId v, Form form) {
+  refuse_given(t);
+  Held& h = held_[size_t(t)];
   const DType wanted = element_type(info(t).type, where_), got = builder_.type(v).dtype;
   if (wanted != got)
     throw bad_input(where_ + ": " + node_name_, "gives " + std::string(espalier::name_of(got)) +

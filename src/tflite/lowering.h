@@ -72,7 +72,7 @@ class Lowering {
   void set_stored(int32_t t, ValueId v, Form form = Form::kFile);
   /// Quantises what is quantised.
   void set_real(int32_t t, ValueId v, Form form = Form::kFile);
-  void set_waiting_pad(int32_t t, WaitingPad pad) { waiting_[t] = pad; }
+  void set_waiting_pad(int32_t t, WaitingPad pad);
   /// The padding that gives `t`, if it waits.
   const WaitingPad* waiting_pad(int32_t t) const;
   void set_input(int32_t t, ValueId v);
@@ -114,6 +114,8 @@ class Lowering {
   };
 
   void add_constant(int32_t t);
+  /// UserError where an operator gave the tensor before.
+  void refuse_given(int32_t t) const;
   void make_padded(int32_t t);
   std::optional<std::vector<Tensor>> folded(const Room& room, const Attributes& attrs,
                                             const Values& inputs) const;
