@@ -185,6 +185,13 @@ TEST(Microsoft, ParametersOfAnActivationAreKnownByName) {
               1e-6);
 }
 
+TEST(Microsoft, FilesMayDeclareThisDomainAlone) {
+  OnnxModel m;
+  m.proto.clear_opset_import();
+  m.input("x", {2}).node("com.microsoft.Gelu", {"x"}, {"y"}).output("y");
+  EXPECT_EQ(m.import().order().size(), 1u);
+}
+
 TEST(Microsoft, WeightsOfFewBitsStayPacked) {
   OnnxModel m;
   m.input("x", {2, 32}).constant("b", testing::steps({3, 2, 8}, 1, 0, 255, DType::u8));
