@@ -37,23 +37,13 @@ Bound bind_transpose(const BindRequest& r) {
     if (x[size_t(p)] != 1) order.push_back(p);
   }
   // Channels to the other end and the layout the other way round: the bytes stay.
-  const auto channels_first = [](size_t rank) {
-    std::vector<int64_t> p = {0, int64_t(rank) - 1};
-    for (size_t axis = 1; axis + 1 < rank; ++axis) p.push_back(int64_t(axis));
-    return p;
-  };
-  const auto channels_last = [](size_t rank) {
-    std::vector<int64_t> p = {0};
-    for (size_t axis = 2; axis < rank; ++axis) p.push_back(int64_t(axis));
-    p.push_back(1);
-    return p;
-  };
-  if (x.size() >= 4 && perm == channels_first(x.size()) && r.layout(0) == Layout::kPlain) {
+  const auto rank = int64_t(x.size());
+  if (rank >= 4 && perm == to_channels_first(rank) && r.layout(0) == Layout::kPlain) {
     auto kernel = view_kernel("view");
     kernel->result_layouts = {Layout::kChannelsLast};
     return kernel;
   }
-  if (x.size() >= 4 && perm == channels_last(x.size()) && r.layout(0) == Layout::kChannelsLast) {
+  if (rank >= 4 && perm == to_channels_last(rank) && r.layout(0) == Layout::kChannelsLast) {
     auto kernel = view_kernel("view");
     kernel->operand_layouts = {Layout::kChannelsLast};
     return kernel;

@@ -33,6 +33,11 @@ Values splice(Builder& builder, const Graph& body, const Values& operands) {
   return results;
 }
 
+bool is_own_result(const Graph& graph, const Values& results, size_t i, ValueId first) {
+  const ValueId v = results[i];
+  return v >= first && !graph.is_constant(v) && std::ranges::count(results, v) == 1;
+}
+
 Graph expansion_of(const Graph& graph, NodeId id) {
   const Node& n = graph.node(id);
   Graph g;
@@ -86,7 +91,7 @@ namespace {
 void inline_body(Graph& g, NodeId id, const Graph& body) {
   const Node n = g.node(id);
   const Values operands(n.inputs.end() - std::ptrdiff_t(body.inputs().size()), n.inputs.end());
-  const auto made = ValueId(g.value_count());
+  const auto first = ValueId(g.value_count());
   Builder builder(g);
   const Values results = splice(builder, body, operands);
   for (size_t i = 0; i < n.outputs.size(); ++i) {
@@ -95,10 +100,9 @@ void inline_body(Graph& g, NodeId id, const Graph& body) {
     ValueId to = results.at(i);
     // What existed before keeps its name; a graph output keeps its own.
     const bool named = std::ranges::find(g.outputs(), from) != g.outputs().end();
-    if (named && (to < made || g.is_constant(to) || std::ranges::count(results, to) > 1))
-      to = builder.one("Identity", {to});
+    if (named && !is_own_result(g, results, i, first)) to = builder.one("Identity", {to});
     g.replace_uses(from, to);
-    if (to < made) continue;
+    if (to < first) continue;
     const std::string name = g.value(from).name;
     g.rename(from, g.fresh_name(name + "_joined"));
     if (g.value(to).producer != kNoNode) g.rename(to, name);
@@ -109,15 +113,21 @@ void inline_body(Graph& g, NodeId id, const Graph& body) {
 
 }  // namespace
 
+GraphRef body_in_place(const Room& room, const Attributes& attrs, const TypesIn& in) {
+  if (!room.control || !room.control->inlined) return nullptr;
+  const auto which = room.control->inlined(attrs, in);
+  return which ? room.control->bodies(attrs).at(*which) : nullptr;
+}
+
 int inline_bodies(Graph& graph) {
   int inlined = 0;
   const std::vector<NodeId> order = graph.order();
   for (NodeId id : order) {
     const Node& n = graph.node(id);
-    if (!n.room->control || !n.room->control->inlined) continue;
-    const auto which = n.room->control->inlined(n.attrs, types_in(graph, id));
-    if (!which) continue;
-    inline_body(graph, id, *n.room->control->bodies(n.attrs).at(*which));
+    if (!n.room->control) continue;
+    const GraphRef body = body_in_place(*n.room, n.attrs, types_in(graph, id));
+    if (!body) continue;
+    inline_body(graph, id, *body);
     ++inlined;
   }
   return inlined;

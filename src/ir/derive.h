@@ -9,6 +9,10 @@ namespace espalier {
 /// place of the body's inputs; returns what stands for the body's outputs.
 Values splice(Builder& builder, const Graph& body, const Values& operands);
 
+/// Whether result i of a splice is a value of its own, which may take another's name: made by a
+/// node of the copy and given once. `first` is the first value the copy could have made.
+bool is_own_result(const Graph& graph, const Values& results, size_t i, ValueId first);
+
 /// The node's expansion as a graph of its own: inputs are its non-constant operands, constants stay
 /// constants. The room must have `expand`.
 Graph expansion_of(const Graph& graph, NodeId node);
@@ -20,8 +24,10 @@ Cost cost_of(const Graph& graph, NodeId node);
 /// Cost of all nodes.
 Cost cost_of(const Graph& graph);
 
-/// Puts bodies that are known to stand for their node (the branch of a condition that is known) in
-/// its place; returns how many.
+/// The body that is known to stand for a node (the branch of a condition that is known); null
+/// where none is.
+GraphRef body_in_place(const Room& room, const Attributes& attrs, const TypesIn& in);
+/// Puts such bodies in the place of their nodes; returns how many.
 int inline_bodies(Graph& graph);
 
 /// Why a graph whose input shapes are given is not a straight line of tensors of fixed size: the

@@ -20,6 +20,11 @@ std::optional<T> take(Call& call, const std::string& name) {
   return taken;
 }
 
+void require_ranked_operands(const Call& call) {
+  for (size_t i = 0; i < call.inputs.size(); ++i)
+    if (call.has(i)) call.type(i);
+}
+
 using Table = std::multimap<std::string_view, Adapter>;
 
 const Table& table() {
@@ -51,6 +56,12 @@ const Tensor& Call::constant(size_t i, const std::string& what) const {
     refuse(what + " ('" + b.graph().value(inputs[i]).name + "') is computed while running",
            "make it a constant of the model");
   return *b.graph().value(inputs[i]).constant;
+}
+
+std::vector<int64_t> Call::ints(size_t i, const std::string& what) const {
+  const Tensor& t = constant(i, what);
+  if (t.dtype() == DType::string) malformed("is given " + what + " as strings, numbers are needed");
+  return t.to_i64();
 }
 
 ValueId Call::setting(Tensor value) {
@@ -100,6 +111,7 @@ std::optional<Values> adapt(Call& call) {
     for (auto it = first; it != last && !renamed; ++it) {
       const Adapter& a = it->second;
       if (a.domain != call.domain || call.opset < a.from || call.opset >= a.until) continue;
+      if (!a.domain.empty()) require_ranked_operands(call);
       if (auto results = a.apply(call)) return results;
       renamed = call.op != op;
     }

@@ -37,12 +37,13 @@ struct Call {
   size_t captured = 0;
 
   bool has(size_t i) const { return i < inputs.size() && inputs[i] != kNoValue; }
+  /// Operand i, kNoValue where it is omitted.
+  ValueId operand(size_t i) const { return has(i) ? inputs[i] : kNoValue; }
   const TensorType& type(size_t i) const;
   /// The value of operand i, which must be known. `what` names it in the refusal.
   const Tensor& constant(size_t i, const std::string& what) const;
-  std::vector<int64_t> ints(size_t i, const std::string& what) const {
-    return constant(i, what).to_i64();
-  }
+  /// The same as numbers.
+  std::vector<int64_t> ints(size_t i, const std::string& what) const;
   /// Sets operand i, with omitted operands before it where there are none yet.
   void set_input(size_t i, ValueId value);
   /// Whether result i was asked for.
@@ -71,6 +72,9 @@ struct Call {
 /// Changes the call in place (no answer), or writes the nodes itself and answers their results.
 using AdaptFunction = std::optional<Values> (*)(Call&);
 
+/// Beyond every opset, for adapters that always apply.
+inline constexpr int64_t kEveryOpset = int64_t{1} << 32;
+
 struct Adapter {
   std::string_view op;
   int64_t from, until;  ///< applies to nodes of opsets in [from, until)
@@ -78,10 +82,6 @@ struct Adapter {
   std::string_view becomes = "";  ///< the operator it turns into, if another
   std::string_view domain = "";
 };
-/// An operator of ONNX Runtime's that is written in standard operators.
-constexpr Adapter microsoft(std::string_view op, AdaptFunction apply) {
-  return {op, 1, int64_t{1} << 32, apply, "", "com.microsoft"};
-}
 
 /// The adapters of each family, in the order they are applied.
 std::span<const Adapter> pointwise_adapters();
@@ -95,8 +95,6 @@ std::span<const Adapter> microsoft_attention_adapters();
 std::span<const Adapter> microsoft_grouped_adapters();
 std::span<const Adapter> microsoft_integer_adapters();
 std::span<const Adapter> control_adapters();
-
-inline constexpr int64_t kEveryOpset = int64_t{1} << 32;
 
 /// Applies every adapter that holds for the call's operator and opset, in order.
 std::optional<Values> adapt(Call& call);

@@ -6,6 +6,12 @@
 #include "ir/room.h"
 
 namespace espalier {
+namespace {
+
+/// So that numbers of heads multiply without overflow.
+constexpr int64_t kMostHeads = int64_t{1} << 20;
+
+}  // namespace
 
 AttentionForm take_attention_form(Call& c) {
   AttentionForm f;
@@ -14,7 +20,7 @@ AttentionForm take_attention_form(Call& c) {
   f.scale = c.take_float("scale");
   f.causal = c.take_int("unidirectional").value_or(0) != 0;
   if (f.scale && *f.scale == 0) f.scale.reset();
-  if (f.heads < 1) c.malformed("num_heads is " + std::to_string(f.heads));
+  if (f.heads < 1 || f.heads > kMostHeads) c.malformed("num_heads is " + std::to_string(f.heads));
   return f;
 }
 

@@ -1,7 +1,7 @@
 // Operators with bodies: what their bodies are given, and the batched Scan of opset 8.
+#include <algorithm>
 #include <array>
 
-#include "ir/derive.h"
 #include "onnx/adapt.h"
 #include "onnx/onnx_proto.h"
 
@@ -39,8 +39,9 @@ std::optional<Values> scan_of_batches(Call& c) {
     inner_attributes["scan_input_directions"] = *directions;
   const int64_t captured = int64_t(c.captured);
   if (captured > 0) inner_attributes["captured"] = captured;
+  if (c.inputs.size() <= c.captured + 1) c.malformed("has no operands");
   const Values operands(c.inputs.begin() + 1, c.inputs.end());
-  if (operands.size() <= c.captured) c.malformed("has no operands");
+  if (std::ranges::count(operands, kNoValue) > 0) c.malformed("leaves an operand out");
   Graph g;
   g.name = "batch";
   Builder inner(g);

@@ -1,5 +1,7 @@
 #include "onnx/adapt_extents.h"
 
+#include <numeric>
+
 #include "ir/room.h"
 
 namespace espalier {
@@ -10,6 +12,9 @@ int64_t known_extent(Call& c, const TensorType& t, int64_t axis, const char* wha
     c.malformed(std::string(what) + " of " + to_string(t) + " is needed");
   const Dim& d = t.dims[size_t(at)];
   if (!d.known()) c.refuse(std::string(what) + " of " + to_string(t) + " must be known");
+  // So that sums and products of a few extents and numbers of heads do not overflow.
+  if (d.value() > int64_t{1} << 40)
+    c.malformed(std::string(what) + " of " + to_string(t) + " is out of reach");
   return d.value();
 }
 
@@ -33,11 +38,11 @@ ValueId extent(Builder& b, ValueId v, int64_t axis) {
 }
 
 ValueId counted(Builder& b, ValueId count) {
+  constexpr int64_t kMost = 1 << 20;  // longer lists are counted while the network runs
   const auto number = [&](int64_t n) { return b.constant(Tensor::scalar(n)); };
-  if (b.graph().is_constant(count)) {
-    const int64_t n = b.graph().value(count).constant->int_at(0);
-    std::vector<int64_t> list;
-    for (int64_t i = 0; i < n; ++i) list.push_back(i);
+  if (const auto& known = b.graph().value(count).constant; known && known->int_at(0) <= kMost) {
+    std::vector<int64_t> list(size_t(known->int_at(0)));
+    std::iota(list.begin(), list.end(), int64_t{0});
     return b.ints(list);
   }
   return b.one("Range", {number(0), count, number(1)});

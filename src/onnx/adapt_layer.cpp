@@ -86,8 +86,10 @@ Result across_channels(Call& c) {
 /// `v` with one element for each of `groups` groups, spelled out for each of `channels` channels.
 /// Constants are spelled out themselves, so that a weight stays a direct operand.
 ValueId per_channel(Call& c, ValueId v, int64_t groups, int64_t channels) {
+  constexpr int64_t kMostSpelledOut = int64_t{1} << 24;
   const std::vector<int64_t> expanded = {groups, channels / groups};
-  if (const auto& constant = c.b.graph().value(v).constant) {
+  const auto& constant = c.b.graph().value(v).constant;
+  if (constant && channels <= kMostSpelledOut) {
     Tensor t(constant->dtype(), {channels});
     const size_t size = size_of(t.dtype());
     for (int64_t i = 0; i < channels; ++i)

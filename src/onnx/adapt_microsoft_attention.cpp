@@ -1,22 +1,28 @@
 // ONNX Runtime's fused attention written in standard operators: Attention, QAttention
 // and MultiHeadAttention of com.microsoft, version 1. Shapes: B batch, S queries,
 // T keys (P of the past first), N heads of H numbers.
+#include <algorithm>
 #include <array>
 
 #include "ir/room.h"
 #include "onnx/adapt_attention.h"
+#include "onnx/adapt_microsoft.h"
 
 namespace espalier {
 namespace {
 
 using Result = std::optional<Values>;
 
+/// Masks of more elements are computed while the network runs.
+constexpr int64_t kMostMasked = int64_t{1} << 22;
+
 /// What is added to the scores [B,N,S,T] so that no query sees what comes after it.
 ValueId causal_filter(Call& c, ValueId scores) {
   Builder& b = c.b;
   const TensorType type = b.type(scores);
   const double lowest = never(type.dtype);
-  if (type.dims[2].known() && type.dims[3].known()) {
+  if (type.dims[2].known() && type.dims[3].known() &&
+      type.dims[2].value() <= kMostMasked / std::max<int64_t>(1, type.dims[3].value())) {
     const int64_t queries = type.dims[2].value(), keys = type.dims[3].value();
     Tensor mask(DType::f64, {queries, keys});
     for (int64_t s = 0; s < queries; ++s)
@@ -128,37 +134,33 @@ Values self_attention(Call& c, ValueId input, ValueId weight, ValueId bias, Valu
   return results;
 }
 
-ValueId operand(const Call& c, size_t i) { return c.has(i) ? c.inputs[i] : kNoValue; }
+/// Takes what Attention and QAttention may be told that has no place here.
+void refuse_own_rotation_and_buffers(Call& c) {
+  if (c.take_int("do_rotary").value_or(0) != 0)
+    c.refuse("rotates queries and keys itself", "export with rotary embedding apart");
+  if (c.take_int("past_present_share_buffer").value_or(0) != 0)
+    c.refuse("shares the buffer of past and present", "export without past_present_share_buffer");
+}
 
 // Input, weight, bias, mask, past, added bias, length of the past.
 Result attention(Call& c) {
   const AttentionForm form = take_attention_form(c);
   auto sizes = c.take_ints("qkv_hidden_sizes").value_or(std::vector<int64_t>{});
-  if (c.take_int("do_rotary").value_or(0) != 0)
-    c.refuse("rotates queries and keys itself", "export with rotary embedding apart");
+  refuse_own_rotation_and_buffers(c);
   c.take_int("rotary_embedding_dim");
-  if (c.take_int("past_present_share_buffer").value_or(0) != 0)
-    c.refuse("shares the buffer of past and present", "export without past_present_share_buffer");
   c.expect(2, 7);
-  return self_attention(c, c.inputs[0], c.inputs[1], operand(c, 2), operand(c, 3), operand(c, 4),
-                        operand(c, 5), std::move(sizes), form);
-}
-
-ValueId dequantized(Call& c, ValueId v, ValueId scale, ValueId zero, int64_t axis) {
-  return c.b.one("DequantizeLinear", zero == kNoValue ? Values{v, scale} : Values{v, scale, zero},
-                 {{"axis", axis}});
+  return self_attention(c, c.inputs[0], c.inputs[1], c.operand(2), c.operand(3), c.operand(4),
+                        c.operand(5), std::move(sizes), form);
 }
 
 // Input, weight, bias, input scale, weight scale, mask, input and weight zero points, past.
 Result quantized_attention(Call& c) {
   const AttentionForm form = take_attention_form(c);
-  if (c.take_int("do_rotary").value_or(0) != 0)
-    c.refuse("rotates queries and keys itself", "export with rotary embedding apart");
-  c.take_int("past_present_share_buffer");
+  refuse_own_rotation_and_buffers(c);
   c.expect(5, 9);
-  const ValueId input = dequantized(c, c.inputs[0], c.inputs[3], operand(c, 6), 2);
-  const ValueId weight = dequantized(c, c.inputs[1], c.inputs[4], operand(c, 7), 1);
-  return self_attention(c, input, weight, c.inputs[2], operand(c, 5), operand(c, 8), kNoValue, {},
+  const ValueId input = dequantized(c.b, c.inputs[0], c.inputs[3], c.operand(6), 2);
+  const ValueId weight = dequantized(c.b, c.inputs[1], c.inputs[4], c.operand(7), 1);
+  return self_attention(c, input, weight, c.inputs[2], c.operand(5), c.operand(8), kNoValue, {},
                         form);
 }
 
@@ -241,7 +243,7 @@ Result multi_head_attention(Call& c) {
     values = b.one("Concat", {c.inputs[7], values}, {{"axis", int64_t{2}}});
   }
   Values results = {
-      attended(c, heads_first(c, q[0]), keys, values, operand(c, 4), operand(c, 5), form)};
+      attended(c, heads_first(c, q[0]), keys, values, c.operand(4), c.operand(5), form)};
   // Under names of their own: they may be operands themselves.
   if (c.wants(1) || c.wants(2)) {
     results.push_back(b.one("Identity", {keys}));

@@ -6,6 +6,7 @@
 #include <array>
 
 #include "onnx/adapt_attention.h"
+#include "onnx/adapt_microsoft.h"
 
 namespace espalier {
 namespace {

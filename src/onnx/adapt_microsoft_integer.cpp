@@ -6,24 +6,21 @@
 
 #include "ir/room.h"
 #include "onnx/adapt_extents.h"
+#include "onnx/adapt_microsoft.h"
 
 namespace espalier {
 namespace {
 
 using Result = std::optional<Values>;
 
-ValueId operand(const Call& c, size_t i) { return c.has(i) ? c.inputs[i] : kNoValue; }
-
 /// Operand i as a float, with scale and zero point (which may be omitted) behind it.
 ValueId dequantized(Call& c, size_t i, int64_t axis = 1) {
-  Values operands = {c.inputs[i], c.inputs[i + 1]};
-  if (c.has(i + 2)) operands.push_back(c.inputs[i + 2]);
-  return c.b.one("DequantizeLinear", operands, {{"axis", axis}});
+  return dequantized(c.b, c.inputs[i], c.inputs[i + 1], c.operand(i + 2), axis);
 }
 
 /// v with the scale and zero point in operands i and i + 1; without one it has the type of `like`.
 ValueId quantized(Call& c, ValueId v, size_t i, ValueId like) {
-  ValueId zero = operand(c, i + 1);
+  ValueId zero = c.operand(i + 1);
   if (zero == kNoValue) zero = c.b.constant(Tensor(c.b.type(like).dtype, {}));
   return c.b.one("QuantizeLinear", {v, c.inputs[i], zero}, {}, c.name);
 }
@@ -69,27 +66,14 @@ Result softmax(Call& c) {
   return Values{quantized(c, y, 3, c.inputs[0])};
 }
 
-std::vector<int64_t> channels_first(int64_t rank) {
-  std::vector<int64_t> order = {0, rank - 1};
-  for (int64_t i = 1; i + 1 < rank; ++i) order.push_back(i);
-  return order;
-}
-
-std::vector<int64_t> channels_last(int64_t rank) {
-  std::vector<int64_t> order = {0};
-  for (int64_t i = 2; i < rank; ++i) order.push_back(i);
-  order.push_back(1);
-  return order;
-}
-
 /// The pool `op` of X, whose channels may stand last.
 Result pooled(Call& c, const char* op, bool last, const AttributeMap& attributes) {
   const int64_t rank = c.type(0).rank();
   if (rank < 3) c.malformed("pools " + to_string(c.type(0)));
   ValueId x = dequantized(c, 0);
-  if (last) x = c.b.transpose(x, channels_first(rank));
+  if (last) x = c.b.transpose(x, to_channels_first(rank));
   ValueId y = c.b.one(op, {x}, attributes);
-  if (last) y = c.b.transpose(y, channels_last(rank));
+  if (last) y = c.b.transpose(y, to_channels_last(rank));
   return Values{quantized(c, y, 3, c.inputs[0])};
 }
 
@@ -156,9 +140,8 @@ Result gemm(Call& c) {
   if (c.has(6)) {
     if (c.type(6).dtype != DType::i32) c.malformed("the bias is " + to_string(c.type(6)));
     const int64_t axis = std::max<int64_t>(0, c.type(6).rank() - 1);
-    operands.push_back(c.b.one("DequantizeLinear",
-                               {c.inputs[6], joint_scale(c, c.inputs[1], c.inputs[4], alpha)},
-                               {{"axis", axis}}));
+    const ValueId scale = joint_scale(c, c.inputs[1], c.inputs[4], alpha);
+    operands.push_back(dequantized(c.b, c.inputs[6], scale, kNoValue, axis));
   }
   const ValueId y = c.b.one("Gemm", operands, attributes);
   return Values{c.has(7) ? quantized(c, y, 7, c.inputs[0]) : y};
@@ -166,10 +149,7 @@ Result gemm(Call& c) {
 
 /// a B + bias with the columns of B at scales of their own.
 ValueId product(Call& c, ValueId a, size_t matrix, ValueId scale, ValueId zero, size_t bias) {
-  const int64_t rank = c.type(matrix).rank();
-  Values operands = {c.inputs[matrix], scale};
-  if (zero != kNoValue) operands.push_back(zero);
-  const ValueId b = c.b.one("DequantizeLinear", operands, {{"axis", rank - 1}});
+  const ValueId b = dequantized(c.b, c.inputs[matrix], scale, zero, c.type(matrix).rank() - 1);
   const ValueId y = c.b.one("MatMul", {a, b}, {}, c.name);
   return c.has(bias) ? c.b.add(y, c.inputs[bias]) : y;
 }
@@ -180,18 +160,16 @@ Result matmul_integer_to_float(Call& c) {
   const TensorType& scale = c.type(2);
   if (scale.rank() > 1 || (scale.rank() == 1 && !scale.dims[0].is(1)))
     c.refuse("has several scales for its first operand");
-  Values operands = {c.inputs[0], c.inputs[2]};
-  if (c.has(4)) operands.push_back(c.inputs[4]);
-  const ValueId a = c.b.one("DequantizeLinear", operands);
-  return Values{product(c, a, 1, c.inputs[3], operand(c, 5), 6)};
+  const ValueId a = dequantized(c.b, c.inputs[0], c.inputs[2], c.operand(4));
+  return Values{product(c, a, 1, c.inputs[3], c.operand(5), 6)};
 }
 
 // A (float, quantised as it comes), B, its scale, its zero point, bias.
 Result dynamic_quantize_matmul(Call& c) {
   c.expect(3, 5);
   const Values q = c.b.op("DynamicQuantizeLinear", {c.inputs[0]});
-  const ValueId a = c.b.one("DequantizeLinear", {q[0], q[1], q[2]});
-  return Values{product(c, a, 1, c.inputs[2], operand(c, 3), 4)};
+  const ValueId a = dequantized(c.b, q[0], q[1], q[2]);
+  return Values{product(c, a, 1, c.inputs[2], c.operand(3), 4)};
 }
 
 // The same as ONNX's of opset 21.

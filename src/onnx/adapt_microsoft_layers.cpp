@@ -7,6 +7,7 @@
 
 #include "ir/room.h"
 #include "onnx/adapt_attention.h"
+#include "onnx/adapt_microsoft.h"
 
 namespace espalier {
 namespace {
@@ -38,7 +39,7 @@ Result simplified_layer_norm(Call& c) {
   const float epsilon = c.take_float("epsilon").value_or(1e-5f);
   c.take_int("stash_type");
   c.expect(2, 2);
-  c.type(0);
+  for (size_t i = 0; i < 2; ++i) c.type(i);  // under ai.onnx nobody asked yet
   const Scaled s = scaled_by_size(c, c.inputs[0], c.inputs[1], axis, epsilon);
   return Values{s.y, s.inverse};
 }
@@ -134,16 +135,17 @@ Result fast_gelu(Call& c) {
 Result quick_gelu(Call& c) {
   const float alpha = c.take_float("alpha").value_or(1.702f);
   c.expect(1, 1);
-  c.type(0);
   const ValueId gate = c.b.one("Sigmoid", {c.b.mul(c.inputs[0], double(alpha))});
   return Values{c.b.mul(c.inputs[0], gate)};
 }
 
-/// The activation that a fused operator names, with its parameters in order.
-ValueId activated(Call& c, ValueId y, const std::string& name, const std::vector<float>& params) {
+/// The activation that a fused operator names, with its parameters in order; those that are left
+/// out have their defaults.
+ValueId activated(Call& c, ValueId y, const std::string& name,
+                  const std::vector<std::optional<float>>& params) {
   Builder& b = c.b;
   const auto parameter = [&](size_t i, float otherwise) {
-    return i < params.size() ? params[i] : otherwise;
+    return i < params.size() ? params[i].value_or(otherwise) : otherwise;
   };
   if (name.empty() || name == "Identity") return y;
   if (name == "Relu" || name == "Tanh" || name == "Sigmoid" || name == "Softplus" ||
@@ -154,8 +156,8 @@ ValueId activated(Call& c, ValueId y, const std::string& name, const std::vector
   if (name == "HardSigmoid")
     return b.one(name, {y}, {{"alpha", parameter(0, 0.2f)}, {"beta", parameter(1, 0.5f)}});
   if (name == "Clip") {
-    if (params.size() != 2) c.malformed("needs two bounds for its Clip");
-    return b.one(name, {y, b.scalar(double(params[0]), y), b.scalar(double(params[1]), y)});
+    if (params.size() < 2 || !params[0] || !params[1]) c.malformed("needs two bounds for its Clip");
+    return b.one(name, {y, b.scalar(double(*params[0]), y), b.scalar(double(*params[1]), y)});
   }
   c.refuse("applies '" + name + "', which is not supported");
 }
@@ -182,7 +184,6 @@ Result fused_matmul(Call& c) {
              batch_b = flag("transBatchB");
   const float alpha = c.take_float("alpha").value_or(1);
   c.expect(2, 2);
-  for (size_t i = 0; i < 2; ++i) c.type(i);
   const ValueId left = oriented(c, c.inputs[0], a, batch_a);
   const ValueId y = c.b.one("MatMul", {left, oriented(c, c.inputs[1], b, batch_b)}, {}, c.name);
   return Values{alpha == 1 ? y : c.b.mul(y, double(alpha))};
@@ -190,9 +191,9 @@ Result fused_matmul(Call& c) {
 
 Result fused_gemm(Call& c) {
   const std::string activation = c.take_string("activation").value_or("");
-  std::vector<float> params;
+  std::vector<std::optional<float>> params;
   for (const char* name : {"activation_alpha", "activation_beta", "activation_gamma"})
-    if (const auto p = c.take_float(name)) params.push_back(*p);
+    params.push_back(c.take_float(name));
   const Values y = c.b.op("Gemm", c.inputs, std::exchange(c.attrs, {}), c.name);
   return Values{activated(c, y[0], activation, params)};
 }
@@ -202,12 +203,12 @@ Result fused_conv(Call& c) {
   const std::string activation = c.take_string("activation").value_or("");
   const auto params = c.take_floats("activation_params").value_or(std::vector<float>{});
   if (c.inputs.size() > 4) c.malformed("has " + std::to_string(c.inputs.size()) + " operands");
-  const ValueId added = c.has(3) ? c.inputs[3] : kNoValue;
+  const ValueId added = c.operand(3);
   c.drop_inputs(3);
   while (!c.inputs.empty() && c.inputs.back() == kNoValue) c.inputs.pop_back();
   ValueId y = c.b.one("Conv", c.inputs, std::exchange(c.attrs, {}), c.name);
   if (added != kNoValue) y = c.b.add(y, added);
-  return Values{activated(c, y, activation, params)};
+  return Values{activated(c, y, activation, {params.begin(), params.end()})};
 }
 
 Result trilu(Call& c) {
@@ -252,6 +253,7 @@ Result rotary_embedding(Call& c) {
   const int64_t width = known_extent(c, x, -1, "the hidden size");
   ValueId v = c.inputs[0];
   if (!in_heads_already) {
+    if (heads < 1 && rotary > 0) c.malformed("turns a part of each head and leaves num_heads out");
     if (heads < 1) heads = width / std::max<int64_t>(1, turned);
     if (heads < 1 || width % heads != 0)
       c.malformed(std::to_string(heads) + " heads do not divide " + std::to_string(width));

@@ -36,7 +36,8 @@ Result ends_to_operands(Call& c) {
 Result pads_to_operands(Call& c) {
   list_to_operand(c, "paddings", 1);
   list_to_operand(c, "pads", 1);
-  if (const auto value = c.take_float("value")) c.set_input(2, c.b.scalar(*value, c.inputs.at(0)));
+  c.type(0);
+  if (const auto value = c.take_float("value")) c.set_input(2, c.b.scalar(*value, c.inputs[0]));
   return std::nullopt;
 }
 
@@ -134,7 +135,7 @@ Result axes_to_attribute(Call& c) {
   }
   c.drop_inputs(1);
   if (none_means_none && !c.attrs.contains("axes"))
-    return Values{c.b.one("Identity", {c.inputs.at(0)})};
+    return Values{c.b.one("Identity", {c.operand(0)})};
   return std::nullopt;
 }
 

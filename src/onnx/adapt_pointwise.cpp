@@ -32,8 +32,9 @@ Result explicit_broadcast(Call& c) {
   if (!broadcast || !axis || c.inputs.size() < 2) return std::nullopt;
   const int64_t rank = c.type(0).rank(), small = c.type(1).rank();
   const int64_t first = *axis < 0 ? *axis + rank : *axis;
+  if (first < 0 || first > rank - small)
+    c.malformed("axis " + std::to_string(*axis) + " is out of range");
   const int64_t trailing = rank - small - first;
-  if (first < 0 || trailing < 0) c.malformed("axis " + std::to_string(*axis) + " is out of range");
   if (trailing > 0) c.inputs[1] = with_trailing_axes(c, c.inputs[1], trailing);
   return std::nullopt;
 }
@@ -50,8 +51,9 @@ Result slope_per_channel(Call& c) {
 // Before opset 11 the bounds were attributes.
 Result bounds_to_operands(Call& c) {
   const auto low = c.take_float("min"), high = c.take_float("max");
-  if (low) c.set_input(1, c.b.scalar(*low, c.inputs.at(0)));
-  if (high) c.set_input(2, c.b.scalar(*high, c.inputs.at(0)));
+  c.type(0);
+  if (low) c.set_input(1, c.b.scalar(*low, c.inputs[0]));
+  if (high) c.set_input(2, c.b.scalar(*high, c.inputs[0]));
   return std::nullopt;
 }
 

@@ -61,12 +61,14 @@ Result crop(Call& c) {
   if (c.type(0).rank() != 4 || border.size() != 4)
     c.malformed("takes images [N,C,H,W] and a border of four numbers");
   if (!scale.empty() && scale.size() != 2) c.malformed("takes a height and a width to keep");
-  for (int64_t b : border)
-    if (b < 0) c.malformed("has a negative border");
+  constexpr int64_t kMost = int64_t{1} << 40;
+  for (const auto& list : {border, scale})
+    for (int64_t v : list)
+      if (v < 0 || v > kMost) c.malformed("has a border or size of " + std::to_string(v));
   const int64_t top = border[1], left = border[0];
   const std::vector<int64_t> starts = {top, left};
   // An end of 0 from behind is the whole axis.
-  const auto from_behind = [](int64_t b) { return b == 0 ? int64_t{1} << 40 : -b; };
+  const auto from_behind = [](int64_t b) { return b == 0 ? kMost : -b; };
   const std::vector<int64_t> ends =
       scale.empty() ? std::vector<int64_t>{from_behind(border[3]), from_behind(border[2])}
                     : std::vector<int64_t>{top + scale[0], left + scale[1]};

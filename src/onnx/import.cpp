@@ -1,7 +1,6 @@
 #include "onnx/import.h"
 
 #include <algorithm>
-#include <limits>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -12,6 +11,7 @@
 #include "ir/registry.h"
 #include "onnx/adapt.h"
 #include "onnx/attributes.h"
+#include "onnx/fold_shapes.h"
 #include "onnx/import_parts.h"
 #include "onnx/node_order.h"
 #include "onnx/onnx_proto.h"
@@ -21,11 +21,8 @@
 namespace espalier {
 namespace {
 
-constexpr int64_t kNewestOpset = 21;
 /// What export writes as the producer: no news about a model.
 constexpr std::string_view kOurName = "espalier";
-/// Constants that come out of shape computations are folded up to this many elements.
-constexpr int64_t kLargestFold = 1 << 16;
 /// Constants of up to this many elements are copied into the bodies that read them.
 constexpr int64_t kCopiedElements = 64;
 
@@ -47,7 +44,7 @@ class Importer {
     read_header();
     const std::vector<int> order = node_order(proto_, where_, [](const auto&) { return false; });
     refuse_unsupported(proto_, where_, file_.opset);
-    check_options();
+    check_options(proto_, file_.options, where_);
     read_initialisers();
     read_inputs();
     for (int n : order) read_node(proto_.node(n));
@@ -80,7 +77,7 @@ class Importer {
       const auto& in = proto_.input(i);
       if (values_.contains(in.name())) continue;
       const auto hint = size_t(i) < given.size() ? given[size_t(i)] : std::nullopt;
-      values_[in.name()] = graph_.add_input(in.name(), body_input_type(in, hint));
+      values_[in.name()] = graph_.add_input(in.name(), body_input_type(in, hint, where_));
     }
     for (const std::string& name : captured) {
       const ValueId from = parent_->values_.at(name);
@@ -102,46 +99,15 @@ class Importer {
     return outer.constant && outer.constant->size() <= kCopiedElements;
   }
 
-  Type body_input_type(const onnx::ValueInfoProto& info, const std::optional<Type>& hint) const {
-    const std::string at = where_ + ": '" + info.name() + "'";
-    const bool declared =
-        info.has_type() && info.type().value_case() != 0 &&
-        !(info.type().has_tensor_type() && info.type().tensor_type().elem_type() == 0);
-    if (!declared && !hint) throw bad_input(at, "is a body's input without a type");
-    if (!declared) return *hint;
-    Type type = decode_type(info.type(), at);
-    // Without a shape the operand's rank is the best that is known.
-    return type.is_unranked() && hint && refines(*hint, type) ? *hint : type;
-  }
-
   void read_header() {
     graph_.name = proto_.name().empty() ? "graph" : proto_.name();
     for (const auto& p : file_.model.metadata_props()) graph_.metadata[p.key()] = p.value();
     const onnx::ModelProto& model = file_.model;
-    int64_t& opset = file_.opset;
     if (!model.producer_name().empty() && model.producer_name() != kOurName)
       graph_.metadata["producer"] = model.producer_name();
-    if (model.ir_version() < 3) opset = 1;
-    for (const auto& o : model.opset_import())
-      if (o.domain().empty() || o.domain() == "ai.onnx") opset = o.version();
-    if (opset < 1 && model.opset_import_size() == 0) throw bad_input(where_, "declares no opset");
-    if (opset > kNewestOpset)
-      throw unsupported(where_,
-                        "is written in opset " + std::to_string(opset) + ", opsets 1 to " +
-                            std::to_string(kNewestOpset) + " are understood",
-                        "export it again with an older opset, 17 for instance");
+    file_.opset = opset_of(model, where_);
     if (proto_.sparse_initializer_size() > 0) throw unsupported(where_, "has sparse initialisers");
     if (proto_.output_size() == 0) throw bad_input(where_, "its graph has no outputs");
-  }
-
-  void check_options() const {
-    std::unordered_set<std::string> inputs;
-    for (const auto& in : proto_.input()) inputs.insert(in.name());
-    const auto check = [&](const std::string& name) {
-      if (!inputs.contains(name)) throw usage_error(where_, "has no input named '" + name + "'");
-    };
-    for (const auto& [name, shape] : file_.options.shapes) check(name);
-    for (const auto& [name, value] : file_.options.pinned) check(name);
   }
 
   void read_initialisers() {
@@ -303,14 +269,18 @@ class Importer {
     const Room* room = find_room(call.op, call.domain);
     ESP_CHECK(room, "an adapter gave the operator " + call.op + ", which has no room");
     Attributes attrs = room->parse(call.attrs, call.where);
-    if (const auto body = body_in_place(*room, attrs, call)) return name_results(call, *body);
+    if (room->control) {
+      const TypesIn in = types_in(graph_, *room, call.inputs, call.where);
+      if (const GraphRef body = body_in_place(*room, attrs, in))
+        return name_results(call, spliced(*body, call));
+    }
     Types types = infer_types(graph_, *room, attrs, call.inputs, call.where);
     if (call.outputs.size() > types.size())
       throw bad_input(call.where, "has " + std::to_string(call.outputs.size()) +
                                       " results, the operator gives " +
                                       std::to_string(types.size()));
     types.resize(call.outputs.size());
-    if (auto results = folded(*room, attrs, call, types)) {
+    if (auto results = shape_results(graph_, known_, *room, attrs, call, types)) {
       for (size_t i = 0; i < call.outputs.size(); ++i) {
         if (call.outputs[i].empty()) continue;
         const ValueId v = graph_.add_constant(claim(call.outputs[i]), std::move((*results)[i]));
@@ -327,48 +297,17 @@ class Importer {
       if (!call.outputs[i].empty()) values_[call.outputs[i]] = graph_.node(id).outputs[i];
   }
 
-  /// The results of a body that is known to stand for the node, put in its place.
-  std::optional<Values> body_in_place(const Room& room, const Attributes& attrs, const Call& call) {
-    if (!room.control || !room.control->inlined) return std::nullopt;
-    const auto which =
-        room.control->inlined(attrs, types_in(graph_, room, call.inputs, call.where));
-    if (!which) return std::nullopt;
-    const GraphRef body = room.control->bodies(attrs).at(*which);
-    if (body->inputs().size() != call.captured)
+  /// The results of a body that stands for the node, each a value that may take a name.
+  Values spliced(const Graph& body, const Call& call) {
+    if (body.inputs().size() != call.captured)
       throw bad_input(call.where, "its body takes inputs, which nothing gives");
     const Values captured(call.inputs.end() - std::ptrdiff_t(call.captured), call.inputs.end());
-    const auto made = ValueId(graph_.value_count());
-    Values results = splice(builder_, *body, captured);
-    // What existed before keeps its name, and every result has one of its own.
+    const auto first = ValueId(graph_.value_count());
+    Values results = splice(builder_, body, captured);
     for (size_t i = 0; i < results.size(); ++i)
-      if (results[i] < made || graph_.is_constant(results[i]) ||
-          std::ranges::count(results, results[i]) > 1)
+      if (!is_own_result(graph_, results, i, first))
         results[i] = builder_.one("Identity", {results[i]});
     return results;
-  }
-
-  /// The results if they are known now and belong to a shape computation: such chains begin at
-  /// shapes, and work on integers or on what was folded before. Weights are left alone.
-  std::optional<std::vector<Tensor>> folded(const Room& room, const Attributes& attrs,
-                                            const Call& call, const Types& types) const {
-    if (room.known)
-      if (auto t = room.known(attrs, types_in(graph_, room, call.inputs, call.where)))
-        return std::vector<Tensor>{std::move(*t)};
-    if (!room.foldable() || call.inputs.empty()) return std::nullopt;
-    bool integers = true, from_shapes = false;
-    for (const Type& t : types) {
-      if (!t.is_static() || t.tensor().numel() > kLargestFold) return std::nullopt;
-      const DType d = t.tensor().dtype;
-      integers = integers && (d == DType::i64 || d == DType::i32 || d == DType::boolean);
-    }
-    std::vector<const Tensor*> operands;
-    for (ValueId v : call.inputs) {
-      if (v != kNoValue && !graph_.is_constant(v)) return std::nullopt;
-      from_shapes = from_shapes || known_.contains(v);
-      operands.push_back(v == kNoValue ? nullptr : &*graph_.value(v).constant);
-    }
-    if (!integers && !from_shapes) return std::nullopt;
-    return run_reference(room, attrs, operands, call.where);
   }
 
   /// Results of nodes an adapter wrote itself get the names of the file.
@@ -388,18 +327,9 @@ class Importer {
       const auto it = values_.find(o.name());
       if (it == values_.end())
         throw bad_input(where_ + ": output '" + o.name() + "'", "is given by nothing");
-      check_output(o, graph_.value(it->second).type);
+      check_output(o, graph_.value(it->second).type, where_);
       graph_.add_output(it->second);
     }
-  }
-
-  void check_output(const onnx::ValueInfoProto& info, const Type& type) const {
-    if (!info.type().has_tensor_type() || info.type().tensor_type().elem_type() == 0) return;
-    const std::string at = where_ + ": output '" + info.name() + "'";
-    const DType declared = element_type(info.type().tensor_type().elem_type(), at);
-    if (type.is_tensor() && type.tensor().dtype != declared)
-      throw bad_input(at, "is declared " + std::string(name_of(declared)) + ", the nodes give " +
-                              to_string(type));
   }
 
   File& file_;

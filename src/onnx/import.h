@@ -1,4 +1,4 @@
-// ONNX files into graphs: opsets 5 to 21, lifted to the forms the rooms follow (opset 17).
+// ONNX files into graphs: opsets 1 to 21, lifted to the forms the rooms follow (opset 17).
 #pragma once
 
 #include <filesystem>

@@ -5,14 +5,22 @@
 
 #include <limits>
 #include <map>
+#include <unordered_set>
 #include <vector>
 
 #include "base/error.h"
 #include "onnx/adapt.h"
 #include "onnx/attributes.h"
 #include "onnx/onnx_proto.h"
+#include "onnx/tensor_proto.h"
+#include "onnx/type_proto.h"
 
 namespace espalier {
+namespace {
+
+constexpr int64_t kNewestOpset = 21;
+
+}  // namespace
 
 onnx::ModelProto parse_model(std::string_view bytes, const std::string& where) {
   google::protobuf::LogSilencer silence;
@@ -28,6 +36,55 @@ onnx::ModelProto parse_model(std::string_view bytes, const std::string& where) {
   if (!model.has_graph())
     throw bad_input(where, "holds no graph", "is it an ONNX model, and complete?");
   return model;
+}
+
+int64_t opset_of(const onnx::ModelProto& model, const std::string& where) {
+  const bool of_first_versions = model.ir_version() < 3;  // which had one opset only
+  if (model.opset_import_size() == 0 && !of_first_versions)
+    throw bad_input(where, "declares no opset");
+  int64_t opset = of_first_versions ? 1 : kNewestOpset;
+  for (const auto& o : model.opset_import())
+    if (o.domain().empty() || o.domain() == "ai.onnx") opset = o.version();
+  if (opset < 1) throw bad_input(where, "declares opset " + std::to_string(opset));
+  if (opset > kNewestOpset)
+    throw unsupported(where,
+                      "is written in opset " + std::to_string(opset) + ", opsets 1 to " +
+                          std::to_string(kNewestOpset) + " are understood",
+                      "export it again with an older opset, 17 for instance");
+  return opset;
+}
+
+void check_options(const onnx::GraphProto& graph, const ImportOptions& options,
+                   const std::string& where) {
+  std::unordered_set<std::string> inputs;
+  for (const auto& in : graph.input()) inputs.insert(in.name());
+  const auto check = [&](const std::string& name) {
+    if (!inputs.contains(name)) throw usage_error(where, "has no input named '" + name + "'");
+  };
+  for (const auto& [name, shape] : options.shapes) check(name);
+  for (const auto& [name, value] : options.pinned) check(name);
+}
+
+Type body_input_type(const onnx::ValueInfoProto& info, const std::optional<Type>& hint,
+                     const std::string& where) {
+  const std::string at = where + ": '" + info.name() + "'";
+  const bool declared =
+      info.has_type() && info.type().value_case() != 0 &&
+      !(info.type().has_tensor_type() && info.type().tensor_type().elem_type() == 0);
+  if (!declared && !hint) throw bad_input(at, "is a body's input without a type");
+  if (!declared) return *hint;
+  Type type = decode_type(info.type(), at);
+  // Without a shape the operand's rank is the best that is known.
+  return type.is_unranked() && hint && refines(*hint, type) ? *hint : type;
+}
+
+void check_output(const onnx::ValueInfoProto& info, const Type& type, const std::string& where) {
+  if (!info.type().has_tensor_type() || info.type().tensor_type().elem_type() == 0) return;
+  const std::string at = where + ": output '" + info.name() + "'";
+  const DType declared = element_type(info.type().tensor_type().elem_type(), at);
+  if (type.is_tensor() && type.tensor().dtype != declared)
+    throw bad_input(at, "is declared " + std::string(name_of(declared)) + ", the nodes give " +
+                            to_string(type));
 }
 
 bool is_constant_node(const onnx::NodeProto& node) {

@@ -40,6 +40,21 @@ int64_t product(std::span<const int64_t> shape, size_t begin, size_t end) {
   return begin < end ? numel(shape.subspan(begin, end - begin)) : 1;
 }
 
+std::vector<int64_t> to_channels_first(int64_t rank) {
+  ESP_CHECK(rank >= 2, "channels need a rank of at least 2");
+  std::vector<int64_t> p = {0, rank - 1};
+  for (int64_t axis = 1; axis + 1 < rank; ++axis) p.push_back(axis);
+  return p;
+}
+
+std::vector<int64_t> to_channels_last(int64_t rank) {
+  ESP_CHECK(rank >= 2, "channels need a rank of at least 2");
+  std::vector<int64_t> p = {0};
+  for (int64_t axis = 2; axis < rank; ++axis) p.push_back(axis);
+  p.push_back(1);
+  return p;
+}
+
 std::vector<int64_t> broadcast_strides(std::span<const int64_t> from, std::span<const int64_t> to) {
   ESP_CHECK(from.size() <= to.size(), "broadcast to a smaller rank");
   std::vector<int64_t> strides(to.size(), 0);

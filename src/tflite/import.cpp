@@ -5,7 +5,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
-#include "tflite/lowering.h"
+#include "tflite/operator.h"
 
 namespace espalier {
 namespace {

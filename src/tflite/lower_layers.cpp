@@ -4,7 +4,7 @@
 #include <optional>
 #include <tuple>
 
-#include "tflite/lowering.h"
+#include "tflite/operator.h"
 #include "tflite/weights.h"
 
 namespace espalier::tflite {

@@ -2,7 +2,7 @@
 #include <algorithm>
 #include <array>
 
-#include "tflite/lowering.h"
+#include "tflite/operator.h"
 
 namespace espalier::tflite {
 namespace {
@@ -196,14 +196,14 @@ void softmax(const Operator& o) {
   l.set_real(o.out(), l.op(logarithm ? "LogSoftmax" : "Softmax", {x}, {{"axis", axis}}), form);
 }
 
-// x / sqrt(max(sum of squares along the channels, 1e-6)).
+// x / max(length along the channels, 1e-6).
 void l2_normalization(const Operator& o) {
   Lowering& l = o.l;
   const Form form = l.native(o.in(0));
   const ValueId x = l.real(o.in(0), form);
   const int64_t axis = form == Form::kChannelsFirst ? 1 : -1;
   const ValueId sum = l.op("ReduceSum", {l.op("Mul", {x, x}), l.b().ints({axis})});
-  const ValueId length = l.op("Sqrt", {l.op("Max", {sum, l.b().scalar(1e-6, sum)})});
+  const ValueId length = l.op("Max", {l.op("Sqrt", {sum}), l.b().scalar(1e-6, sum)});
   const ValueId y = l.op("Div", {x, length});
   l.set_real(o.out(), activated(o, y, o.options().scalar<int8_t>(0, 0)), form);
 }

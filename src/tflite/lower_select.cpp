@@ -4,7 +4,7 @@
 #include <cmath>
 #include <limits>
 
-#include "tflite/lowering.h"
+#include "tflite/operator.h"
 
 namespace espalier::tflite {
 namespace {

@@ -3,7 +3,7 @@
 #include <numeric>
 
 #include "base/error.h"
-#include "tflite/lowering.h"
+#include "tflite/operator.h"
 
 namespace espalier::tflite {
 namespace {

@@ -10,7 +10,6 @@
 namespace espalier::tflite {
 namespace {
 
-const std::vector<int64_t> kToChannelsFirst = {0, 3, 1, 2}, kToFile = {0, 2, 3, 1};
 /// Integer computations on constants are folded up to this many elements.
 constexpr int64_t kLargestFold = 1 << 16;
 
@@ -22,7 +21,7 @@ bool is_integer(DType d) { return d == DType::i64 || d == DType::i32 || d == DTy
 }  // namespace
 
 int64_t axis_in(Form form, int64_t axis) {
-  return form == Form::kFile ? axis : std::array<int64_t, 4>{0, 2, 3, 1}[size_t(axis)];
+  return form == Form::kFile ? axis : to_channels_last(4)[size_t(axis)];
 }
 
 Tensor permuted(const Tensor& t, const std::vector<int64_t>& permutation) {
@@ -111,7 +110,7 @@ ValueId Lowering::stored(int32_t t, Form form) {
   if (builder_.type(from).rank() != 4)
     throw bad_input(where_ + ": tensor '" + name_of(t) + "'",
                     "is " + to_string(builder_.type(from)) + ", a picture of four axes is needed");
-  const auto& permutation = form == Form::kFile ? kToFile : kToChannelsFirst;
+  const auto permutation = form == Form::kFile ? to_channels_last(4) : to_channels_first(4);
   ValueId v = kNoValue;
   if (graph_.is_constant(from)) {
     v = graph_.add_constant(graph_.fresh_name(name_of(t) + "_nchw"),
@@ -182,10 +181,20 @@ void Lowering::name_after(ValueId v, int32_t t, Form form) {
   graph_.rename(v, graph_.fresh_name(name));
 }
 
-void Lowering::set_stored(int32_t t, ValueId v, Form form) {
-  Held& h = held_[size_t(t)];
-  if (h.stored[0] != kNoValue || h.stored[1] != kNoValue)
+void Lowering::refuse_given(int32_t t) const {
+  const Held& h = held_[size_t(t)];
+  if (h.stored[0] != kNoValue || h.stored[1] != kNoValue || waiting_.contains(t))
     throw bad_input(where_, "tensor '" + name_of(t) + "' is given twice");
+}
+
+void Lowering::set_waiting_pad(int32_t t, WaitingPad pad) {
+  refuse_given(t);
+  waiting_[t] = pad;
+}
+
+void Lowering::set_stored(int32_t t, ValueId v, Form form) {
+  refuse_given(t);
+  Held& h = held_[size_t(t)];
   const DType wanted = element_type(info(t).type, where_), got = builder_.type(v).dtype;
   if (wanted != got)
     throw bad_input(where_ + ": " + node_name_, "gives " + std::string(espalier::name_of(got)) +
@@ -332,80 +341,6 @@ ValueId Lowering::reshaped(ValueId v, const Dims& extents) {
         "its result " + to_string(TensorType(DType::f32, extents)) + " has several open extents",
         "give the shapes of the inputs: --shape x=1,224,224,3");
   return op("Reshape", {v, b().ints(target)});
-}
-
-// ---- operators
-// ------------------------------------------------------------------------------------
-
-int32_t Operator::in(size_t i) const {
-  if (maybe(i) < 0) fail("operand " + std::to_string(i) + " is missing");
-  return info.inputs[i];
-}
-
-int32_t Operator::out(size_t i) const {
-  if (i >= info.outputs.size()) fail("has " + std::to_string(info.outputs.size()) + " results");
-  return info.outputs[i];
-}
-
-void Operator::fail(const std::string& what, const std::string& hint) const {
-  throw bad_input(where, what, hint);
-}
-
-void Operator::refuse(const std::string& what, const std::string& hint) const {
-  throw unsupported(where, what, hint);
-}
-
-ValueId activated(const Operator& o, ValueId v, int activation) {
-  Lowering& l = o.l;
-  const auto clipped = [&](double low, double high) {
-    return l.op("Clip", {v, l.b().scalar(low, v), l.b().scalar(high, v)});
-  };
-  switch (activation) {
-    case 0: return v;
-    case 1:
-      return is_float(l.b().type(v).dtype) ? l.op("Relu", {v})
-                                           : o.l.op("Max", {v, l.b().scalar(0, v)});
-    case 2: return clipped(-1, 1);
-    case 3: return clipped(0, 6);
-    case 4: return l.op("Tanh", {v});
-    default: o.refuse("carries activation " + std::to_string(activation));
-  }
-}
-
-Form common_form(Lowering& l, std::span<const int32_t> tensors) {
-  bool first = false;
-  int64_t rank = 0;
-  for (int32_t t : tensors) {
-    rank = std::max(rank, l.rank(t));
-    first = first || (l.native(t) == Form::kChannelsFirst && l.rank(t) == 4);
-  }
-  return first && rank == 4 ? Form::kChannelsFirst : Form::kFile;
-}
-
-ValueId broadcastable(Lowering& l, int32_t t, Form form, bool real) {
-  const auto held = [&](Form f) { return real ? l.real(t, f) : l.stored(t, f); };
-  const int64_t rank = l.rank(t);
-  if (form == Form::kFile || rank == 4) return held(form);
-  const ValueId v = held(Form::kFile);
-  const TensorType type = l.b().type(v);
-  const bool single =
-      std::all_of(type.dims.begin(), type.dims.end(), [](const Dim& d) { return d.is(1); });
-  if (single && rank <= 1) return v;
-  Dims dims = type.dims;
-  dims.insert(dims.begin(), size_t(4 - rank), Dim(1));
-  if (rank == 1) dims = {Dim(1), dims[3], Dim(1), Dim(1)};
-  if (!l.graph().is_constant(v)) {
-    const ValueId four = l.reshaped(v, dims);
-    return rank == 1 ? four : l.transposed(four, kToChannelsFirst);
-  }
-  const auto key = std::pair(t, std::string(real ? "broadcast" : "broadcast as stored"));
-  if (const auto it = l.prepared.find(key); it != l.prepared.end()) return it->second;
-  const Value& value = l.graph().value(v);
-  Tensor four = value.constant->reshaped(TensorType(type.dtype, dims).shape());
-  if (rank != 1) four = permuted(four, kToChannelsFirst);
-  const Role role = value.role;
-  return l.prepared[key] =
-             l.graph().add_constant(l.graph().fresh_name(l.name_of(t)), std::move(four), role);
 }
 
 }  // namespace espalier::tflite

@@ -13,7 +13,6 @@
 #include <array>
 #include <map>
 #include <set>
-#include <span>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -69,18 +68,16 @@ class Lowering {
   /// Scale and zero point agree, or neither is quantised.
   bool same_coding(int32_t a, int32_t b) const;
 
-  // ---- giving tensors their values
-  // ----------------------------------------------------------------
+  // ---- giving tensors their values --------------------------------------------------------------
   void set_stored(int32_t t, ValueId v, Form form = Form::kFile);
   /// Quantises what is quantised.
   void set_real(int32_t t, ValueId v, Form form = Form::kFile);
-  void set_waiting_pad(int32_t t, WaitingPad pad) { waiting_[t] = pad; }
+  void set_waiting_pad(int32_t t, WaitingPad pad);
   /// The padding that gives `t`, if it waits.
   const WaitingPad* waiting_pad(int32_t t) const;
   void set_input(int32_t t, ValueId v);
 
-  // ---- writing nodes
-  // ------------------------------------------------------------------------------
+  // ---- writing nodes ----------------------------------------------------------------------------
   /// A node; its result is folded where it is a small integer computation on constants. Named after
   /// the operator that is being written.
   ValueId op(const std::string& name, const Values& inputs, const AttributeMap& attributes = {});
@@ -117,6 +114,8 @@ class Lowering {
   };
 
   void add_constant(int32_t t);
+  /// UserError where an operator gave the tensor before.
+  void refuse_given(int32_t t) const;
   void make_padded(int32_t t);
   std::optional<std::vector<Tensor>> folded(const Room& room, const Attributes& attrs,
                                             const Values& inputs) const;
@@ -136,38 +135,7 @@ class Lowering {
   std::set<int32_t> outputs_;
 };
 
-/// One operator of the file, about to be written into the graph.
-struct Operator {
-  Lowering& l;
-  const OperatorInfo& info;
-  const std::string& where;
-
-  const FlatTable& options() const { return info.options; }
-  size_t operands() const { return info.inputs.size(); }
-  /// Operand i, which must be there.
-  int32_t in(size_t i) const;
-  /// Operand i, or -1.
-  int32_t maybe(size_t i) const { return i < info.inputs.size() ? info.inputs[i] : -1; }
-  int32_t out(size_t i = 0) const;
-  /// UserError(bad input): the operator, so.
-  [[noreturn]] void fail(const std::string& what, const std::string& hint = "") const;
-  [[noreturn]] void refuse(const std::string& what, const std::string& hint = "") const;
-};
-
-/// The activation an operator carries, applied to its result.
-ValueId activated(const Operator& o, ValueId v, int activation);
-/// Channels-first if some operand was computed so and `t`s broadcast to four axes.
-Form common_form(Lowering& l, std::span<const int32_t> tensors);
-/// The real numbers (or what is stored) of `t`, shaped so that they broadcast in `form`.
-ValueId broadcastable(Lowering& l, int32_t t, Form form, bool real);
 /// A tensor with its axes permuted.
 Tensor permuted(const Tensor& t, const std::vector<int64_t>& permutation);
-
-// What writes each operator into the graph: operators.inc says which.
-#define TFL_NAME(number, name)
-#define TFL_OP(number, name, function) void function(const Operator& o);
-#include "tflite/operators.inc"
-#undef TFL_OP
-#undef TFL_NAME
 
 }  // namespace espalier::tflite

@@ -156,6 +156,8 @@ class Reader {
     if (q.zero_points.size() != q.scales.size())
       throw bad_input(where, "has " + std::to_string(q.scales.size()) + " scales and " +
                                  std::to_string(q.zero_points.size()) + " zero points");
+    for (int64_t z : q.zero_points)
+      if (z != int32_t(z)) throw bad_input(where, "has the zero point " + std::to_string(z));
     for (float s : q.scales)
       if (!(s > 0) || !std::isfinite(s))
         throw bad_input(where, "has a scale that is no positive number");

@@ -12,8 +12,10 @@ struct Layout {
 };
 
 const Layout& layout_of(WeightUse use) {
-  static const Layout layouts[] = {
-      {"conv", {0, 3, 1, 2}}, {"depthwise", {3, 0, 1, 2}}, {"transposed", {3, 0, 1, 2}}, {"", {}}};
+  static const Layout layouts[] = {{"conv", to_channels_first(4)},
+                                   {"depthwise", {3, 0, 1, 2}},
+                                   {"transposed", {3, 0, 1, 2}},
+                                   {"", {}}};
   return layouts[size_t(use)];
 }
 

@@ -1,7 +1,7 @@
 // Weights and biases as our operators take them.
 #pragma once
 
-#include "tflite/lowering.h"
+#include "tflite/operator.h"
 
 namespace espalier::tflite {
 

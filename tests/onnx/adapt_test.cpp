@@ -101,6 +101,18 @@ TEST(Adapt, BroadcastingOfOldNamedAnAxis) {
   EXPECT_EQ(g.value(g.node(g.order()[0]).inputs[1]).role, Role::kParameter);
 }
 
+TEST(Adapt, ScalesOfIntegerOperatorsAreNoWeights) {
+  OnnxModel m;
+  m.input("x", {3, 4}, onnx::TensorProto::UINT8).constant("w", Tensor(DType::i8, {4, 2}));
+  m.constant("xs", Tensor::from<float>({1}, {0.5f})).constant("xz", Tensor(DType::u8, {1}));
+  m.constant("ws", Tensor::from<float>({2}, {0.5f, 1})).constant("wz", Tensor(DType::i8, {2}));
+  m.constant("ys", Tensor::from<float>({1}, {2})).constant("yz", Tensor(DType::u8, {1}));
+  m.node("QLinearMatMul", {"x", "xs", "xz", "w", "ws", "wz", "ys", "yz"}, {"y"});
+  const Graph g = m.output("y", onnx::TensorProto::UINT8).import();
+  for (const char* name : {"xs", "ws", "ys"})
+    EXPECT_EQ(g.value(g.find(name)).role, Role::kNone) << name;
+}
+
 TEST(Adapt, BatchNormalizationOfOld) {
   const auto model = [](int64_t opset, const AttributeMap& attributes, const Shape& statistics) {
     OnnxModel m(opset);

@@ -226,6 +226,41 @@ TEST(MalformedOnnx, OpsetsOutOfReach) {
   OnnxModel none = sum_model();
   none.proto.clear_opset_import();
   expect_bad(none, "declares no opset");
+
+  OnnxModel negative(-3);
+  negative.input("x", {1}).node("Add", {"x", "x"}, {"y"}).output("y");
+  expect_bad(negative, "declares opset -3");
+}
+
+TEST(MalformedOnnx, ScanOfOldNeedsOperands) {
+  OnnxModel m(8);
+  m.node("Scan", {}, {"y"}, {{"num_scan_inputs", int64_t{1}}}).output("y");
+  auto& body = *m.graph().mutable_node(0)->add_attribute();
+  body.set_name("body");
+  body.set_type(onnx::AttributeProto::GRAPH);
+  encode_tensor(Tensor::scalar(1.0f), "one", *body.mutable_g()->add_initializer());
+  body.mutable_g()->add_output()->set_name("one");
+  expect_bad(m, "has no operands");
+}
+
+TEST(MalformedOnnx, OperatorsOfOldNeedTheirOperand) {
+  const auto model = [](int64_t opset, const std::string& op, const AttributeMap& attributes) {
+    OnnxModel m(opset);
+    return m.node(op, {}, {"y"}, attributes).output("y");
+  };
+  const std::vector<int64_t> pads = {1, 1};
+  expect_bad(model(2, "Pad", {{"pads", pads}, {"value", 1.0f}}), "operand 0 is missing");
+  expect_bad(model(6, "Clip", {{"min", 0.0f}}), "operand 0 is missing");
+  expect_bad(model(18, "ReduceMean", {{"noop_with_empty_axes", int64_t{1}}}),
+             "operand 0 is missing");
+}
+
+TEST(MalformedOnnx, StringsAreNoNumbers) {
+  OnnxModel m(5);
+  m.input("x", {2}).constant("n", Tensor::from<std::string>({1}, {"2"}));
+  m.constant("axis", Tensor::scalar<int64_t>(0));
+  m.node("Tile", {"x", "n", "axis"}, {"y"}).output("y");
+  expect_bad(m, "is given the count as strings, numbers are needed");
 }
 
 TEST(MalformedOnnx, InputsWithoutShapeMayBeGivenOne) {

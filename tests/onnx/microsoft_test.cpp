@@ -164,6 +164,34 @@ TEST(Microsoft, MasksAreNoWeights) {
   EXPECT_EQ(parameters, 2);  // weight and bias
 }
 
+TEST(Microsoft, MasksOfLongSequencesAreNotStored) {
+  OnnxModel m;
+  m.input("x", {1, 2100, 4}).constant("w", wave({4, 12}, 2));
+  m.node("com.microsoft.Attention", {"x", "w"}, {"y"},
+         {{"num_heads", int64_t{kHeads}}, {"unidirectional", int64_t{1}}});
+  const Graph g = m.output("y").import();
+  EXPECT_EQ(to_string(g.value(g.outputs()[0]).type), "f32[1,2100,4]");
+  for (ValueId v : g.constants()) EXPECT_LE(g.value(v).constant->size(), 2100);
+}
+
+TEST(Microsoft, ParametersOfAnActivationAreKnownByName) {
+  OnnxModel m;
+  m.input("x", {1, 1}).constant("w", Tensor::from<float>({1, 1}, {1}));
+  m.node("com.microsoft.FusedGemm", {"x", "w"}, {"y"},
+         {{"activation", std::string("HardSigmoid")}, {"activation_beta", 0.25f}});
+  const Graph g = m.output("y").import();
+  // alpha keeps its default, 0.2
+  EXPECT_NEAR(interpret(g, std::vector<Tensor>{Tensor::from<float>({1, 1}, {1})}).at(0).at(0), 0.45,
+              1e-6);
+}
+
+TEST(Microsoft, FilesMayDeclareThisDomainAlone) {
+  OnnxModel m;
+  m.proto.clear_opset_import();
+  m.input("x", {2}).node("com.microsoft.Gelu", {"x"}, {"y"}).output("y");
+  EXPECT_EQ(m.import().order().size(), 1u);
+}
+
 TEST(Microsoft, WeightsOfFewBitsStayPacked) {
   OnnxModel m;
   m.input("x", {2, 32}).constant("b", testing::steps({3, 2, 8}, 1, 0, 255, DType::u8));
@@ -210,6 +238,16 @@ TEST(MicrosoftMalformed, Attention) {
   none.input("x", {2, 3, 4}).constant("w", wave({4, 12}, 2));
   none.node("com.microsoft.Attention", {"x", "w"}, {"y"}).output("y");
   EXPECT_THAT(malformed(none), HasSubstr("num_heads is 0"));
+  const AttributeMap many = {{"num_heads", int64_t{1} << 40}};
+  OnnxModel crowd;
+  crowd.input("x", {2, 3, 4}).constant("w", wave({4, 12}, 2));
+  crowd.node("com.microsoft.Attention", {"x", "w"}, {"y"}, many).output("y");
+  EXPECT_THAT(malformed(crowd), HasSubstr("num_heads is 1099511627776"));
+  OnnxModel sequence;
+  sequence.input("x", {2, 3, 4}).constant("w", wave({4, 12}, 2));
+  sequence.node("SequenceConstruct", {"x"}, {"s"});
+  sequence.node("com.microsoft.Attention", {"s", "w"}, {"y"}, {{"num_heads", int64_t{2}}});
+  EXPECT_THAT(refused(sequence.output("y")), HasSubstr("operand 0 is seq(f32"));
   OnnxModel flat;
   flat.input("x", {2, 4}).constant("w", wave({4, 12}, 2));
   flat.node("com.microsoft.Attention", {"x", "w"}, {"y"}, {{"num_heads", int64_t{2}}}).output("y");
@@ -222,6 +260,23 @@ TEST(MicrosoftMalformed, Attention) {
   floats.graph().mutable_node(0)->add_input("m");
   floats.constant("m", wave({2, 3}, 1));
   EXPECT_THAT(malformed(floats), HasSubstr("integers are needed"));
+}
+
+TEST(MicrosoftMalformed, QuantisedAttention) {
+  const auto model = [](const AttributeMap& more) {
+    OnnxModel m;
+    m.input("x", {2, 3, 4}, onnx::TensorProto::UINT8).constant("b", wave({12}, 3));
+    m.constant("w", testing::steps({4, 12}, 1, 0, 255, DType::u8));
+    m.constant("s", Tensor::scalar(0.5f));
+    AttributeMap attributes = {{"num_heads", int64_t{kHeads}}};
+    attributes.insert(more.begin(), more.end());
+    return m.node("com.microsoft.QAttention", {"x", "w", "b", "s", "s"}, {"y"}, attributes)
+        .output("y");
+  };
+  EXPECT_EQ(model({}).import().outputs().size(), 1u);
+  EXPECT_THAT(refused(model({{"do_rotary", int64_t{1}}})), HasSubstr("rotates"));
+  EXPECT_THAT(refused(model({{"past_present_share_buffer", int64_t{1}}})),
+              HasSubstr("shares the buffer"));
 }
 
 TEST(MicrosoftMalformed, MultiHeadAttention) {
@@ -291,6 +346,12 @@ TEST(MicrosoftMalformed, Layers) {
   EXPECT_THAT(malformed(model("QLinearAdd", {"x", "x"})), HasSubstr("operand 3 is missing"));
   EXPECT_THAT(malformed(model("QLinearConcat", {"x", "x", "x"}, {{"axis", int64_t{0}}})),
               HasSubstr("two and three for each tensor"));
+  OnnxModel part;
+  part.input("x", {1, 2, 8}).input("at", {1, 2}, onnx::TensorProto::INT64);
+  part.constant("cos", wave({8, 2}, 1)).constant("sin", wave({8, 2}, 2));
+  part.node("com.microsoft.RotaryEmbedding", {"x", "at", "cos", "sin"}, {"y"},
+            {{"rotary_embedding_dim", int64_t{4}}});
+  EXPECT_THAT(malformed(part.output("y")), HasSubstr("leaves num_heads out"));
   EXPECT_THAT(refused(model("SparseAttention", {"x"})), HasSubstr("SparseAttention ('n')"));
   EXPECT_THAT(refused(model("Tokenizer", {"text"})), HasSubstr("text is cut into tokens before"));
 }

@@ -46,5 +46,17 @@ TEST(Shape, BroadcastStrides) {
   EXPECT_THROW(normal_axis(4, 4, "x"), UserError);
 }
 
+TEST(Shape, ChannelsMoveThereAndBack) {
+  using Order = std::vector<int64_t>;
+  EXPECT_EQ(to_channels_first(4), (Order{0, 3, 1, 2}));
+  EXPECT_EQ(to_channels_last(4), (Order{0, 2, 3, 1}));
+  EXPECT_EQ(to_channels_first(2), (Order{0, 1}));
+  EXPECT_EQ(to_channels_last(2), (Order{0, 1}));
+  for (int64_t rank = 2; rank < 7; ++rank) {
+    const Order there = to_channels_first(rank), back = to_channels_last(rank);
+    for (int64_t i = 0; i < rank; ++i) EXPECT_EQ(back[size_t(there[size_t(i)])], i) << rank;
+  }
+}
+
 }  // namespace
 }  // namespace espalier

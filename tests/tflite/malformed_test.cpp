@@ -195,6 +195,22 @@ TEST(MalformedTflite, MistakesNameTheirPlace) {
   }
   {
     TfModel m;
+    m.input({"x", testing::kI8, {1, 4}, {}, {0.5f}, {int64_t{1} << 40}});
+    m.output(0);
+    expect_bad(m, "tensor 'x': has the zero point 1099511627776");
+  }
+  {
+    // A padding that feeds itself.
+    TfModel m;
+    const int32_t x = m.input({"x", testing::kF32, {1, 4, 4, 1}});
+    const int32_t pads =
+        m.constant("pads", Tensor::from<int32_t>({4, 2}, {0, 0, 1, 1, 1, 1, 0, 0}));
+    m.op({34, {x, pads}, {x}, {}, {}});
+    m.output(m.op(19, {x}, {"y", testing::kF32, {1, 6, 6, 1}}));
+    expect_bad(m, "tensor 'x' is given twice");
+  }
+  {
+    TfModel m;
     m.input({"x", 8, {1, 4}});
     m.output(0);
     expect_unsupported(m, "complex numbers");
