@@ -85,6 +85,23 @@ TEST(Einsum, ExpandsWithAnOpenBatch) {
   EXPECT_EQ(to_string(g.value(g.outputs()[0]).type), "f32[N,2,3,3]");
 }
 
+TEST(MatMulNBits, RefusesBlocksAndBiasesThatDoNotFit) {
+  const auto refused = [](int64_t n, int64_t k, int64_t block, const Tensor& bias) {
+    const int64_t blocks = 32 / std::max<int64_t>(1, block);
+    return refusal("com.microsoft.MatMulNBits",
+                   {Tensor(DType::f32, {1, 32}), Tensor(DType::u8, {2, blocks, block / 2}),
+                    Tensor(DType::f32, {2, blocks}), Tensor(), Tensor(), bias},
+                   {{"N", n}, {"K", k}, {"block_size", block}});
+  };
+  const Tensor bias(DType::f32, {2});
+  EXPECT_EQ(refused(2, 32, 16, bias), "");
+  for (int64_t block : {0, 8, 24})
+    EXPECT_THAT(refused(2, 32, block, bias), HasSubstr("a power of two of at least 16")) << block;
+  EXPECT_THAT(refused(0, 32, 16, bias), HasSubstr("K, N and block_size are 32, 0 and 16"));
+  EXPECT_THAT(refused(2, 0, 16, bias), HasSubstr("K, N and block_size are 0, 2 and 16"));
+  EXPECT_THAT(refused(2, 32, 16, Tensor(DType::i64, {2})), HasSubstr("the bias is i64[2]"));
+}
+
 TEST(GridSample, ReadsBetweenElements) {
   const Tensor x = floats({1, 1, 2, 2}, {1, 2, 3, 4});
   const auto at = [&](float gx, float gy, const char* padding, bool corners, const char* mode) {
