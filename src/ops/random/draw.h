@@ -32,6 +32,12 @@ void fill_with(Ref<Real>& r, Draw draw) {
   for (size_t i = 0; i < y.size(); ++i) y[i] = Real(draw(uint64_t(i)));
 }
 
+/// Draws belong to positions, so nothing may be cut.
+template <class A>
+AxisMap axes_of_draws(const A&, const TypesIn&, const Types&) {
+  return {};
+}
+
 /// One distribution of independent elements. Its two parameters are attributes, 0 and 1 by default.
 struct Distribution {
   const char *first, *second;
