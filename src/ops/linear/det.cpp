@@ -127,11 +127,7 @@ AxisMap axes(const NoAttributes&, const TypesIn& in, const Types&) {
 Types infer_grad(const NoAttributes&, const TypesIn& in) {
   require_matrices(in);
   require_same_dtype(in, 0, 2);
-  const TensorType y = of_matrices(in[0]);
-  bool fits = in[1].rank() == y.rank();
-  for (size_t d = 0; fits && d < y.dims.size(); ++d)
-    fits = !y.dims[d].known() || !in[1].dims[d].known() || y.dims[d] == in[1].dims[d];
-  if (!fits) in.fail("the gradient is " + to_string(in[1]) + ", the result " + to_string(y));
+  require_like_result(in, 1, of_matrices(in[0]));
   return {in[0]};
 }
 

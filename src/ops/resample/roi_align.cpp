@@ -188,12 +188,8 @@ AxisMap axes(const RoiAlign&, const TypesIn& in, const Types&) {
 }
 
 Types infer_grad(const RoiAlign& a, const TypesIn& in) {
-  const TensorType y = result_of(a, in);
   require_float(in, 3);
-  require_rank(in, 3, 4);
-  for (size_t d = 0; d < 4; ++d)
-    if (y.dims[d].known() && in[3].dims[d].known() && !(y.dims[d] == in[3].dims[d]))
-      in.fail("the gradient is " + to_string(in[3]) + ", the result " + to_string(y));
+  require_like_result(in, 3, result_of(a, in));
   return {in[0]};
 }
 
