@@ -67,15 +67,23 @@ Matrix cofactors(const Matrix& x, size_t n) {
     std::copy_n(x.begin() + int64_t(i * n), n, m.begin() + int64_t(i * width));
     m[i * width + n + i] = 1;
   }
-  const double det = eliminate(m, n, width);
-  if (det == 0 || !std::isfinite(det)) return cofactors_from_minors(x, n);
+  // Sign, mantissa and exponent: of many rows the determinant may lie outside the range of doubles.
+  double mantissa = std::copysign(1.0, eliminate(m, n, width));
+  int exponent = 0;
+  for (size_t i = 0; i < n; ++i) {
+    const double pivot = m[i * width + i];
+    if (pivot == 0) return cofactors_from_minors(x, n);
+    int more = 0;
+    mantissa = std::frexp(mantissa * std::abs(pivot), &more);
+    exponent += more;
+  }
   for (size_t j = 0; j < n; ++j)
     for (size_t i = n; i-- > 0;) {  // back substitution: column j of the inverse
       double v = m[i * width + n + j];
       for (size_t k = i + 1; k < n; ++k) v -= m[i * width + k] * c[j * n + k];
       c[j * n + i] = v / m[i * width + i];
     }
-  for (double& v : c) v *= det;
+  for (double& v : c) v = std::ldexp(v * mantissa, exponent);
   return c;
 }
 
