@@ -161,12 +161,64 @@ TEST(RoiAlign, AveragesItsSamples) {
       HasSubstr("too large"));
 }
 
+TEST(RoiAlign, SamplesNothingWithoutChannels) {
+  constexpr int64_t kMany = int64_t{1} << 20;
+  const auto y = run(
+      "RoiAlign",
+      {Tensor(DType::f32, {1, 0, 4, 4}), floats({1, 4}, {0, 0, 4, 4}), Tensor::vector_i64(Ints{0})},
+      {{"output_height", kMany}, {"output_width", kMany}});
+  EXPECT_EQ(y[0].shape(), (Shape{1, 0, kMany, kMany}));
+}
+
+TEST(Resize, ExtrapolatesWhereTheRegionIsNoNumber) {
+  const Tensor x = floats({1, 1, 2, 2}, {1, 2, 3, 4});
+  for (const char* mode : {"nearest", "linear", "cubic"}) {
+    const auto y = run("Resize",
+                       {x, floats({8}, {0, 0, NAN, 0, 1, 1, 1, INFINITY}), Tensor(),
+                        Tensor::vector_i64(Ints{1, 1, 2, 2})},
+                       {{"coordinate_transformation_mode", std::string("tf_crop_and_resize")},
+                        {"extrapolation_value", 7.0f},
+                        {"mode", std::string(mode)}});
+    EXPECT_THAT(numbers(y[0]), ::testing::Each(7)) << mode;
+  }
+}
+
+TEST(Resize, ExtrapolatesBesideElementsThatKeepTheirPlace) {
+  // The region is twice the axis: its second half lies outside.
+  const auto y = run(
+      "Resize", {floats({2}, {1, 2}), floats({2}, {0, 2}), Tensor(), Tensor::vector_i64(Ints{2})},
+      {{"coordinate_transformation_mode", std::string("tf_crop_and_resize")},
+       {"extrapolation_value", 7.0f},
+       {"mode", std::string("linear")}});
+  EXPECT_THAT(numbers(y[0]), ElementsAre(1, 7));
+}
+
+TEST(Resize, OfNothingGivesNothing) {
+  constexpr int64_t kMany = int64_t{1} << 40;
+  const auto y = run("Resize", {Tensor(DType::f32, {0, 1}), Tensor(), Tensor(),
+                                Tensor::vector_i64(Ints{0, kMany})});
+  EXPECT_EQ(y[0].shape(), (Shape{0, kMany}));
+}
+
+TEST(Col2Im, RefusesImagesBeyondAllBounds) {
+  const Tensor image = Tensor::vector_i64(Ints(3, int64_t{1} << 30));
+  EXPECT_THAT(
+      refusal("Col2Im", {Tensor(DType::f32, {1, 1, 0}), image, Tensor::vector_i64(Ints{1, 1, 1})}),
+      HasSubstr("more elements than fit 64 bits"));
+}
+
 TEST(Det, OfSingularMatricesHasAGradient) {
   EXPECT_THAT(numbers(run("Det", {floats({2, 2, 2}, {1, 2, 3, 4, 0, 1, 1, 0})})[0]),
               ElementsAre(-2, -1));
   EXPECT_THAT(
       numbers(run("espalier.DetGrad", {floats({2, 2}, {1, 2, 2, 4}), Tensor::scalar(1.f)})[0]),
       ElementsAre(4, -2, -2, 1));
+  // A determinant that no double holds has cofactors that one does.
+  const Tensor large = Tensor::from<double>({2, 2}, {1e200, 0, 0, -1e200});
+  const Tensor cofactors = run("espalier.DetGrad", {large, Tensor::scalar(1.0)})[0];
+  EXPECT_DOUBLE_EQ(cofactors.at(0), -1e200);
+  EXPECT_EQ(cofactors.at(1), 0);
+  EXPECT_DOUBLE_EQ(cofactors.at(3), 1e200);
   EXPECT_THAT(refusal("Det", {Tensor(DType::f32, {2, 3})}), HasSubstr("no square matrices"));
 }
 
@@ -193,6 +245,8 @@ TEST(Dft, GivesSpectraAndTakesThemBack) {
   EXPECT_THAT(numbers(run("DFT", {x}, {{"onesided", int64_t{1}}})[0]),
               ElementsAre(11, 0, -2, 3, -3, 0));
   EXPECT_THAT(numbers(run("DFT", {x, number(3)})[0]), ElementsAre(6, 0, -1.5, 0.866, -1.5, -0.866));
+  EXPECT_EQ(run("DFT", {Tensor(DType::f32, {0, 4, 1}), number(1 << 30)})[0].shape(),
+            (Shape{0, 1 << 30, 2}));
   EXPECT_THAT(refusal("DFT", {x, number(0)}), HasSubstr("one number above 0"));
   EXPECT_THAT(refusal("DFT", {spectrum}, {{"onesided", int64_t{1}}}), HasSubstr("is complex"));
   EXPECT_THAT(refusal("DFT", {x}, {{"axis", int64_t{2}}}), HasSubstr("parts of complex numbers"));

@@ -19,8 +19,7 @@ ValueId scaled_by_channel(Builder& b, ValueId x, ValueId scale, ValueId bias);
 
 /// Refuses an epsilon below 0, operands that are not x [N, C, ...], scale [C] and bias [C] of one
 /// float type, and an x of fewer than `least_rank` (2 or more) axes, with that hint.
-void require_channel_scales(const TypesIn& in, float epsilon, int64_t least_rank,
-                            const char* hint);
+void require_channel_scales(const TypesIn& in, float epsilon, int64_t least_rank, const char* hint);
 
 /// scale (x - mean) / sqrt(var + epsilon) + bias of those operands, the statistics over each
 /// `count` elements in a row, in double.

@@ -35,9 +35,8 @@ Values expand_preview(Builder& b, const Values& in, size_t moments, float norm_c
     const ValueId x = tensor(0), gradient = tensor(1);
     const auto number = [&](ValueId v) { return b.cast(b.reshape(v, {}), b.type(x).dtype); };
     const ValueId rate = number(in[0]), steps = number(in[1]);
-    const ValueId g = norm_coefficient == 0
-                          ? gradient
-                          : b.add(b.mul(x, double(norm_coefficient)), gradient);
+    const ValueId g =
+        norm_coefficient == 0 ? gradient : b.add(b.mul(x, double(norm_coefficient)), gradient);
     PreviewStep s{rate, steps, x, g, {}};
     for (size_t m = 0; m < moments; ++m) s.moments.push_back(tensor(2 + m));
     const Values next = step(s);
