@@ -299,6 +299,17 @@ TEST(Normalisations, OfConstantsGiveZerosAndFiniteGradients) {
               HasSubstr("cannot be divided into 3 groups"));
 }
 
+TEST(Norms, KeepNaNWhenTheyAreExpanded) {
+  for (const char* op : {"GlobalLpPool", "LpNormalization"}) {
+    Graph g;
+    Builder b(g);
+    g.add_output(b.one(op, {g.add_input("x", TensorType(DType::f32, Shape{1, 1, 2}))}));
+    expand_in_place(g, g.order().at(0));
+    const Tensor x = floats({1, 1, 2}, {1, NAN});
+    EXPECT_TRUE(std::isnan(interpret(g, std::vector<Tensor>{x})[0].at(0))) << op;
+  }
+}
+
 TEST(ReverseSequence, RefusesLengthsBeyondTheAxis) {
   const Tensor x(DType::f32, {2, 3});
   EXPECT_THAT(refusal("ReverseSequence", {x, Tensor::vector_i64(Ints{1, 2, 3})}),
