@@ -1,6 +1,7 @@
 #include "ops/random/draw.h"
 
 #include <bit>
+#include <limits>
 
 #include "ops/shape/move.h"
 
@@ -48,10 +49,25 @@ Cost draw_cost(const Draw&, const TypesIn& in, const Types& out) { return map_co
 // Nothing drawn depends on an operand.
 Values no_gradient(const Draw&, Builder&, const Tape& t) { return Values(t.inputs(), kNoValue); }
 
+/// The largest number of the type below `high`; infinity where none from `low` on is.
+double last_below(double low, double high, DType type) {
+  const auto rounded = [&](double v) { return Tensor::scalar(v).cast(type).at(0); };
+  if (!(rounded(low) < high)) return std::numeric_limits<double>::infinity();
+  double inside = low, outside = high;
+  for (int i = 0; i < 64; ++i) {
+    const double middle = inside + (outside - inside) / 2;
+    (rounded(middle) < high ? inside : outside) = middle;
+  }
+  return rounded(inside);
+}
+
 ReferenceOf<Draw> reference(const Distribution& d, size_t key_slot) {
-  const auto run = [draw = d.draw, key_slot](const Draw& a, auto& r) {
+  const auto run = [d, key_slot](const Draw& a, auto& r) {
     const Rng rng = generator(a.seed, r, key_slot);
-    fill_with(r, [&](uint64_t i) { return draw(rng, i, double(a.first), double(a.second)); });
+    const double first = double(a.first), second = double(a.second);
+    const double most = d.below_second ? last_below(first, second, r.out_dtype(0))
+                                       : std::numeric_limits<double>::infinity();
+    fill_with(r, [&](uint64_t i) { return std::min(d.draw(rng, i, first, second), most); });
   };
   return {[run](const Draw& a, Ref<float>& r) { run(a, r); },
           [run](const Draw& a, Ref<double>& r) { run(a, r); }};
@@ -92,8 +108,8 @@ Room draw_room(OpName onnx, const Distribution& d, std::vector<Field<Draw>> own,
 
 }  // namespace
 
-const Distribution kNormal = {"mean", "scale", draw_normal};
-const Distribution kUniform = {"low", "high", draw_uniform};
+const Distribution kNormal = {"mean", "scale", draw_normal, false};
+const Distribution kUniform = {"low", "high", draw_uniform, true};
 
 Room shaped_draw(OpName onnx, const Distribution& d) {
   return draw_room(std::move(onnx), d, {required("shape", &Draw::shape)}, infer_shaped, 0,

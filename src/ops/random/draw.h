@@ -42,6 +42,7 @@ AxisMap axes_of_draws(const A&, const TypesIn&, const Types&) {
 struct Distribution {
   const char *first, *second;
   double (*draw)(const Rng& rng, uint64_t i, double first, double second);
+  bool below_second;  ///< draws stay below the second parameter
 };
 extern const Distribution kNormal;   ///< mean and scale (the standard deviation)
 extern const Distribution kUniform;  ///< in [low, high)
