@@ -117,6 +117,11 @@ template class Ref<double>;
 
 namespace {
 
+/// What shapes, axes and sizes are given as.
+bool is_list(const Tensor& t) {
+  return (t.dtype() == DType::i64 || t.dtype() == DType::i32) && t.rank() <= 1;
+}
+
 std::vector<Datum> run_expansion(const Room& room, const Attributes& attrs,
                                  std::span<const Datum* const> inputs) {
   Graph graph;
@@ -125,7 +130,7 @@ std::vector<Datum> run_expansion(const Room& room, const Attributes& attrs,
   for (const Datum* d : inputs) {
     if (!d) {
       operands.push_back(kNoValue);
-    } else if (d->is_tensor() && d->tensor().dtype() == DType::i64 && d->tensor().rank() <= 1) {
+    } else if (d->is_tensor() && is_list(d->tensor())) {
       // Shapes and axes stay visible to inference.
       operands.push_back(graph.add_constant("", d->tensor()));
     } else {

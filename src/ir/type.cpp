@@ -1,5 +1,6 @@
 #include "ir/type.h"
 
+#include <algorithm>
 #include <charconv>
 
 #include "base/error.h"
@@ -78,13 +79,15 @@ std::string to_string(const Type& type) {
 namespace {
 
 UserError malformed(std::string_view text) {
-  return bad_input("type", "'" + std::string(text) + "' is not a type",
+  return bad_input("type", "'" + std::string(text.substr(0, 80)) + "' is not a type",
                    "write it like f32[N,3,32,32], seq(f32[?]) or optional(i64[])");
 }
 
 }  // namespace
 
 Type parse_type(std::string_view text) {
+  constexpr int64_t kDeepest = 64;  // far above any real type
+  if (std::ranges::count(text, '(') > kDeepest) throw malformed(text);
   const auto wrapped = [&](std::string_view word) -> std::shared_ptr<const Type> {
     if (!text.starts_with(word) || text.size() <= word.size() + 1 || text[word.size()] != '(' ||
         text.back() != ')')

@@ -56,6 +56,17 @@ void require_rank(const TypesIn& in, size_t i, int64_t rank) {
             std::to_string(rank) + " is needed");
 }
 
+void require_like_result(const TypesIn& in, size_t operand, const TensorType& result) {
+  const TensorType& given = in[operand];
+  bool fits = given.rank() == result.rank();
+  for (size_t i = 0; fits && i < given.dims.size(); ++i)
+    fits = !given.dims[i].known() || !result.dims[i].known() ||
+           given.dims[i].is(result.dims[i].value());
+  if (!fits)
+    in.fail("operand " + std::to_string(operand) + " is " + to_string(given) +
+            ", the forward result is " + to_string(result));
+}
+
 int64_t axis_of(const TypesIn& in, size_t i, int64_t axis) {
   return normal_axis(axis, in[i].rank(), in.where());
 }

@@ -24,6 +24,8 @@ void require_numeric(const TypesIn& in, size_t first, size_t last);
 void require_float(const TypesIn& in, size_t i);
 /// Refuses an operand of another rank.
 void require_rank(const TypesIn& in, size_t i, int64_t rank);
+/// Refuses a gradient whose dimensions are known not to be those of `result`.
+void require_like_result(const TypesIn& in, size_t operand, const TensorType& result);
 /// A normalised axis of operand i.
 int64_t axis_of(const TypesIn& in, size_t i, int64_t axis);
 

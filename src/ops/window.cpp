@@ -47,17 +47,6 @@ void require_spatial(const TypesIn& in, size_t operand) {
 Dims spatial_dims(const TensorType& type) { return Dims(type.dims.begin() + 2, type.dims.end()); }
 Shape spatial_shape(const Shape& shape) { return Shape(shape.begin() + 2, shape.end()); }
 
-void require_like_result(const TypesIn& in, size_t operand, const TensorType& result) {
-  const TensorType& given = in[operand];
-  bool fits = given.rank() == result.rank();
-  for (size_t i = 0; fits && i < given.dims.size(); ++i)
-    fits = !given.dims[i].known() || !result.dims[i].known() ||
-           given.dims[i].is(result.dims[i].value());
-  if (!fits)
-    in.fail("operand " + std::to_string(operand) + " is " + to_string(given) +
-            ", the forward result is " + to_string(result));
-}
-
 Dims dims_operand(const TypesIn& in, size_t i) {
   const auto shape = list_of(in, i);
   if (!shape) return Dims(size_t(list_length(in, i)), Dim::unknown());

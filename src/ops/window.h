@@ -70,8 +70,6 @@ void require_spatial(const TypesIn& in, size_t operand);
 Dims spatial_dims(const TensorType& type);
 Shape spatial_shape(const Shape& shape);
 
-/// Refuses a gradient whose dimensions are known not to be those of `result`.
-void require_like_result(const TypesIn& in, size_t operand, const TensorType& result);
 /// The shape that operand i gives, or as many unknown extents as its length says.
 Dims dims_operand(const TypesIn& in, size_t i);
 

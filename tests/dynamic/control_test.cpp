@@ -251,6 +251,12 @@ std::string parse_error(const std::string& text) {
   return user_error([&] { parse_graph(text, "m.esp"); });
 }
 
+TEST(Scan, RunsForwardsOrBackwards) {
+  EXPECT_THAT(parse_error(scan(", scan_input_directions = [2]")), HasSubstr("has the direction 2"));
+  EXPECT_THAT(parse_error(scan(", scan_output_directions = [-1]")),
+              HasSubstr("has the direction -1"));
+}
+
 std::string loop_with(const std::string& body) {
   return "graph \"g\"(%n: i64[], %x: f32[2]) -> (%y) {\n  %y = Loop(%n, _, %x) {body = " + body +
          "}\n}";

@@ -15,6 +15,10 @@ TEST(Type, RoundTripsAndRefusesNonsense) {
     EXPECT_EQ(to_string(parse_type(s)), s);
   for (const char* s : {"", "f32", "f99[1]", "f32[-1]", "f32[1", "seq()", "f32[,]"})
     EXPECT_THROW(parse_type(s), UserError) << s;
+  std::string deep;
+  for (int i = 0; i < 200000; ++i) deep += "seq(";
+  deep += "f32[1]" + std::string(200000, ')');
+  EXPECT_THROW(parse_type(deep), UserError);
 }
 
 TEST(Text, ConstantsKeepEveryBit) {

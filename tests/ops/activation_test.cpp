@@ -41,6 +41,11 @@ TEST(Activation, KeepsNaN) {
   EXPECT_TRUE(std::isnan(values(run_op("Clip", {nan, Tensor::scalar(0.0f)})[0])[0]));
 }
 
+TEST(Activation, ShrinkKeepsIntegersThatNoFloatHolds) {
+  const Tensor x = Tensor::from<int32_t>({3}, {16777217, 0, -16777217});
+  EXPECT_EQ(run_op("Shrink", {x})[0].to_i64(), x.to_i64());
+}
+
 TEST(Activation, ClipTakesItsBoundsAsTheyCome) {
   const Tensor x = floats({-2, 0, 2}), one = Tensor::scalar(1.0f), minus = Tensor::scalar(-1.0f);
   EXPECT_EQ(values(run_op("Clip", {x, minus, one})[0]), (V{-1, 0, 1}));

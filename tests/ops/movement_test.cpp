@@ -43,6 +43,33 @@ std::vector<double> values(const Tensor& t) {
   return v;
 }
 
+TEST(Movement, ShapesMayBeI32WhereAnExpansionReadsThem) {
+  const Tensor x = Tensor::from<float>({4}, {1, 2, 3, 4});
+  EXPECT_THAT(values(run("CenterCropPad", {}, {x, ints({2}).cast(DType::i32)})[0]),
+              ElementsAre(2, 3));
+}
+
+TEST(Movement, PaddingNeedsOneValueAndNothingForNothing) {
+  const Tensor words(DType::string, {2});
+  EXPECT_EQ(failure("Pad", {}, {words, ints({1, 0}), Tensor(DType::string, {0})}),
+            "Pad: the padding value is string[0], one string is needed");
+  constexpr int64_t kMany = int64_t{1} << 40;
+  EXPECT_EQ(run("Pad", {}, {Tensor(DType::f32, {0, 1}), ints({0, 0, 0, kMany})})[0].shape(),
+            (Shape{0, kMany + 1}));
+}
+
+TEST(Movement, OnlySequencesOfTensorsArePutTogether) {
+  Graph g;
+  Builder b(g);
+  const ValueId nested = g.add_input("s", parse_type("seq(seq(f32[2]))"));
+  try {
+    b.one("ConcatFromSequence", {nested}, {{"axis", int64_t{0}}});
+    FAIL() << "a sequence of sequences was taken";
+  } catch (const UserError& e) {
+    EXPECT_THAT(e.what(), HasSubstr("seq(seq(f32[2])), a sequence of tensors is needed"));
+  }
+}
+
 // Every element type moves, strings included.
 TEST(Movement, AnyElementTypeMoves) {
   for (int d = 0; d <= int(DType::string); ++d) {

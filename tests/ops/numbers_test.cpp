@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <limits>
 
 #include "base/error.h"
 #include "ir/registry.h"
@@ -78,6 +79,16 @@ TEST(Reductions, TiesGoToTheFirstUnlessAskedOtherwise) {
             "ReduceSum: cannot sum string[2]");
   EXPECT_EQ(failure("ReduceMax", {{"axes", std::vector<int64_t>{3}}}, {x}),
             "ReduceMax: axis 3 is outside a tensor of rank 1");
+}
+
+TEST(Quantization, ABlockMayBeLongerThanTheAxis) {
+  const Tensor x = Tensor::from<uint8_t>({2, 2}, {1, 2, 3, 4});
+  const Tensor scales = Tensor::from<float>({2, 1}, {1, 10});
+  for (int64_t size : {int64_t{2}, int64_t{5}, std::numeric_limits<int64_t>::max()})
+    EXPECT_THAT(values(run("DequantizeLinear", {{"axis", int64_t{1}}, {"block_size", size}},
+                           {x, scales})[0]),
+                ElementsAre(1, 2, 30, 40))
+        << size;
 }
 
 TEST(Quantization, RoundsHalfToEvenAndSaturates) {

@@ -73,6 +73,15 @@ TEST(Random, UniformNumbersFillTheirRange) {
   EXPECT_GT(m.most, 2.99);
 }
 
+TEST(Random, UniformNumbersStayBelowTheirBoundInNarrowTypesToo) {
+  for (int64_t type : {10, 16}) {  // f16, bf16
+    const Tensor y = run("RandomUniform", {}, {{"shape", Ints{40000}}, {"dtype", type}});
+    const Moments m = moments(y);
+    EXPECT_LT(m.most, 1) << name_of(y.dtype());
+    EXPECT_GT(m.most, 0.99) << name_of(y.dtype());
+  }
+}
+
 TEST(Random, DrawsAreAFunctionOfSeedAndKey) {
   const Tensor x(DType::f32, {8});
   for (const char* op : {"RandomNormalLike", "RandomUniformLike"}) {

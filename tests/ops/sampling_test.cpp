@@ -85,6 +85,23 @@ TEST(Einsum, ExpandsWithAnOpenBatch) {
   EXPECT_EQ(to_string(g.value(g.outputs()[0]).type), "f32[N,2,3,3]");
 }
 
+TEST(MatMulNBits, RefusesBlocksAndBiasesThatDoNotFit) {
+  const auto refused = [](int64_t n, int64_t k, int64_t block, const Tensor& bias) {
+    const int64_t blocks = 32 / std::max<int64_t>(1, block);
+    return refusal("com.microsoft.MatMulNBits",
+                   {Tensor(DType::f32, {1, 32}), Tensor(DType::u8, {2, blocks, block / 2}),
+                    Tensor(DType::f32, {2, blocks}), Tensor(), Tensor(), bias},
+                   {{"N", n}, {"K", k}, {"block_size", block}});
+  };
+  const Tensor bias(DType::f32, {2});
+  EXPECT_EQ(refused(2, 32, 16, bias), "");
+  for (int64_t block : {0, 8, 24})
+    EXPECT_THAT(refused(2, 32, block, bias), HasSubstr("a power of two of at least 16")) << block;
+  EXPECT_THAT(refused(0, 32, 16, bias), HasSubstr("K, N and block_size are 32, 0 and 16"));
+  EXPECT_THAT(refused(2, 0, 16, bias), HasSubstr("K, N and block_size are 0, 2 and 16"));
+  EXPECT_THAT(refused(2, 32, 16, Tensor(DType::i64, {2})), HasSubstr("the bias is i64[2]"));
+}
+
 TEST(GridSample, ReadsBetweenElements) {
   const Tensor x = floats({1, 1, 2, 2}, {1, 2, 3, 4});
   const auto at = [&](float gx, float gy, const char* padding, bool corners, const char* mode) {
@@ -144,12 +161,64 @@ TEST(RoiAlign, AveragesItsSamples) {
       HasSubstr("too large"));
 }
 
+TEST(RoiAlign, SamplesNothingWithoutChannels) {
+  constexpr int64_t kMany = int64_t{1} << 20;
+  const auto y = run(
+      "RoiAlign",
+      {Tensor(DType::f32, {1, 0, 4, 4}), floats({1, 4}, {0, 0, 4, 4}), Tensor::vector_i64(Ints{0})},
+      {{"output_height", kMany}, {"output_width", kMany}});
+  EXPECT_EQ(y[0].shape(), (Shape{1, 0, kMany, kMany}));
+}
+
+TEST(Resize, ExtrapolatesWhereTheRegionIsNoNumber) {
+  const Tensor x = floats({1, 1, 2, 2}, {1, 2, 3, 4});
+  for (const char* mode : {"nearest", "linear", "cubic"}) {
+    const auto y = run("Resize",
+                       {x, floats({8}, {0, 0, NAN, 0, 1, 1, 1, INFINITY}), Tensor(),
+                        Tensor::vector_i64(Ints{1, 1, 2, 2})},
+                       {{"coordinate_transformation_mode", std::string("tf_crop_and_resize")},
+                        {"extrapolation_value", 7.0f},
+                        {"mode", std::string(mode)}});
+    EXPECT_THAT(numbers(y[0]), ::testing::Each(7)) << mode;
+  }
+}
+
+TEST(Resize, ExtrapolatesBesideElementsThatKeepTheirPlace) {
+  // The region is twice the axis: its second half lies outside.
+  const auto y = run(
+      "Resize", {floats({2}, {1, 2}), floats({2}, {0, 2}), Tensor(), Tensor::vector_i64(Ints{2})},
+      {{"coordinate_transformation_mode", std::string("tf_crop_and_resize")},
+       {"extrapolation_value", 7.0f},
+       {"mode", std::string("linear")}});
+  EXPECT_THAT(numbers(y[0]), ElementsAre(1, 7));
+}
+
+TEST(Resize, OfNothingGivesNothing) {
+  constexpr int64_t kMany = int64_t{1} << 40;
+  const auto y = run("Resize", {Tensor(DType::f32, {0, 1}), Tensor(), Tensor(),
+                                Tensor::vector_i64(Ints{0, kMany})});
+  EXPECT_EQ(y[0].shape(), (Shape{0, kMany}));
+}
+
+TEST(Col2Im, RefusesImagesBeyondAllBounds) {
+  const Tensor image = Tensor::vector_i64(Ints(3, int64_t{1} << 30));
+  EXPECT_THAT(
+      refusal("Col2Im", {Tensor(DType::f32, {1, 1, 0}), image, Tensor::vector_i64(Ints{1, 1, 1})}),
+      HasSubstr("more elements than fit 64 bits"));
+}
+
 TEST(Det, OfSingularMatricesHasAGradient) {
   EXPECT_THAT(numbers(run("Det", {floats({2, 2, 2}, {1, 2, 3, 4, 0, 1, 1, 0})})[0]),
               ElementsAre(-2, -1));
   EXPECT_THAT(
       numbers(run("espalier.DetGrad", {floats({2, 2}, {1, 2, 2, 4}), Tensor::scalar(1.f)})[0]),
       ElementsAre(4, -2, -2, 1));
+  // A determinant that no double holds has cofactors that one does.
+  const Tensor large = Tensor::from<double>({2, 2}, {1e200, 0, 0, -1e200});
+  const Tensor cofactors = run("espalier.DetGrad", {large, Tensor::scalar(1.0)})[0];
+  EXPECT_DOUBLE_EQ(cofactors.at(0), -1e200);
+  EXPECT_EQ(cofactors.at(1), 0);
+  EXPECT_DOUBLE_EQ(cofactors.at(3), 1e200);
   EXPECT_THAT(refusal("Det", {Tensor(DType::f32, {2, 3})}), HasSubstr("no square matrices"));
 }
 
@@ -176,6 +245,8 @@ TEST(Dft, GivesSpectraAndTakesThemBack) {
   EXPECT_THAT(numbers(run("DFT", {x}, {{"onesided", int64_t{1}}})[0]),
               ElementsAre(11, 0, -2, 3, -3, 0));
   EXPECT_THAT(numbers(run("DFT", {x, number(3)})[0]), ElementsAre(6, 0, -1.5, 0.866, -1.5, -0.866));
+  EXPECT_EQ(run("DFT", {Tensor(DType::f32, {0, 4, 1}), number(1 << 30)})[0].shape(),
+            (Shape{0, 1 << 30, 2}));
   EXPECT_THAT(refusal("DFT", {x, number(0)}), HasSubstr("one number above 0"));
   EXPECT_THAT(refusal("DFT", {spectrum}, {{"onesided", int64_t{1}}}), HasSubstr("is complex"));
   EXPECT_THAT(refusal("DFT", {x}, {{"axis", int64_t{2}}}), HasSubstr("parts of complex numbers"));
@@ -226,6 +297,17 @@ TEST(Normalisations, OfConstantsGiveZerosAndFiniteGradients) {
   EXPECT_THAT(refusal("GroupNormalization", {zeros, floats({2}, {1, 1}), floats({2}, {3, 4})},
                       {{"num_groups", int64_t{3}}}),
               HasSubstr("cannot be divided into 3 groups"));
+}
+
+TEST(Norms, KeepNaNWhenTheyAreExpanded) {
+  for (const char* op : {"GlobalLpPool", "LpNormalization"}) {
+    Graph g;
+    Builder b(g);
+    g.add_output(b.one(op, {g.add_input("x", TensorType(DType::f32, Shape{1, 1, 2}))}));
+    expand_in_place(g, g.order().at(0));
+    const Tensor x = floats({1, 1, 2}, {1, NAN});
+    EXPECT_TRUE(std::isnan(interpret(g, std::vector<Tensor>{x})[0].at(0))) << op;
+  }
 }
 
 TEST(ReverseSequence, RefusesLengthsBeyondTheAxis) {

@@ -97,6 +97,14 @@ TEST(StringNormalizer, ChangesCaseOfAllAlphabets) {
                           "a"));
 }
 
+TEST(StringNormalizer, LeavesBytesThatAreNoUtf8) {
+  // 'A' spelled with three bytes and with four.
+  const Words longer = {"\xe0\x81\x81", "\xf0\x80\x81\x81"};
+  EXPECT_EQ(words_of(run("StringNormalizer", words(longer),
+                         {{"case_change_action", std::string("LOWER")}})),
+            longer);
+}
+
 TEST(StringNormalizer, DropsStopWords) {
   const Tensor x = words({"monday", "Tuesday", "MONDAY"});
   const AttributeMap any = {{"stopwords", Words{"Monday"}}};

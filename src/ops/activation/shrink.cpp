@@ -19,8 +19,10 @@ void reference(const Shrink& a, Ref<Real>& r) {
   r.visit1([&](auto x, auto y) {
     using T = std::remove_cvref_t<decltype(y[0])>;
     for (size_t i = 0; i < x.size(); ++i) {
-      const Real v = Real(x[i]), bias = Real(a.bias), lambd = Real(a.lambd);
-      y[i] = convert_element<T>(v < -lambd ? v + bias : v > lambd ? v - bias : Real(0));
+      // A float would not hold every integer.
+      using Wide = std::conditional_t<std::is_integral_v<T>, double, Real>;
+      const Wide v = Wide(x[i]), bias = Wide(a.bias), lambd = Wide(a.lambd);
+      y[i] = convert_element<T>(v < -lambd ? v + bias : v > lambd ? v - bias : Wide(0));
     }
   });
 }

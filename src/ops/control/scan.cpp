@@ -42,6 +42,10 @@ void check(const Scan& a, const TypesIn& in) {
   fits(a.scan_input_directions, a.scans(), "scan_input_directions");
   fits(a.scan_output_axes, outputs - states, "scan_output_axes");
   fits(a.scan_output_directions, outputs - states, "scan_output_directions");
+  for (const auto* list : {&a.scan_input_directions, &a.scan_output_directions})
+    for (int64_t direction : *list)
+      if (direction != 0 && direction != 1)
+        in.fail("has the direction " + std::to_string(direction), "0 runs forwards, 1 backwards");
 }
 
 int64_t axis_in(const Scan& a, size_t scan, int64_t rank, const std::string& where) {

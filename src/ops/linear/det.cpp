@@ -67,15 +67,23 @@ Matrix cofactors(const Matrix& x, size_t n) {
     std::copy_n(x.begin() + int64_t(i * n), n, m.begin() + int64_t(i * width));
     m[i * width + n + i] = 1;
   }
-  const double det = eliminate(m, n, width);
-  if (det == 0 || !std::isfinite(det)) return cofactors_from_minors(x, n);
+  // Sign, mantissa and exponent: of many rows the determinant may lie outside the range of doubles.
+  double mantissa = std::copysign(1.0, eliminate(m, n, width));
+  int exponent = 0;
+  for (size_t i = 0; i < n; ++i) {
+    const double pivot = m[i * width + i];
+    if (pivot == 0) return cofactors_from_minors(x, n);
+    int more = 0;
+    mantissa = std::frexp(mantissa * std::abs(pivot), &more);
+    exponent += more;
+  }
   for (size_t j = 0; j < n; ++j)
     for (size_t i = n; i-- > 0;) {  // back substitution: column j of the inverse
       double v = m[i * width + n + j];
       for (size_t k = i + 1; k < n; ++k) v -= m[i * width + k] * c[j * n + k];
       c[j * n + i] = v / m[i * width + i];
     }
-  for (double& v : c) v *= det;
+  for (double& v : c) v = std::ldexp(v * mantissa, exponent);
   return c;
 }
 
@@ -127,11 +135,7 @@ AxisMap axes(const NoAttributes&, const TypesIn& in, const Types&) {
 Types infer_grad(const NoAttributes&, const TypesIn& in) {
   require_matrices(in);
   require_same_dtype(in, 0, 2);
-  const TensorType y = of_matrices(in[0]);
-  bool fits = in[1].rank() == y.rank();
-  for (size_t d = 0; fits && d < y.dims.size(); ++d)
-    fits = !y.dims[d].known() || !in[1].dims[d].known() || y.dims[d] == in[1].dims[d];
-  if (!fits) in.fail("the gradient is " + to_string(in[1]) + ", the result " + to_string(y));
+  require_like_result(in, 1, of_matrices(in[0]));
   return {in[0]};
 }
 

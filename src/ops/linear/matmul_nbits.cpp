@@ -9,6 +9,8 @@
 namespace espalier::ops {
 namespace {
 
+constexpr int64_t kLeastBlock = 16;
+
 struct MatMulNBits {
   int64_t k = 0;
   int64_t n = 0;
@@ -36,12 +38,13 @@ Types infer(const MatMulNBits& a, const TypesIn& in) {
   require_float(in, 0);
   if (a.bits != 2 && a.bits != 4 && a.bits != 8)
     throw unsupported(in.where(), "bits is " + std::to_string(a.bits), "2, 4 and 8 are supported");
-  constexpr int64_t kMost = int64_t{1} << 30;
-  if (a.k < 1 || a.n < 1 || a.k > kMost || a.n > kMost || a.block_size < 8 ||
+  constexpr int64_t kMost = int64_t{1} << 30;  // keeps products of these inside int64
+  if (a.k < 1 || a.n < 1 || a.k > kMost || a.n > kMost || a.block_size < kLeastBlock ||
       a.block_size > kMost || (a.block_size & (a.block_size - 1)) != 0)
     in.fail("K, N and block_size are " + std::to_string(a.k) + ", " + std::to_string(a.n) +
                 " and " + std::to_string(a.block_size),
-            "positive numbers and a power of two are needed");
+            "K and N of at least 1 and a power of two of at least " + std::to_string(kLeastBlock) +
+                " are needed");
   const TensorType& x = in[0];
   if (x.rank() < 1 || (x.dims.back().known() && !x.dims.back().is(a.k)))
     in.fail("operand 0 is " + to_string(x) +
@@ -60,6 +63,8 @@ Types infer(const MatMulNBits& a, const TypesIn& in) {
     throw unsupported(in.where(), "weights in another order (g_idx) are not supported",
                       "quantise without reordering");
   if (in.has(5)) {
+    if (in[5].dtype != x.dtype)
+      in.fail("the bias is " + to_string(in[5]) + ", operand 0 " + to_string(x));
     require_rank(in, 5, 1);
     require_matrix(in, 5, a.n, 1);
   }

@@ -5,7 +5,6 @@
 #include "ops/common.h"
 #include "ops/normalization/batch_normalization.h"
 #include "ops/normalization/channels.h"
-#include "ops/window.h"
 
 namespace espalier::ops {
 namespace {

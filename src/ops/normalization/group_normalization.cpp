@@ -2,9 +2,7 @@
 // divided into groups, each normalised over its channels and spatial axes together;
 // y = scale (x - mean) / sqrt(var + epsilon) + bias with one scale and bias for each channel.
 // Statistics are computed in double, whatever stash_type says.
-#include <cmath>
-
-#include "ops/common.h"
+#include "ops/normalization/moments.h"
 
 namespace espalier::ops {
 namespace {
@@ -17,53 +15,24 @@ struct GroupNormalization {
 using Norm = GroupNormalization;
 
 Types infer(const Norm& a, const TypesIn& in) {
-  require_float(in, 0);
-  require_same_dtype(in, 0, 3);
-  if (in[0].rank() < 2)
-    in.fail("operand 0 is " + to_string(in[0]), "channels must follow the batch");
-  if (!(a.epsilon >= 0)) in.fail("epsilon is " + std::to_string(a.epsilon));
+  require_channel_scales(in, a.epsilon, 2, "channels must follow the batch");
   const Dim& channels = in[0].dims[1];
   if (a.num_groups < 1 || (channels.known() && channels.value() % a.num_groups != 0))
     in.fail(to_string(channels) + " channels cannot be divided into " +
             std::to_string(a.num_groups) + " groups");
-  for (size_t i = 1; i < 3; ++i) {
-    require_rank(in, i, 1);
-    const Dim& own = in[i].dims[0];
-    if (own.known() && channels.known() && !(own == channels))
-      in.fail("operand " + std::to_string(i) + " is " + to_string(in[i]) + " for " +
-              to_string(channels) + " channels");
-  }
   return same_as_input(in);
 }
 
 template <class Real>
 void reference(const Norm& a, Ref<Real>& r) {
   const Shape& shape = r.shape(0);
-  const auto x = r.real(0), scale = r.real(1), bias = r.real(2);
-  const auto y = r.out_real(0);
-  if (x.empty()) return;
-  const int64_t plane = product(shape, 2, shape.size());
-  const int64_t size = shape[1] / a.num_groups * plane, groups = int64_t(x.size()) / size;
-  for (int64_t g = 0; g < groups; ++g) {
-    double mean = 0, var = 0;
-    for (int64_t i = g * size; i < (g + 1) * size; ++i) mean += double(x[size_t(i)]);
-    mean /= double(size);
-    for (int64_t i = g * size; i < (g + 1) * size; ++i)
-      var += std::pow(double(x[size_t(i)]) - mean, 2);
-    const double inv_std = 1 / std::sqrt(var / double(size) + double(a.epsilon));
-    for (int64_t i = g * size; i < (g + 1) * size; ++i) {
-      const auto c = size_t(i / plane % shape[1]);
-      const double h = (double(x[size_t(i)]) - mean) * inv_std;
-      y[size_t(i)] = Real(h * double(scale[c]) + double(bias[c]));
-    }
-  }
+  standardise_rows(r, shape[1] / a.num_groups * product(shape, 2, shape.size()), a.epsilon);
 }
 
 // Groups as rows of a matrix, normalised, then scaled by channel.
 Values expand(const Norm& a, Builder& b, const Values& in) {
   const TensorType type = b.type(in[0]);
-  std::vector<int64_t> along(size_t(type.rank()) - 1, 1), rows = {0, a.num_groups, -1};
-  along[0] = -1;  // [C, 1, ...] broadcasts over the batch
+  std::vector<int64_t> rows = {0, a.num_groups, -1};
   AttributeMap reading;
   if (type.is_static()) {
     const int64_t whole = type.numel(), batch = type.dims[0].value();
@@ -71,11 +40,9 @@ Values expand(const Norm& a, Builder& b, const Values& in) {
     reading = {{"allowzero", int64_t{1}}};
   }
   const ValueId x = b.one("Reshape", {in[0], b.ints(rows)}, reading);
-  const ValueId centred = b.sub(x, b.reduce_mean(x, {2}));
-  const ValueId var = b.reduce_mean(b.mul(centred, centred), {2});
-  const ValueId normal = b.div(centred, b.sqrt(b.add(var, double(a.epsilon))));
+  const ValueId normal = standardised(b, x, {2}, a.epsilon);
   const ValueId back = b.one("Reshape", {normal, shape_of(b, in[0])}, {{"allowzero", int64_t{1}}});
-  return {b.add(b.mul(back, b.reshape(in[1], along)), b.reshape(in[2], along))};
+  return {scaled_by_channel(b, back, in[1], in[2])};
 }
 
 Cost cost(const Norm&, const TypesIn& in, const Types& out) { return map_cost(9, in, out); }

@@ -21,8 +21,6 @@ void reference(const Softmax& a, Ref<Real>& r) {
 
 Cost cost(const Softmax&, const TypesIn& in, const Types& out) { return map_cost(1, in, out); }
 
-AxisMap axes(const Softmax& a, const TypesIn& in, const Types&) { return softmax_axes(a, in); }
-
 }  // namespace
 
 const Room& hardmax() {
@@ -35,7 +33,7 @@ const Room& hardmax() {
       .reference = ESP_REFERENCE(Softmax, reference),
       .gradient = not_differentiable(),
       .cost = cost,
-      .axes = axes,
+      .axes = softmax_axes,
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = no_expand(),

@@ -30,8 +30,6 @@ Values gradient(const Softmax& a, Builder& b, const Tape& t) {
 
 Cost cost(const Softmax&, const TypesIn& in, const Types& out) { return map_cost(14, in, out); }
 
-AxisMap axes(const Softmax& a, const TypesIn& in, const Types&) { return softmax_axes(a, in); }
-
 }  // namespace
 
 const Room& log_softmax() {
@@ -44,7 +42,7 @@ const Room& log_softmax() {
       .reference = ESP_REFERENCE(Softmax, reference),
       .gradient = gradient,
       .cost = cost,
-      .axes = axes,
+      .axes = softmax_axes,
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = no_expand(),

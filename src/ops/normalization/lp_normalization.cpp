@@ -41,8 +41,8 @@ void reference(const LpNormalization& a, Ref<Real>& r) {
 // A norm of 0 divides by 1 instead: its elements are all 0.
 Values expand(const LpNormalization& a, Builder& b, const Values& in) {
   const ValueId norm = lp_norm(b, in[0], a.p, {a.axis});
-  const ValueId positive = b.greater(norm, b.scalar(0, norm));
-  return {b.div(in[0], b.where(positive, norm, b.scalar(1, norm)))};
+  const ValueId none = b.one("Equal", {norm, b.scalar(0, norm)});
+  return {b.div(in[0], b.where(none, b.scalar(1, norm), norm))};
 }
 
 Cost cost(const LpNormalization&, const TypesIn& in, const Types& out) {

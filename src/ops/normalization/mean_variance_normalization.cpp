@@ -1,7 +1,6 @@
 // MeanVarianceNormalization, ONNX opset 13: y = (x - mean) / (sqrt(var) + 1e-9), the statistics
 // over `axes`.
-#include <cmath>
-
+#include "ops/normalization/moments.h"
 #include "ops/reduction/lp.h"
 #include "ops/reduction/reduce.h"
 
@@ -52,9 +51,8 @@ Values expand(const Norm& a, Builder& b, const Values& in) {
     const ValueId none = b.sub(in[0], in[0]);  // an element alone is its mean
     return {none};
   }
-  const ValueId centred = b.sub(in[0], b.reduce_mean(in[0], a.axes));
-  const ValueId var = b.reduce_mean(b.mul(centred, centred), a.axes);
-  return {b.div(centred, b.add(root(b, var, 2), kEpsilon))};
+  const Centred c = centred(b, in[0], a.axes);
+  return {b.div(c.x, b.add(root(b, c.var, 2), kEpsilon))};
 }
 
 Cost cost(const Norm&, const TypesIn& in, const Types& out) { return map_cost(8, in, out); }

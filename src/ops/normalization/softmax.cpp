@@ -12,7 +12,7 @@ Types infer_softmax(const Softmax& a, const TypesIn& in) {
   return same_as_input(in);
 }
 
-AxisMap softmax_axes(const Softmax& a, const TypesIn& in) {
+AxisMap softmax_axes(const Softmax& a, const TypesIn& in, const Types&) {
   AxisMap map = AxisMap::identity(in, false);
   for (AxisTie& tie : map.ties) tie.reads_whole = tie.places[0].axis == int(axis_of(in, 0, a.axis));
   return map;
@@ -46,8 +46,6 @@ Values gradient(const Softmax& a, Builder& b, const Tape& t) {
 
 Cost cost(const Softmax&, const TypesIn& in, const Types& out) { return map_cost(14, in, out); }
 
-AxisMap axes(const Softmax& a, const TypesIn& in, const Types&) { return softmax_axes(a, in); }
-
 }  // namespace
 
 const Room& softmax() {
@@ -60,7 +58,7 @@ const Room& softmax() {
       .reference = ESP_REFERENCE(Softmax, reference),
       .gradient = gradient,
       .cost = cost,
-      .axes = axes,
+      .axes = softmax_axes,
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = no_expand(),

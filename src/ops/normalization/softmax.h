@@ -1,4 +1,4 @@
-// What Softmax and LogSoftmax share: the attribute and the loop over slices.
+// What Softmax, LogSoftmax and Hardmax share: the attribute and the loop over slices.
 #pragma once
 
 #include "ops/common.h"
@@ -11,7 +11,7 @@ struct Softmax {
 
 Types infer_softmax(const Softmax& a, const TypesIn& in);
 /// The axis is read whole; along the others slices are independent and never zero.
-AxisMap softmax_axes(const Softmax& a, const TypesIn& in);
+AxisMap softmax_axes(const Softmax& a, const TypesIn& in, const Types& out);
 /// The sum of v along the axis, kept as an extent of 1.
 ValueId sum_along(Builder& b, const Softmax& a, ValueId v);
 

@@ -13,46 +13,31 @@ struct Momentum {
   float norm_coefficient = 0;
 };
 
-Types infer(const Momentum& a, const TypesIn& in) {
+void check(const Momentum& a, const TypesIn& in) {
   if (a.mode != "standard" && a.mode != "nesterov")
     in.fail("mode '" + a.mode + "' is not known", "known: standard, nesterov");
-  return infer_preview(in, 1);
 }
 
-Values expand(const Momentum& a, Builder& b, const Values& in) {
-  return expand_preview(in, 1, [&](const Group& group) -> Values {
-    const ValueId x = group[0], rate = number_like(b, in[0], x), t = number_like(b, in[1], x);
-    const ValueId g = regularized(b, group, a.norm_coefficient);
-    const ValueId beta =
-        b.where(b.greater(t, b.scalar(0, t)), b.scalar(double(a.beta), x), b.scalar(1, x));
-    const ValueId v = b.add(b.mul(group[2], double(a.alpha)), b.mul(beta, g));
-    const ValueId step = a.mode == "nesterov" ? b.add(g, b.mul(v, double(a.alpha))) : v;
-    return {b.sub(x, b.mul(rate, step)), v};
-  });
+Values step(const Momentum& a, Builder& b, const PreviewStep& s) {
+  const ValueId begun = b.greater(s.count, b.scalar(0, s.count));
+  const ValueId beta = b.where(begun, b.scalar(double(a.beta), s.x), b.scalar(1, s.x));
+  const ValueId v = b.add(b.mul(s.moments[0], double(a.alpha)), b.mul(beta, s.g));
+  const ValueId change = a.mode == "nesterov" ? b.add(s.g, b.mul(v, double(a.alpha))) : v;
+  return {b.sub(s.x, b.mul(s.rate, change)), v};
 }
-
-AxisMap axes(const Momentum&, const TypesIn& in, const Types&) { return preview_axes(in, 1); }
 
 }  // namespace
 
 const Room& momentum() {
-  auto samples = preview_samples(Momentum{0.8f, 0.5f, "standard", 0.01f}, 1);
-  samples[1].attrs.mode = "nesterov";
-  static const Room room = make_room<Momentum>({
-      .onnx = {"Momentum", 1, kPreviewDomain},
-      .arity = {5, kVariadic, 2, kVariadic},
+  static const Room room = preview_room<Momentum>({
+      .name = "Momentum",
+      .moments = 1,
       .attributes = {required("alpha", &Momentum::alpha), required("beta", &Momentum::beta),
                      required("mode", &Momentum::mode),
                      required("norm_coefficient", &Momentum::norm_coefficient)},
-      .infer = infer,
-      .reference = Derive{},
-      .gradient = step_gradient(),
-      .cost = Derive{},
-      .axes = axes,
-      .quantize = no_quantize(),
-      .pointwise = not_pointwise(),
-      .expand = expand,
-      .samples = samples,
+      .step = step,
+      .samples = {{0.8f, 0.5f, "standard", 0.01f}, {0.8f, 0.5f, "nesterov", 0.01f}},
+      .check = check,
   });
   return room;
 }

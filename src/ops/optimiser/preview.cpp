@@ -26,14 +26,20 @@ Types infer_preview(const TypesIn& in, size_t moments) {
   return results;
 }
 
-Values expand_preview(const Values& in, size_t moments,
-                      const std::function<Values(const Group&)>& step) {
+Values expand_preview(Builder& b, const Values& in, size_t moments, float norm_coefficient,
+                      const std::function<Values(const PreviewStep&)>& step) {
   const size_t kinds = 2 + moments, count = (in.size() - 2) / kinds;
   Values results(count * (1 + moments), kNoValue);
   for (size_t i = 0; i < count; ++i) {
-    Group g;
-    for (size_t kind = 0; kind < kinds; ++kind) g.push_back(in[2 + kind * count + i]);
-    const Values next = step(g);
+    const auto tensor = [&](size_t kind) { return in[2 + kind * count + i]; };
+    const ValueId x = tensor(0), gradient = tensor(1);
+    const auto number = [&](ValueId v) { return b.cast(b.reshape(v, {}), b.type(x).dtype); };
+    const ValueId rate = number(in[0]), steps = number(in[1]);
+    const ValueId g =
+        norm_coefficient == 0 ? gradient : b.add(b.mul(x, double(norm_coefficient)), gradient);
+    PreviewStep s{rate, steps, x, g, {}};
+    for (size_t m = 0; m < moments; ++m) s.moments.push_back(tensor(2 + m));
+    const Values next = step(s);
     for (size_t k = 0; k < next.size(); ++k) results[k * count + i] = next[k];
   }
   return results;
@@ -56,13 +62,14 @@ AxisMap preview_axes(const TypesIn& in, size_t moments) {
   return map;
 }
 
-ValueId regularized(Builder& b, const Group& g, float norm_coefficient) {
-  if (norm_coefficient == 0) return g[1];
-  return b.add(b.mul(g[0], double(norm_coefficient)), g[1]);
-}
-
-ValueId number_like(Builder& b, ValueId number, ValueId x) {
-  return b.cast(b.reshape(number, {}), b.type(x).dtype);
+std::vector<OperandSpec> preview_operands(const std::vector<Shape>& shapes, size_t moments,
+                                          int64_t count) {
+  std::vector<OperandSpec> operands = {OperandSpec::fixed(Tensor::scalar(0.1f)),
+                                       OperandSpec::fixed(Tensor::scalar(count))};
+  for (size_t kind = 0; kind < 2 + moments; ++kind)
+    for (const Shape& shape : shapes)
+      operands.push_back(OperandSpec::ranged(shape, kind == 1 + moments ? 0.5 : -1, 1));
+  return operands;
 }
 
 }  // namespace espalier::ops

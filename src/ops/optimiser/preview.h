@@ -8,38 +8,67 @@
 
 namespace espalier::ops {
 
-inline constexpr const char* kPreviewDomain = "ai.onnx.preview.training";
+/// One tensor's part of a step; rate and count are scalars of X's element type.
+struct PreviewStep {
+  ValueId rate, count;  ///< R and T
+  ValueId x;
+  ValueId g;  ///< the gradient, with norm_coefficient * X added
+  Values moments;
+};
 
-/// Operands of one tensor: X, its gradient, its moments.
-using Group = Values;
+/// A training step, from the little that distinguishes it. A has a norm_coefficient.
+template <class A>
+struct PreviewOp {
+  std::string name;
+  size_t moments;  ///< for each tensor
+  std::vector<Field<A>> attributes;
+  Values (*step)(const A& a, Builder& b, const PreviewStep& s);  ///< the new X and moments
+  std::vector<A> samples;  ///< the first for one tensor, the others for two of different shapes
+  void (*check)(const A& a, const TypesIn& in) = nullptr;  ///< of attributes
+};
 
 /// Checks operands with `moments` moments for each tensor; the results' types.
 Types infer_preview(const TypesIn& in, size_t moments);
-/// Calls step(group) for each tensor, whose answer is its new X and moments, and orders what they
-/// answer as the operator's results.
-Values expand_preview(const Values& in, size_t moments,
-                      const std::function<Values(const Group&)>& step);
+/// Calls step(s) for each tensor and orders what it answers as the operator's results.
+Values expand_preview(Builder& b, const Values& in, size_t moments, float norm_coefficient,
+                      const std::function<Values(const PreviewStep&)>& step);
 /// Every axis of an X ties to those of its gradient and moments: zeros stay zero.
 AxisMap preview_axes(const TypesIn& in, size_t moments);
+/// Operands at step T for tensors of those shapes. The last moment is never negative.
+std::vector<OperandSpec> preview_operands(const std::vector<Shape>& shapes, size_t moments,
+                                          int64_t count);
 
-/// norm_coefficient * X + G.
-ValueId regularized(Builder& b, const Group& g, float norm_coefficient);
-/// R or T as a scalar of X's element type.
-ValueId number_like(Builder& b, ValueId number, ValueId x);
-
-/// Samples: one tensor, and two of different shapes. The last moment is never negative.
 template <class A>
-std::vector<SampleOf<A>> preview_samples(const A& attrs, size_t moments) {
-  const auto scalar = [](auto v) { return OperandSpec::fixed(Tensor::scalar(v)); };
+Room preview_room(PreviewOp<A> op) {
+  const size_t moments = op.moments;
   std::vector<SampleOf<A>> samples;
-  for (const auto& shapes : {std::vector<Shape>{{3}}, std::vector<Shape>{{2, 3}, {2}}}) {
-    SampleOf<A> s{attrs, {scalar(0.1f), scalar(int64_t(samples.size()))}};
-    for (size_t kind = 0; kind < 2 + moments; ++kind)
-      for (const Shape& shape : shapes)
-        s.inputs.push_back(OperandSpec::ranged(shape, kind == 1 + moments ? 0.5 : -1, 1));
-    samples.push_back(std::move(s));
+  for (const A& attrs : op.samples) {
+    const std::vector<Shape> shapes =
+        samples.empty() ? std::vector<Shape>{{3}} : std::vector<Shape>{{2, 3}, {2}};
+    samples.push_back({attrs, preview_operands(shapes, moments, int64_t(samples.size()))});
   }
-  return samples;
+  const int tensors = int(moments) + 1;  // X and moments
+  return make_room<A>({
+      .onnx = {op.name, 1, "ai.onnx.preview.training"},
+      .arity = {3 + tensors, kVariadic, tensors, kVariadic},
+      .attributes = op.attributes,
+      .infer = [moments, check = op.check](const A& a, const TypesIn& in) -> Types {
+        if (check) check(a, in);
+        return infer_preview(in, moments);
+      },
+      .reference = Derive{},
+      .gradient = step_gradient(),
+      .cost = Derive{},
+      .axes = [moments](const A&, const TypesIn& in,
+                        const Types&) { return preview_axes(in, moments); },
+      .quantize = no_quantize(),
+      .pointwise = not_pointwise(),
+      .expand = [moments, step = op.step](const A& a, Builder& b, const Values& in) -> Values {
+        return expand_preview(b, in, moments, a.norm_coefficient,
+                              [&](const PreviewStep& s) { return step(a, b, s); });
+      },
+      .samples = samples,
+  });
 }
 
 }  // namespace espalier::ops

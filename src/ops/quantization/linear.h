@@ -25,7 +25,7 @@ void for_each_scaled(const LinearQuant& a, const Shape& shape, int64_t scales, b
   if (a.block_size > 0) {
     const auto at = size_t(a.axis < 0 ? a.axis + int64_t(shape.size()) : a.axis);
     const int64_t behind = product(shape, at + 1, shape.size());
-    const int64_t blocks = (shape[at] + a.block_size - 1) / a.block_size;
+    const int64_t blocks = (shape[at] - 1) / a.block_size + 1;
     for (int64_t i = 0; i < numel(shape); ++i) {
       const int64_t o = i / behind / shape[at], k = i / behind % shape[at];
       f(size_t(i), size_t((o * blocks + k / a.block_size) * behind + i % behind));

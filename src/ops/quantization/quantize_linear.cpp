@@ -1,6 +1,6 @@
 // QuantizeLinear, ONNX opset 21: y = saturate(round(x / scale) + zero_point), rounding half to
-// even, with one scale, one along an axis, or one for each
-// block of it. The zero point's type is the result's, u8 without one.
+// even, with one scale, one along an axis, or one for each block of it. The zero point's type is
+// the result's, u8 without one.
 #include "ops/quantization/linear.h"
 
 namespace espalier::ops {

@@ -32,9 +32,6 @@ void reference(const Bernoulli& a, Ref<Real>& r) {
 
 Cost cost(const Bernoulli&, const TypesIn& in, const Types& out) { return map_cost(30, in, out); }
 
-// Draws belong to positions, so nothing may be cut.
-AxisMap axes(const Bernoulli&, const TypesIn&, const Types&) { return {}; }
-
 }  // namespace
 
 const Room& bernoulli() {
@@ -46,7 +43,7 @@ const Room& bernoulli() {
       .reference = ESP_REFERENCE(Bernoulli, reference),
       .gradient = not_differentiable(),
       .cost = cost,
-      .axes = axes,
+      .axes = axes_of_draws<Bernoulli>,
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = no_expand(),

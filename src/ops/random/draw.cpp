@@ -1,6 +1,7 @@
 #include "ops/random/draw.h"
 
 #include <bit>
+#include <limits>
 
 #include "ops/shape/move.h"
 
@@ -33,15 +34,6 @@ struct Draw {
   std::vector<int64_t> shape = {};
 };
 
-std::vector<Field<Draw>> fields(const Distribution& d, bool shaped) {
-  std::vector<Field<Draw>> list = {{d.first, &Draw::first},
-                                   {d.second, &Draw::second},
-                                   required("seed", &Draw::seed),
-                                   {"dtype", &Draw::dtype}};
-  if (shaped) list.push_back(required("shape", &Draw::shape));
-  return list;
-}
-
 Types infer_shaped(const Draw& a, const TypesIn& in) {
   require_key(in, 0);
   return {TensorType(drawn_type(in, a.dtype, DType::f32), checked_extents(in, a.shape))};
@@ -54,16 +46,28 @@ Types infer_like(const Draw& a, const TypesIn& in) {
 
 Cost draw_cost(const Draw&, const TypesIn& in, const Types& out) { return map_cost(40, in, out); }
 
-// Draws belong to positions, so nothing may be cut.
-AxisMap no_axes(const Draw&, const TypesIn&, const Types&) { return {}; }
-
 // Nothing drawn depends on an operand.
 Values no_gradient(const Draw&, Builder&, const Tape& t) { return Values(t.inputs(), kNoValue); }
 
+/// The largest number of the type below `high`; infinity where none from `low` on is.
+double last_below(double low, double high, DType type) {
+  const auto rounded = [&](double v) { return Tensor::scalar(v).cast(type).at(0); };
+  if (!(rounded(low) < high)) return std::numeric_limits<double>::infinity();
+  double inside = low, outside = high;
+  for (int i = 0; i < 64; ++i) {
+    const double middle = inside + (outside - inside) / 2;
+    (rounded(middle) < high ? inside : outside) = middle;
+  }
+  return rounded(inside);
+}
+
 ReferenceOf<Draw> reference(const Distribution& d, size_t key_slot) {
-  const auto run = [draw = d.draw, key_slot](const Draw& a, auto& r) {
+  const auto run = [d, key_slot](const Draw& a, auto& r) {
     const Rng rng = generator(a.seed, r, key_slot);
-    fill_with(r, [&](uint64_t i) { return draw(rng, i, double(a.first), double(a.second)); });
+    const double first = double(a.first), second = double(a.second);
+    const double most = d.below_second ? last_below(first, second, r.out_dtype(0))
+                                       : std::numeric_limits<double>::infinity();
+    fill_with(r, [&](uint64_t i) { return std::min(d.draw(rng, i, first, second), most); });
   };
   return {[run](const Draw& a, Ref<float>& r) { run(a, r); },
           [run](const Draw& a, Ref<double>& r) { run(a, r); }};
@@ -76,49 +80,49 @@ double draw_uniform(const Rng& rng, uint64_t i, double low, double high) {
   return rng.uniform(i, low, high);
 }
 
-}  // namespace
-
-const Distribution kNormal = {"mean", "scale", draw_normal};
-const Distribution kUniform = {"low", "high", draw_uniform};
-
-Room shaped_draw(OpName onnx, const Distribution& d) {
+/// The room of a distribution; `own` is what the attributes say that not both forms have.
+Room draw_room(OpName onnx, const Distribution& d, std::vector<Field<Draw>> own,
+               Types (*infer)(const Draw&, const TypesIn&), size_t key_slot,
+               std::vector<SampleOf<Draw>> samples) {
+  std::vector<Field<Draw>> fields = {{d.first, &Draw::first},
+                                     {d.second, &Draw::second},
+                                     required("seed", &Draw::seed),
+                                     {"dtype", &Draw::dtype}};
+  fields.insert(fields.end(), own.begin(), own.end());
   return make_room<Draw>({
       .onnx = std::move(onnx),
-      .arity = {0, 1},
-      .attributes = fields(d, true),
-      .infer = infer_shaped,
-      .reference = reference(d, 0),
+      .arity = {int(key_slot), int(key_slot) + 1},
+      .attributes = std::move(fields),
+      .infer = infer,
+      .reference = reference(d, key_slot),
       .gradient = no_gradient,
       .cost = draw_cost,
-      .axes = no_axes,
+      .axes = axes_of_draws<Draw>,
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = no_expand(),
-      .samples = {{{.shape = {2, 3}}, {}},
-                  {{-1, 2, 7.0f, DType::f64, {4}}, {OperandSpec::list({1, 2})}},
-                  {{.shape = {0, 2}}, {}}},
-      .random_key = 0,
+      .samples = std::move(samples),
+      .random_key = int(key_slot),
   });
 }
 
+}  // namespace
+
+const Distribution kNormal = {"mean", "scale", draw_normal, false};
+const Distribution kUniform = {"low", "high", draw_uniform, true};
+
+Room shaped_draw(OpName onnx, const Distribution& d) {
+  return draw_room(std::move(onnx), d, {required("shape", &Draw::shape)}, infer_shaped, 0,
+                   {{{.shape = {2, 3}}, {}},
+                    {{-1, 2, 7.0f, DType::f64, {4}}, {OperandSpec::list({1, 2})}},
+                    {{.shape = {0, 2}}, {}}});
+}
+
 Room like_draw(OpName onnx, const Distribution& d) {
-  return make_room<Draw>({
-      .onnx = std::move(onnx),
-      .arity = {1, 2},
-      .attributes = fields(d, false),
-      .infer = infer_like,
-      .reference = reference(d, 1),
-      .gradient = no_gradient,
-      .cost = draw_cost,
-      .axes = no_axes,
-      .quantize = no_quantize(),
-      .pointwise = not_pointwise(),
-      .expand = no_expand(),
-      .samples = {{{}, {OperandSpec::of({2, 3})}},
-                  {{-1, 2, 7.0f, DType::f32},
-                   {OperandSpec::ranged({4}, 0, 9, DType::i32), OperandSpec::list({1, 2})}}},
-      .random_key = 1,
-  });
+  return draw_room(std::move(onnx), d, {}, infer_like, 1,
+                   {{{}, {OperandSpec::of({2, 3})}},
+                    {{-1, 2, 7.0f, DType::f32},
+                     {OperandSpec::ranged({4}, 0, 9, DType::i32), OperandSpec::list({1, 2})}}});
 }
 
 }  // namespace espalier::ops

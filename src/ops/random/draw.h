@@ -32,10 +32,17 @@ void fill_with(Ref<Real>& r, Draw draw) {
   for (size_t i = 0; i < y.size(); ++i) y[i] = Real(draw(uint64_t(i)));
 }
 
+/// Draws belong to positions, so nothing may be cut.
+template <class A>
+AxisMap axes_of_draws(const A&, const TypesIn&, const Types&) {
+  return {};
+}
+
 /// One distribution of independent elements. Its two parameters are attributes, 0 and 1 by default.
 struct Distribution {
   const char *first, *second;
   double (*draw)(const Rng& rng, uint64_t i, double first, double second);
+  bool below_second;  ///< draws stay below the second parameter
 };
 extern const Distribution kNormal;   ///< mean and scale (the standard deviation)
 extern const Distribution kUniform;  ///< in [low, high)

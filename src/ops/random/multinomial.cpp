@@ -52,9 +52,6 @@ Cost cost(const Multinomial&, const TypesIn& in, const Types& out) {
   return {0, 20 * double(in[0].numel()) + 40 * double(out[0].tensor().numel()), traffic(in, out)};
 }
 
-// Draws belong to positions, so nothing may be cut.
-AxisMap axes(const Multinomial&, const TypesIn&, const Types&) { return {}; }
-
 }  // namespace
 
 const Room& multinomial() {
@@ -68,7 +65,7 @@ const Room& multinomial() {
       .reference = ESP_REFERENCE(Multinomial, reference),
       .gradient = not_differentiable(),
       .cost = cost,
-      .axes = axes,
+      .axes = axes_of_draws<Multinomial>,
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = no_expand(),

@@ -11,10 +11,10 @@ ValueId power_of_magnitude(Builder& b, ValueId x, int64_t p) {
 
 ValueId root(Builder& b, ValueId sum, int64_t p) {
   if (p == 1) return sum;
-  const ValueId zero = b.scalar(0, sum), positive = b.greater(sum, zero);
-  const ValueId safe = b.where(positive, sum, b.scalar(1, sum));
+  const ValueId zero = b.scalar(0, sum), none = b.one("LessOrEqual", {sum, zero});
+  const ValueId safe = b.where(none, b.scalar(1, sum), sum);
   const ValueId result = p == 2 ? b.sqrt(safe) : b.one("Pow", {safe, b.scalar(1 / double(p), sum)});
-  return b.where(positive, result, zero);
+  return b.where(none, zero, result);
 }
 
 ValueId lp_norm(Builder& b, ValueId v, int64_t p, std::vector<int64_t> axes) {

@@ -53,12 +53,8 @@ AxisMap axes(const GridSample&, const TypesIn& in, const Types&) {
 }
 
 Types infer_grad(const GridSample& a, const TypesIn& in) {
-  const TensorType y = grid_result(a, in);
   require_float(in, 2);
-  bool fits = in[2].rank() == y.rank();
-  for (size_t d = 0; fits && d < y.dims.size(); ++d)
-    fits = !y.dims[d].known() || !in[2].dims[d].known() || y.dims[d] == in[2].dims[d];
-  if (!fits) in.fail("the gradient is " + to_string(in[2]) + ", the result " + to_string(y));
+  require_like_result(in, 2, grid_result(a, in));
   return {in[0], in[1]};
 }
 

@@ -90,6 +90,7 @@ std::vector<T> resampled(std::span<const T> x, const Shape& shape, size_t axis, 
 
 template <class Real>
 void reference(const Resize& a, Ref<Real>& r) {
+  if (numel(r.out_shape(0)) == 0) return;
   const auto list = [&](size_t i) { return r.has(i) ? &r.tensor(i) : nullptr; };
   const std::vector<Taps> taps =
       resize_taps(a, r.shape(0), r.out_shape(0), scales_of_all(a, r.shape(0), list(2), list(3)),

@@ -82,7 +82,7 @@ struct Side {
     if (!(wanted <= kMostSamples))
       throw bad_input("RoiAlign", "a region from " + std::to_string(begin) + " to " +
                                       std::to_string(end) + " is too large to be sampled");
-    samples = std::max<int64_t>(0, int64_t(wanted));
+    samples = int64_t(std::max(0.0, wanted));
   }
   double at(int64_t b, int64_t sample) const {
     return start + double(b) * bin + (double(sample) + 0.5) * bin / double(samples);
@@ -97,7 +97,10 @@ void for_each_bin(const RoiAlign& a, Ref<Real>& r, Body body) {
   const Shape& x = r.shape(0);
   const auto rois = r.real(1);
   const auto batch = r.ints(2);
-  int64_t result = 0;
+  const int64_t channels = x[1];
+  if (batch.empty() || channels == 0) return;
+  const int64_t bins = a.output_height * a.output_width;
+  Taps taps;
   for (size_t k = 0; k < batch.size(); ++k) {
     const int64_t n = batch[k];
     if (n < 0 || n >= x[0])
@@ -107,9 +110,8 @@ void for_each_bin(const RoiAlign& a, Ref<Real>& r, Body body) {
     const Side width(a, double(roi[0]), double(roi[2]), a.output_width);
     const Side height(a, double(roi[1]), double(roi[3]), a.output_height);
     const double count = double(std::max<int64_t>(1, width.samples * height.samples));
-    std::vector<Taps> bins;
-    for (int64_t i = 0; i < a.output_height * a.output_width; ++i) {
-      Taps& taps = bins.emplace_back();
+    for (int64_t i = 0; i < bins; ++i) {
+      taps.clear();
       for (int64_t s = 0; s < height.samples * width.samples; ++s) {
         const Between v = between(height.at(i / a.output_width, s / width.samples), x[2]);
         const Between h = between(width.at(i % a.output_width, s % width.samples), x[3]);
@@ -122,9 +124,9 @@ void for_each_bin(const RoiAlign& a, Ref<Real>& r, Body body) {
         taps.emplace_back(v.second * x[3] + h.first, v.weight * (1 - h.weight));
         taps.emplace_back(v.second * x[3] + h.second, v.weight * h.weight);
       }
+      for (int64_t c = 0; c < channels; ++c)
+        body(size_t((int64_t(k) * channels + c) * bins + i), n * channels + c, taps, count);
     }
-    for (int64_t c = 0; c < x[1]; ++c)
-      for (const Taps& taps : bins) body(size_t(result++), n * x[1] + c, taps, count);
   }
 }
 
@@ -188,12 +190,8 @@ AxisMap axes(const RoiAlign&, const TypesIn& in, const Types&) {
 }
 
 Types infer_grad(const RoiAlign& a, const TypesIn& in) {
-  const TensorType y = result_of(a, in);
   require_float(in, 3);
-  require_rank(in, 3, 4);
-  for (size_t d = 0; d < 4; ++d)
-    if (y.dims[d].known() && in[3].dims[d].known() && !(y.dims[d] == in[3].dims[d]))
-      in.fail("the gradient is " + to_string(in[3]) + ", the result " + to_string(y));
+  require_like_result(in, 3, result_of(a, in));
   return {in[0]};
 }
 

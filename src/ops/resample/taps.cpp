@@ -204,7 +204,8 @@ std::vector<Taps> resize_taps(const Resize& a, const Shape& in, const Shape& out
     Taps taps;
     for (int64_t i = 0; i < out[axis]; ++i) {
       const double x = map.source(mode, i);
-      const bool outside = crop && (x < 0 || x > double(in[axis] - 1));
+      // So is what a region that is no number says.
+      const bool outside = crop && !(x >= 0 && x <= double(in[axis] - 1));
       taps.push_back(in[axis] == 0 || outside ? std::vector<Tap>{}
                                               : taps_at(a, in[axis], x, map.scale));
     }
@@ -215,9 +216,14 @@ std::vector<Taps> resize_taps(const Resize& a, const Shape& in, const Shape& out
 
 bool is_identity(const Taps& taps, int64_t extent) {
   if (int64_t(taps.size()) != extent) return false;
-  for (int64_t i = 0; i < extent; ++i)
-    for (const Tap& t : taps[size_t(i)])
+  for (int64_t i = 0; i < extent; ++i) {
+    bool kept = false;  // not so where the region ends before it
+    for (const Tap& t : taps[size_t(i)]) {
       if (t.at == i ? t.weight != 1 : t.weight != 0) return false;
+      kept = kept || t.at == i;
+    }
+    if (!kept) return false;
+  }
   return true;
 }
 

@@ -12,6 +12,8 @@ struct ConcatFromSequence {
 
 Types infer(const ConcatFromSequence& a, const TypesIn& in) {
   const Type& element = sequence_element(in, 0);
+  if (!element_type_of(element))
+    in.fail("operand 0 is " + to_string(in.type(0)) + ", a sequence of tensors is needed");
   if (!element.is_tensor()) return {element};
   TensorType out = element.tensor();
   const int64_t rank = out.rank() + (a.new_axis ? 1 : 0);

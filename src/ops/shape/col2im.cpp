@@ -42,11 +42,9 @@ Types infer(const Col2Im& a, const TypesIn& in) {
         in.fail("the shape " + to_string(*list) + " is no image");
   const Window w = window_of(a, *block);
   check_window(in, w, size_t(spatial));
-  int64_t positions = 1;
-  for (const Dim& d : window_extents(in, w, Dims(image->begin(), image->end()),
-                                     Dims(block->begin(), block->end())))
-    positions *= d.value();
-  const int64_t size = numel(*block);
+  const Dims extents =
+      window_extents(in, w, Dims(image->begin(), image->end()), Dims(block->begin(), block->end()));
+  const int64_t positions = TensorType(y.dtype, extents).numel(), size = numel(*block);
   const Dim &rows = in[0].dims[1], &columns = in[0].dims[2];
   if (columns.known() && !columns.is(positions))
     in.fail("operand 0 is " + to_string(in[0]) + ", the window has " + std::to_string(positions) +

@@ -70,7 +70,8 @@ int64_t padded(const Pad& a, const TypesIn& in, int64_t extent, int64_t before, 
 
 Types infer(const Pad& a, const TypesIn& in) {
   check_mode(a, in);
-  if (in.has(2) && (in[2].dtype != in[0].dtype || in[2].rank() > 1))
+  if (in.has(2) &&
+      (in[2].dtype != in[0].dtype || in[2].rank() > 1 || (in[2].is_static() && in[2].numel() != 1)))
     in.fail("the padding value is " + to_string(in[2]) + ", one " +
             std::string(name_of(in[0].dtype)) + " is needed");
   TensorType out = in[0];
@@ -131,6 +132,7 @@ void for_each_padded(const Pad& a, const Amounts& pads, const Shape& shape, F f)
 
 template <class Real>
 void reference(const Pad& a, Ref<Real>& r) {
+  if (numel(r.out_shape(0)) == 0) return;
   const int64_t rank = r.tensor(0).rank();
   const auto axes = r.has(3) ? r.tensor(3).to_i64() : std::vector<int64_t>();
   const Amounts pads = amounts(r.tensor(1).to_i64(), r.has(3) ? &axes : nullptr, rank, "Pad");

@@ -13,7 +13,7 @@ struct ReverseSequence {
 
 Types infer(const ReverseSequence& a, const TypesIn& in) {
   if (in[0].rank() < 2) in.fail("operand 0 is " + to_string(in[0]) + ", rank 2 is needed");
-  if (a.batch_axis + a.time_axis != 1 || (a.batch_axis != 0 && a.time_axis != 0))
+  if (!(a.batch_axis == 0 && a.time_axis == 1) && !(a.batch_axis == 1 && a.time_axis == 0))
     in.fail("batch_axis is " + std::to_string(a.batch_axis) + " and time_axis " +
                 std::to_string(a.time_axis),
             "one is 0, the other 1");

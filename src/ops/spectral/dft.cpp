@@ -56,6 +56,7 @@ void reference(const Dft& a, Ref<Real>& r) {
   const int64_t inner = product(from, axis + 1, from.size() - 1), lines = product(from, 0, axis);
   const auto x = r.real(0);
   const auto y = r.out_real(0);
+  if (y.empty()) return;
   Fourier fourier(n, a.inverse);
   std::vector<std::complex<double>> line(static_cast<size_t>(n));
   for (int64_t o = 0; o < lines * inner; ++o) {

@@ -32,6 +32,8 @@ Letter letter_at(const std::string& s, size_t i) {
     if ((byte(i + k) & 0xC0) != 0x80) return {0, 0};
     code = code << 6 | (byte(i + k) & 0x3Fu);
   }
+  // No letter is spelled longer than need be.
+  if ((bytes == 3 && code < 0x800) || (bytes == 4 && code < 0x10000)) return {0, 0};
   return {code, bytes};
 }
 

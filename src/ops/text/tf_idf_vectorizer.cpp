@@ -151,7 +151,7 @@ void reference(const Vectorizer& a, Ref<Real>& r) {
 
 Cost cost(const Vectorizer& a, const TypesIn& in, const Types& out) {
   const double grams = double(a.max_gram_length - a.min_gram_length + 1);
-  return {0, grams * double(a.max_skip_count + 1) * double(in[0].numel()), traffic(in, out)};
+  return {0, grams * (double(a.max_skip_count) + 1) * double(in[0].numel()), traffic(in, out)};
 }
 
 AxisMap axes(const Vectorizer&, const TypesIn& in, const Types&) {
