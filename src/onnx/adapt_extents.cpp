@@ -1,5 +1,6 @@
 #include "onnx/adapt_extents.h"
 
+#include <algorithm>
 #include <numeric>
 
 #include "ir/room.h"
@@ -41,7 +42,7 @@ ValueId counted(Builder& b, ValueId count) {
   constexpr int64_t kMost = 1 << 20;  // longer lists are counted while the network runs
   const auto number = [&](int64_t n) { return b.constant(Tensor::scalar(n)); };
   if (const auto& known = b.graph().value(count).constant; known && known->int_at(0) <= kMost) {
-    std::vector<int64_t> list(size_t(known->int_at(0)));
+    std::vector<int64_t> list(size_t(std::max<int64_t>(0, known->int_at(0))));
     std::iota(list.begin(), list.end(), int64_t{0});
     return b.ints(list);
   }
