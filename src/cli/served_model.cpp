@@ -38,9 +38,9 @@ int64_t count(const std::string& key, const std::string& value, int64_t most) {
                          ("a whole number between 1 and " + std::to_string(most)).c_str());
 }
 
-serve::Duration milliseconds(const std::string& key, const std::string& value) {
-  return std::chrono::duration_cast<serve::Duration>(std::chrono::duration<double, std::milli>(
-      number<double>(key, value, 0, 1e9, "a number of milliseconds")));
+serve::Duration waiting_time(const std::string& key, const std::string& value) {
+  return serve::milliseconds(
+      number<double>(key, value, 0, serve::kMostMilliseconds, "a number of milliseconds"));
 }
 
 class Parser {
@@ -93,15 +93,15 @@ class Parser {
     if (key == "max_batch") {
       o.network.max_batch = count(key, value, serve::kLargestBatch);
     } else if (key == "max_delay") {
-      o.queue.max_delay = milliseconds(key, value);
+      o.queue.max_delay = waiting_time(key, value);
     } else if (key == "instances") {
       o.network.instances = int(count(key, value, serve::kMostInstances));
     } else if (key == "queue") {
       o.queue.most_waiting = count(key, value, serve::kLongestQueue);
     } else if (key == "max_wait") {
-      o.queue.longest_wait = milliseconds(key, value);
+      o.queue.longest_wait = waiting_time(key, value);
     } else if (key == "timeout") {
-      o.timeout = milliseconds(key, value);
+      o.timeout = waiting_time(key, value);
     } else if (key.starts_with("shape.")) {
       model_.shapes.merge(parse_shapes({key.substr(6) + "=" + value}));
     } else if (key == "image") {

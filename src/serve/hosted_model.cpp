@@ -17,9 +17,10 @@ std::optional<Duration> header_timeout(const Request& request) {
   if (!text) return std::nullopt;
   double ms = 0;
   const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), ms);
-  if (error != std::errc() || end != text->data() + text->size() || !(ms > 0) || ms > 1e9)
+  if (error != std::errc() || end != text->data() + text->size() || !(ms > 0) ||
+      ms > kMostMilliseconds)
     throw bad_input("Timeout-Ms", "is no number of milliseconds above 0 and at most 1e9");
-  return std::chrono::duration_cast<Duration>(std::chrono::duration<double, std::milli>(ms));
+  return milliseconds(ms);
 }
 
 QueueOptions with_network(QueueOptions queue, const NetworkOptions& network, int decoders) {
