@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <filesystem>
+#include <sstream>
 
 #include "base/error.h"
 #include "base/files.h"
@@ -18,7 +19,6 @@
 #include "recipe/network_file.h"
 #include "recipe/weights.h"
 #include "runtime/plan.h"
-#include "tflite/import.h"
 
 namespace espalier::cli {
 namespace fs = std::filesystem;

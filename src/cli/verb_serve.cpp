@@ -145,7 +145,7 @@ void add_limits(CLI::App& app, Args& args) {
 Action serve_verb(CLI::App& app) {
   auto args = std::make_shared<Args>();
   app.add_option("models", args->models,
-                 "Networks (.onnx, .esp, .plan, .yaml), as [NAME=]FILE[?key=value&…]")
+                 "Networks (.onnx, .tflite, .esp, .plan, .yaml), as [NAME=]FILE[?key=value&…]")
       ->required()
       ->check(given("the file name"))
       ->option_text("M ...");
