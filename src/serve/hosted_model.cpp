@@ -157,6 +157,8 @@ void HostedModel::prepare(const CallPtr& call, Ticket ticket) {
     job = std::make_unique<Job>(*this, call);
   } catch (...) {
     Response response = failure_of(std::current_exception());
+    // Before the answer: whoever has it may ask again at once.
+    { const Ticket given_back = std::move(ticket); }
     return finish(*call, response.status < 500 ? measures_->rejected : measures_->failed,
                   std::move(response));
   }

@@ -188,6 +188,13 @@ TEST_F(ServiceTest, ThousandsOfMalformedRequestsLeaveItHealthy) {
   EXPECT_THAT(metrics, HasSubstr("espalier_queue_requests{model=\"small\"} 0"));
 }
 
+TEST_F(ServiceTest, MalformedRequestsLeaveTheirPlaceBeforeTheyAreTold) {
+  HostOptions o = named("small");
+  o.queue.most_waiting = 1;
+  service.add(parse_graph(kNetwork), o);
+  for (int i = 0; i < 2000; ++i) ASSERT_EQ(infer("{").status, 400) << i;
+}
+
 TEST_F(ServiceTest, ShedsWithRetryAfter) {
   HostOptions o = named("small");
   o.queue.most_waiting = 0;
