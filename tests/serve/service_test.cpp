@@ -235,8 +235,12 @@ TEST_F(ServiceTest, DrainRefusesWhatComesAndFinishesWhatIsThere) {
     service.handle(std::move(r), [promise](Response a) { promise->set_value(std::move(a)); });
   }
   service.drain();
-  for (auto& answer : answers) EXPECT_EQ(answer.get().status, 200);
+  for (auto& answer : answers) {
+    ASSERT_EQ(answer.wait_for(0s), std::future_status::ready) << "drain ends when all are answered";
+    EXPECT_EQ(answer.get().status, 200);
+  }
   EXPECT_EQ(infer(kGood).status, 503);
+  EXPECT_EQ(ask("GET", "/v2").status, 200);
 }
 
 TEST_F(ServiceTest, MetricsSayWhereTheTimeGoes) {
