@@ -105,7 +105,7 @@ HostedModel::HostedModel(Graph graph, const HostOptions& options, const RequestL
       throw usage_error("image=" + picture.input, "the network has no such input",
                         "its inputs are " + names);
     }
-    pictures_.emplace_back(picture, *port, limits.most_pixels);
+    pictures_.emplace_back(picture, *port, limits.most_pixels, limits.infer.most_elements);
   }
   metrics.gauge("espalier_queue_requests", "Requests admitted that do not run yet",
                 [this] { return double(scheduler_.waiting()); }, {{"model", name_}});

@@ -315,6 +315,8 @@ TEST_F(ServiceTest, WhatIsNoPictureIsSaid) {
               HasSubstr("picture 0: has more than 100 pixels"));
   EXPECT_THAT(told({"a", "b"}, {1, 2}), HasSubstr("pictures are BYTES [N]"));
   EXPECT_THAT(told(json::array(), {0}), HasSubstr("pictures are BYTES [N]"));
+  EXPECT_EQ(told(std::vector<std::string>(42), {42}),
+            "413 input 'x': 42 pictures have more than 1000 elements");
 }
 
 TEST_F(ServiceTest, InputsThatTakeNoPicturesAreSaid) {
@@ -339,6 +341,10 @@ TEST_F(ServiceTest, InputsThatTakeNoPicturesAreSaid) {
                       "  %y: f32[N,3,H,W] = Relu(%x)\n}\n",
                       {.input = "x"}),
               HasSubstr("pictures of any height"));
+  EXPECT_THAT(refused("graph \"g\"(%x: f32[N,3,4,0]) -> (%y) {\n"
+                      "  %y: f32[N,3,4,0] = Relu(%x)\n}\n",
+                      {.input = "x"}),
+              HasSubstr("a width of 0"));
 }
 
 TEST_F(ServiceTest, NamesAreUsedOnce) {
