@@ -23,6 +23,8 @@ std::optional<Duration> header_timeout(const Request& request) {
   return milliseconds(ms);
 }
 
+Response too_late() { return failure(504, "the time for this request was over before it ran"); }
+
 QueueOptions with_network(QueueOptions queue, const NetworkOptions& network, int decoders) {
   queue.decoders = decoders;
   queue.max_rows = network.max_batch;
@@ -138,6 +140,7 @@ void HostedModel::infer(Request request, Respond respond) {
   } catch (...) {
     return finish(*call, measures_->rejected, failure_of(std::current_exception()));
   }
+  if (call->deadline <= Clock::now()) return finish(*call, measures_->expired, too_late());
   auto admitted = scheduler_.admit(call->deadline);
   if (const auto* refusal = std::get_if<Refusal>(&admitted))
     return finish(*call, measures_->shed, overloaded(refusal->reason, refusal->retry_after));
@@ -239,9 +242,7 @@ void HostedModel::run(int instance, std::span<const WorkPtr> batch) {
 
 void HostedModel::Job::ended(End end, std::exception_ptr error) noexcept {
   Measures& measures = *host_.measures_;
-  if (end == End::expired)
-    return host_.finish(*call_, measures.expired,
-                        failure(504, "the time for this request was over before it ran"));
+  if (end == End::expired) return host_.finish(*call_, measures.expired, too_late());
   if (end == End::gone)
     return host_.finish(*call_, measures.gone, failure(499, "the client has hung up"));
   measures.queue.observe(seconds(started - entered));

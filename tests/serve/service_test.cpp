@@ -53,7 +53,8 @@ class ServiceTest : public ::testing::Test {
   }
 
   Response ask(Request request) {
-    request.began = request.received = Clock::now();
+    request.received = Clock::now();
+    if (request.began == Time{}) request.began = request.received;
     std::promise<Response> answer;
     service.handle(std::move(request), [&](Response r) { answer.set_value(std::move(r)); });
     return answer.get_future().get();
@@ -80,6 +81,14 @@ class ServiceTest : public ::testing::Test {
 
 constexpr const char* kGood =
     R"({"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 2], "data": [1, -1]}]})";
+
+Request good_request() {
+  Request r;
+  r.method = "POST";
+  r.path = "/v2/models/small/infer";
+  r.body = kGood;
+  return r;
+}
 
 TEST_F(ServiceTest, AnswersInferences) {
   add_small();
@@ -213,22 +222,28 @@ TEST_F(ServiceTest, DeadlinesEndIn504AndGoneClientsAreNotServed) {
   json body = json::parse(kGood);
   body["parameters"] = {{"timeout", 2000}};
   EXPECT_EQ(infer(body.dump()).status, 504);
-  Request left;
-  left.method = "POST";
-  left.path = "/v2/models/small/infer";
-  left.body = kGood;
+  Request left = good_request();
   left.gone = [] { return true; };
   EXPECT_EQ(ask(std::move(left)).status, 499);
+  Request slow = good_request();
+  slow.began = Clock::now() - 1min;
+  slow.headers = {{"Timeout-Ms", "59000"}};
+  EXPECT_EQ(ask(std::move(slow)).status, 504) << "received too slowly";
+  EXPECT_THAT(ask("GET", "/metrics").body, HasSubstr("outcome=\"expired\"} 2"));
+}
+
+TEST_F(ServiceTest, ATimeoutOfZeroIsNone) {
+  add_small();
+  json body = json::parse(kGood);
+  body["parameters"] = {{"timeout", 0}};
+  EXPECT_EQ(infer(body.dump()).status, 200);
 }
 
 TEST_F(ServiceTest, DrainRefusesWhatComesAndFinishesWhatIsThere) {
   add_small();
   std::vector<std::future<Response>> answers;
   for (int i = 0; i < 20; ++i) {
-    Request r;
-    r.method = "POST";
-    r.path = "/v2/models/small/infer";
-    r.body = kGood;
+    Request r = good_request();
     r.began = r.received = Clock::now();
     auto promise = std::make_shared<std::promise<Response>>();
     answers.push_back(promise->get_future());
