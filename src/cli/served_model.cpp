@@ -103,7 +103,7 @@ class Parser {
     } else if (key == "timeout") {
       o.timeout = waiting_time(key, value);
     } else if (key.starts_with("shape.")) {
-      model_.shapes.merge(parse_shapes({key.substr(6) + "=" + value}));
+      model_.shapes[key.substr(6)] = parse_shape(value, key + "=" + value);
     } else if (key == "image") {
       picture_.input = value;
       if (value.empty()) throw usage_error(where_, "image= names no input");
@@ -142,11 +142,12 @@ Graph load_served_model(const ServedModel& model) {
     const std::string where = "shape." + name;
     if (v == kNoValue || std::ranges::find(graph.inputs(), v) == graph.inputs().end())
       throw usage_error(where, "the network has no input named '" + name + "'");
-    const TensorType fixed(graph.value(v).tensor().dtype, shape);
-    if (!refines(fixed, graph.value(v).type))
-      throw usage_error(where, "input '" + name + "' is " + to_string(graph.value(v).type) +
-                                   ", which cannot be " + to_string(shape));
-    graph.mutable_value(v).type = fixed;
+    const Type& type = graph.value(v).type;
+    const auto dtype = element_type_of(type);
+    if (!dtype || !refines(TensorType(*dtype, shape), type))
+      throw usage_error(where, "input '" + name + "' is " + to_string(type) + ", which cannot be " +
+                                   to_string(shape));
+    graph.mutable_value(v).type = TensorType(*dtype, shape);
   }
   if (!model.shapes.empty()) reinfer(graph);
   return graph;

@@ -264,6 +264,13 @@ TEST_F(Serve, WrongArgumentsAreSaid) {
   expect_failure(serve({net + "?normalize=unit"}), 2, "without image=INPUT");
   expect_failure(serve({net + "?image=x"}), 2, "no batch of pictures");
   expect_failure(serve({net + "?shape.z=1,2"}), 2, "no input named 'z'");
+  expect_failure(serve({net + "?shape.x=1,-2"}), 2, "shape.x=1,-2: '-2' is no extent", "1,3,224");
+  expect_failure(serve({net + "?shape.x=1,3"}), 2, "which cannot be [1,3]");
+  scratch.write("list.esp",
+                "graph \"list\"(%x: seq(f32[2])) -> (%y) {\n"
+                "  %y: seq(f32[2]) = Identity(%x)\n}\n");
+  expect_failure(serve({scratch.path("list.esp") + "?shape.x=2"}), 2, "which cannot be [2]");
+  expect_failure(serve({scratch.path("list.esp")}), 4, "only tensors can be served");
   expect_failure(serve({"a b=" + net}), 2, "is no name for a model");
   expect_failure(serve({net + ".txt"}), 2, "names no network format");
   expect_failure(serve({scratch.path("none.esp")}), 3, "none.esp");
