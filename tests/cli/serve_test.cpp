@@ -1,16 +1,17 @@
 // `espalier serve` as its clients meet it: started on a free port, asked over sockets, ended by
 // signals.
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <filesystem>
 #include <nlohmann/json.hpp>
-#include <thread>
 
 #include "base/files.h"
 #include "tests/cli/http_client.h"
@@ -42,19 +43,21 @@ constexpr const char* kInfer = "/v2/models/net/infer";
 class Serve : public ::testing::Test {
  protected:
   Serve() { scratch.write("net.esp", kNetwork); }
+  ~Serve() override { ::close(said); }
 
   /// Starts the program on a free port and waits until it listens.
   void start(std::vector<std::string> arguments) {
     const std::string out = scratch.path("out");
+    ASSERT_EQ(mkfifo(out.c_str(), 0600), 0);
+    // Before the program is there: it could not open a pipe that nobody reads.
+    said = ::open(out.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     arguments.insert(arguments.begin(), "serve");
     arguments.insert(arguments.end(), {"--port", "0", "--json", "--threads", "1"});
     server = std::make_unique<Running>(arguments, out, scratch.path("err"));
+    fcntl(said, F_SETFL, 0);  // from now on reading waits, until it says something or ends
     std::string line;
-    while (line.find('\n') == std::string::npos) {
-      ASSERT_FALSE(server->ended()) << read_file(scratch.path("err"));
-      std::this_thread::sleep_for(std::chrono::milliseconds(5));
-      if (std::filesystem::exists(out)) line = read_file(out);
-    }
+    for (char c = 0; c != '\n' && ::read(said, &c, 1) == 1;) line += c;
+    ASSERT_THAT(line, ::testing::EndsWith("\n")) << read_file(scratch.path("err"));
     port = json::parse(line).at("port").get<int>();
   }
   void start_net(const std::string& keys = "") {
@@ -68,6 +71,7 @@ class Serve : public ::testing::Test {
 
   Scratch scratch;
   std::unique_ptr<Running> server;
+  int said = -1;  ///< what it prints
   int port = 0;
 };
 
