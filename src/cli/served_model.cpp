@@ -9,6 +9,7 @@
 #include "cli/model_file.h"
 #include "data/spec.h"
 #include "ir/interpret.h"
+#include "recipe/weights.h"
 
 namespace espalier::cli {
 namespace {
@@ -16,8 +17,8 @@ namespace {
 constexpr const char* kNameCharacters =
     "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-";
 constexpr const char* kKeys =
-    "keys are max_batch, max_delay, instances, queue, max_wait, timeout, shape.INPUT, image, "
-    "normalize, layout, resize";
+    "keys are max_batch, max_delay, instances, queue, max_wait, timeout, weights, shape.INPUT, "
+    "image, normalize, layout, resize";
 
 bool is_name(const std::string& text) {
   return !text.empty() && text.find_first_not_of(kNameCharacters) == std::string::npos;
@@ -102,6 +103,9 @@ class Parser {
       o.queue.longest_wait = waiting_time(key, value);
     } else if (key == "timeout") {
       o.timeout = waiting_time(key, value);
+    } else if (key == "weights") {
+      model_.weights = value;
+      if (value.empty()) throw usage_error(where_, "weights= names no file");
     } else if (key.starts_with("shape.")) {
       model_.shapes[key.substr(6)] = parse_shape(value, key + "=" + value);
     } else if (key == "image") {
@@ -137,6 +141,7 @@ class Parser {
 
 Graph load_served_model(const ServedModel& model) {
   Graph graph = load_model(model.file, model.shapes);
+  if (!model.weights.empty()) load_weights(graph, model.weights);
   for (const auto& [name, shape] : model.shapes) {
     const ValueId v = graph.find(name);
     const std::string where = "shape." + name;

@@ -168,8 +168,9 @@ Action serve_verb(CLI::App& app) {
       "    \"datatype\": \"FP32\", \"shape\": [1, 2], \"data\": [1, -1]}]}'\n"
       "  curl localhost:8000/metrics                       for Prometheus\n"
       "Keys of a model: max_batch, max_delay, instances, queue, max_wait, timeout as the options;\n"
-      "shape.INPUT=1,3,224,224 fixes a shape; image=INPUT lets an input take pictures, with\n"
-      "normalize, layout and resize as in docs/data.md.\n"
+      "weights=FILE.safetensors replaces parameters; shape.INPUT=1,3,224,224 fixes a shape;\n"
+      "image=INPUT lets an input take pictures, with normalize, layout and resize as in\n"
+      "docs/data.md.\n"
       "Ctrl-C or SIGTERM finishes what was accepted and exits 0; a second one stops at once.\n"
       "The whole of it: docs/serving.md");
   return [args](const Common& common) { return serve_models(*args, common); };

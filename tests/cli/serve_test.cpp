@@ -95,6 +95,17 @@ TEST_F(Serve, AnswersOverOneConnection) {
   EXPECT_NE(head.headers.at("content-length"), "0");
 }
 
+TEST_F(Serve, WeightsOfAFileTakeThePlaceOfItsOwn) {
+  scratch.write("other.esp", std::string(kNetwork).replace(
+                                 std::string(kNetwork).find("[1, 2, 3, 4]"), 12, "[3, 2, 1, 0]"));
+  const std::string weights = scratch.path("other.safetensors");
+  ASSERT_EQ(run_program({"export", scratch.path("other.esp"), "-o", weights}).code, 0);
+  start_net("?weights=" + weights);
+  const HttpAnswer a = HttpClient(port).ask("POST", kInfer, kGood);
+  ASSERT_EQ(a.status, 200) << a.body;
+  EXPECT_EQ(json::parse(a.body)["outputs"][0]["data"], json({2.0, 2.0}));
+}
+
 TEST_F(Serve, TakesAndGivesBinary) {
   start_net();
   HttpClient client(port);
@@ -268,6 +279,7 @@ TEST_F(Serve, WrongArgumentsAreSaid) {
   expect_failure(serve({net + "?normalize=unit"}), 2, "without image=INPUT");
   expect_failure(serve({net + "?image=x"}), 2, "no batch of pictures");
   expect_failure(serve({net + "?shape.z=1,2"}), 2, "no input named 'z'");
+  expect_failure(serve({net + "?weights=" + scratch.path("none.safetensors")}), 3, "none.safet");
   expect_failure(serve({net + "?shape.x=1,-2"}), 2, "shape.x=1,-2: '-2' is no extent", "1,3,224");
   expect_failure(serve({net + "?shape.x=1,3"}), 2, "which cannot be [1,3]");
   scratch.write("list.esp",
