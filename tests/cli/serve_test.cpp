@@ -287,6 +287,9 @@ TEST_F(Serve, WrongArgumentsAreSaid) {
                 "  %y: seq(f32[2]) = Identity(%x)\n}\n");
   expect_failure(serve({scratch.path("list.esp") + "?shape.x=2"}), 2, "which cannot be [2]");
   expect_failure(serve({scratch.path("list.esp")}), 4, "only tensors can be served");
+  scratch.write("sized.esp",
+                "graph \"sized\"(%x: f32[4]) -> (%y) {\n  %y: i64[1,K] = NonZero(%x)\n}\n");
+  expect_failure(serve({scratch.path("sized.esp")}), 4, "depends on data", "run, check");
   expect_failure(serve({"a b=" + net}), 2, "is no name for a model");
   expect_failure(serve({net + ".txt"}), 2, "names no network format");
   expect_failure(serve({scratch.path("none.esp")}), 3, "none.esp");
