@@ -80,8 +80,7 @@ int64_t batch_of(const std::vector<TensorType>& inputs) {
 
 Timing time(const std::function<void()>& run, double seconds) {
   constexpr int kRounds = 10;
-  return time_alternating({&run, 1},
-                          {.rounds = kRounds, .seconds_per_turn = seconds / kRounds})[0];
+  return time_alternating({&run, 1}, {.rounds = kRounds, .seconds_per_turn = seconds / kRounds})[0];
 }
 
 Timing time(Session& session, const std::vector<Tensor>& inputs, double seconds) {

@@ -30,8 +30,8 @@ class Service {
   Response reject(int status, const std::string& message);
   /// From now on it says that it is not ready and batches wait for nobody; it still answers.
   void leave();
-  /// Finishes what was accepted: once it returns, all of it is answered and no thread of the service
-  /// knows a request any more. What comes afterwards is refused.
+  /// Finishes what was accepted: once it returns, all of it is answered and no thread of the
+  /// service knows a request any more. What comes afterwards is refused.
   void drain();
 
  private:
