@@ -17,6 +17,8 @@ import networks
 
 def main():
     name, threads, seconds, batch, precision = sys.argv[1:6]
+    if name not in networks.NETWORKS:
+        sys.exit(f"torch_peer: bench/networks.py has no network '{name}'")
     torch.set_num_threads(int(threads))
     start = time.perf_counter()
     network, samples = networks.build(name)

@@ -3,6 +3,7 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <filesystem>
+#include <sstream>
 
 #include "base/error.h"
 #include "base/files.h"
@@ -18,7 +19,6 @@
 #include "recipe/network_file.h"
 #include "recipe/weights.h"
 #include "runtime/plan.h"
-#include "tflite/import.h"
 
 namespace espalier::cli {
 namespace fs = std::filesystem;
@@ -33,7 +33,7 @@ int64_t extent(const std::string& text, const std::string& option) {
     used = 0;
   }
   if (used == 0 || used != text.size() || v < 0)
-    throw usage_error(option, "'" + text + "' is no extent", "for instance --shape x=1,3,224,224");
+    throw usage_error(option, "'" + text + "' is no extent", "a shape is written as 1,3,224,224");
   return v;
 }
 
@@ -78,6 +78,13 @@ void refuse_overwriting(const std::string& path, const Common& common) {
     throw usage_error(path, "exists already", "--overwrite replaces it");
 }
 
+Shape parse_shape(const std::string& text, const std::string& option) {
+  Shape shape;
+  std::stringstream extents(text);
+  for (std::string part; std::getline(extents, part, ',');) shape.push_back(extent(part, option));
+  return shape;
+}
+
 std::map<std::string, Shape> parse_shapes(const std::vector<std::string>& texts) {
   std::map<std::string, Shape> shapes;
   for (const auto& text : texts) {
@@ -85,10 +92,7 @@ std::map<std::string, Shape> parse_shapes(const std::vector<std::string>& texts)
     const std::string option = "--shape " + text;
     if (equals == std::string::npos || equals == 0)
       throw usage_error(option, "names no input", "for instance --shape x=1,3,224,224");
-    Shape shape;
-    std::stringstream extents(text.substr(equals + 1));
-    for (std::string part; std::getline(extents, part, ',');) shape.push_back(extent(part, option));
-    shapes[text.substr(0, equals)] = shape;
+    shapes[text.substr(0, equals)] = parse_shape(text.substr(equals + 1), option);
   }
   return shapes;
 }

@@ -25,6 +25,8 @@ void save_model(const Graph& graph, const std::string& path);
 /// UserError(usage) when `path` exists and may not be replaced.
 void refuse_overwriting(const std::string& path, const Common& common);
 
+/// "1,3,224,224"; `option` in errors.
+Shape parse_shape(const std::string& text, const std::string& option);
 /// "x=1,3,224,224" and the like, as repeated options give them.
 std::map<std::string, Shape> parse_shapes(const std::vector<std::string>& texts);
 

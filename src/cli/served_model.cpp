@@ -9,6 +9,7 @@
 #include "cli/model_file.h"
 #include "data/spec.h"
 #include "ir/interpret.h"
+#include "recipe/weights.h"
 
 namespace espalier::cli {
 namespace {
@@ -16,8 +17,8 @@ namespace {
 constexpr const char* kNameCharacters =
     "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-";
 constexpr const char* kKeys =
-    "keys are max_batch, max_delay, instances, queue, max_wait, timeout, shape.INPUT, image, "
-    "normalize, layout, resize";
+    "keys are max_batch, max_delay, instances, queue, max_wait, timeout, weights, shape.INPUT, "
+    "image, normalize, layout, resize";
 
 bool is_name(const std::string& text) {
   return !text.empty() && text.find_first_not_of(kNameCharacters) == std::string::npos;
@@ -38,9 +39,9 @@ int64_t count(const std::string& key, const std::string& value, int64_t most) {
                          ("a whole number between 1 and " + std::to_string(most)).c_str());
 }
 
-serve::Duration milliseconds(const std::string& key, const std::string& value) {
-  return std::chrono::duration_cast<serve::Duration>(std::chrono::duration<double, std::milli>(
-      number<double>(key, value, 0, 1e9, "a number of milliseconds")));
+serve::Duration waiting_time(const std::string& key, const std::string& value) {
+  return serve::milliseconds(
+      number<double>(key, value, 0, serve::kMostMilliseconds, "a number of milliseconds"));
 }
 
 class Parser {
@@ -93,17 +94,20 @@ class Parser {
     if (key == "max_batch") {
       o.network.max_batch = count(key, value, serve::kLargestBatch);
     } else if (key == "max_delay") {
-      o.queue.max_delay = milliseconds(key, value);
+      o.queue.max_delay = waiting_time(key, value);
     } else if (key == "instances") {
       o.network.instances = int(count(key, value, serve::kMostInstances));
     } else if (key == "queue") {
       o.queue.most_waiting = count(key, value, serve::kLongestQueue);
     } else if (key == "max_wait") {
-      o.queue.longest_wait = milliseconds(key, value);
+      o.queue.longest_wait = waiting_time(key, value);
     } else if (key == "timeout") {
-      o.timeout = milliseconds(key, value);
+      o.timeout = waiting_time(key, value);
+    } else if (key == "weights") {
+      model_.weights = value;
+      if (value.empty()) throw usage_error(where_, "weights= names no file");
     } else if (key.starts_with("shape.")) {
-      model_.shapes.merge(parse_shapes({key.substr(6) + "=" + value}));
+      model_.shapes[key.substr(6)] = parse_shape(value, key + "=" + value);
     } else if (key == "image") {
       picture_.input = value;
       if (value.empty()) throw usage_error(where_, "image= names no input");
@@ -137,16 +141,18 @@ class Parser {
 
 Graph load_served_model(const ServedModel& model) {
   Graph graph = load_model(model.file, model.shapes);
+  if (!model.weights.empty()) load_weights(graph, model.weights);
   for (const auto& [name, shape] : model.shapes) {
     const ValueId v = graph.find(name);
     const std::string where = "shape." + name;
     if (v == kNoValue || std::ranges::find(graph.inputs(), v) == graph.inputs().end())
       throw usage_error(where, "the network has no input named '" + name + "'");
-    const TensorType fixed(graph.value(v).tensor().dtype, shape);
-    if (!refines(fixed, graph.value(v).type))
-      throw usage_error(where, "input '" + name + "' is " + to_string(graph.value(v).type) +
-                                   ", which cannot be " + to_string(shape));
-    graph.mutable_value(v).type = fixed;
+    const Type& type = graph.value(v).type;
+    const auto dtype = element_type_of(type);
+    if (!dtype || !refines(TensorType(*dtype, shape), type))
+      throw usage_error(where, "input '" + name + "' is " + to_string(type) + ", which cannot be " +
+                                   to_string(shape));
+    graph.mutable_value(v).type = TensorType(*dtype, shape);
   }
   if (!model.shapes.empty()) reinfer(graph);
   return graph;

@@ -10,6 +10,7 @@ namespace espalier::cli {
 
 struct ServedModel {
   std::string file;
+  std::string weights;                  ///< a file whose tensors take the place of the parameters
   std::map<std::string, Shape> shapes;  ///< of inputs, as `shape.NAME=1,3,224,224` fixes them
   serve::HostOptions options;
 };
@@ -18,8 +19,8 @@ struct ServedModel {
 /// and for keys given twice.
 ServedModel parse_served_model(const std::string& text, const serve::HostOptions& defaults);
 
-/// The network in its file, shapes fixed as asked. UserError (usage) for shapes of inputs that are
-/// none, or that do not fit.
+/// The network in its file, weights and shapes as asked. UserError for weights that do not match
+/// and (usage) for shapes of inputs that are none, or that do not fit.
 Graph load_served_model(const ServedModel& model);
 
 }  // namespace espalier::cli

@@ -73,21 +73,21 @@ Tensor random_input(const TensorType& type, const Rng& rng) {
   return t.cast(type.dtype);
 }
 
-/// The first extent of the first input.
-int64_t batch_of(const Graph& g) {
-  if (g.inputs().empty()) return 1;
-  const Type& type = g.value(g.inputs()[0]).type;
-  return type.is_static() && type.tensor().rank() > 0 ? type.tensor().dims[0].value() : 1;
+/// The first extent of the first input; all are static.
+int64_t batch_of(const std::vector<TensorType>& inputs) {
+  return inputs.empty() || inputs[0].rank() == 0 ? 1 : inputs[0].dims[0].value();
+}
+
+Timing time(const std::function<void()>& run, double seconds) {
+  constexpr int kRounds = 10;
+  return time_alternating({&run, 1}, {.rounds = kRounds, .seconds_per_turn = seconds / kRounds})[0];
 }
 
 Timing time(Session& session, const std::vector<Tensor>& inputs, double seconds) {
-  constexpr int kRounds = 10;
   std::vector<Tensor> outputs;
   for (const TensorType& t : session.program().output_types())
     outputs.emplace_back(t.dtype, t.shape());
-  const std::function<void()> contender = [&] { session.run_into(inputs, outputs); };
-  return time_alternating({&contender, 1},
-                          {.rounds = kRounds, .seconds_per_turn = seconds / kRounds})[0];
+  return time([&] { session.run_into(inputs, outputs); }, seconds);
 }
 
 Json profile_json(const Profile& profile) {
@@ -128,18 +128,17 @@ ExitCode bench_host(const Args& args, const Common& common, const Graph& g) {
                       "the time of each operator is measured for straight lines; leave --profile");
   const CompileOptions options = args.compile.options();
   Model model(g, options);
+  std::vector<TensorType> types;
   std::vector<Datum> inputs;
   for (ValueId v : g.inputs()) {
     if (!g.value(v).type.is_static())
       throw unsupported(args.model.path + ": input '" + g.value(v).name + "'",
                         "is " + to_string(g.value(v).type) + ", for which nothing can be drawn");
+    types.push_back(g.value(v).tensor());
     inputs.emplace_back(
-        random_input(g.value(v).tensor(), Rng(common.seed.value_or(0), 1).fork(inputs.size())));
+        random_input(types.back(), Rng(common.seed.value_or(0), 1).fork(inputs.size())));
   }
-  constexpr int kRounds = 10;
-  const std::function<void()> contender = [&] { model.run_data(inputs); };
-  const Timing timing = time_alternating(
-      {&contender, 1}, {.rounds = kRounds, .seconds_per_turn = args.seconds / kRounds})[0];
+  const Timing timing = time([&] { model.run_data(inputs); }, args.seconds);
   const int threads = options.threads > 0 ? options.threads : num_threads();
   if (common.json) {
     print_json({{"model", args.model.path},
@@ -148,7 +147,7 @@ ExitCode bench_host(const Args& args, const Common& common, const Graph& g) {
                 {"p90_ms", timing.p90_ms},
                 {"precision", precision_of(g)},
                 {"threads", threads},
-                {"batch", batch_of(g)},
+                {"batch", batch_of(types)},
                 {"runs", timing.runs},
                 {"depends_on_data", true},
                 {"programs", model.compilations()}});
@@ -175,8 +174,7 @@ ExitCode bench(const Args& args, const Common& common) {
   for (const TensorType& t : session.program().input_types())
     inputs.push_back(random_input(t, Rng(common.seed.value_or(0), 1).fork(inputs.size())));
   const Timing timing = time(session, inputs, args.seconds);
-  const auto& types = session.program().input_types();
-  const int64_t batch = types.empty() || types[0].rank() == 0 ? 1 : types[0].dims[0].value();
+  const int64_t batch = batch_of(session.program().input_types());
   Profile profile;
   if (args.profile) {
     // Apart from the timing above, which it would slow.

@@ -151,14 +151,16 @@ Json to_json(const std::string& name, const Tensor& t, const std::string& file) 
 
 void print_people(const std::string& name, const Tensor& t, const std::string& file) {
   const bool text = t.dtype() == DType::string;
-  std::printf("%s: %s", name.c_str(), to_string(TensorType(t.dtype(), t.shape())).c_str());
+  std::printf("%s: %s", printable(name).c_str(),
+              to_string(TensorType(t.dtype(), t.shape())).c_str());
   if (t.size() > 0 && !text) std::printf("  %s", summary(t).c_str());
   std::printf("%s%s\n", file.empty() ? "" : "  -> ", file.c_str());
   if (t.size() == 0 || t.size() > kPrintedElements) return;
   std::printf(" ");
   for (int64_t i = 0; i < t.size(); ++i)
-    std::printf(" %s",
-                text ? t.span<std::string>()[size_t(i)].c_str() : short_number(t.at(i), 6).c_str());
+    std::printf(
+        " %s",
+        (text ? printable(t.span<std::string>()[size_t(i)]) : short_number(t.at(i), 6)).c_str());
   std::printf("\n");
 }
 
@@ -181,7 +183,7 @@ struct Reporter {
       if (!common.json) print_people(name, d.tensor(), file);
       return common.json ? to_json(name, d.tensor(), file) : Json();
     }
-    if (!common.json) std::printf("%s: %s\n", name.c_str(), describe(d).c_str());
+    if (!common.json) std::printf("%s: %s\n", printable(name).c_str(), describe(d).c_str());
     Json items = Json::array();
     for (size_t i = 0; i < d.items().size(); ++i)
       items.push_back(report(name + "." + std::to_string(i), d.items()[i]));

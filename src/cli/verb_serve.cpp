@@ -28,19 +28,15 @@ struct Args {
           max_pixels = int64_t{1} << 25, connections = 512;
 };
 
-serve::Duration milliseconds(double ms) {
-  return std::chrono::duration_cast<serve::Duration>(std::chrono::duration<double, std::milli>(ms));
-}
-
 serve::HostOptions defaults_of(const Args& args) {
   serve::HostOptions o;
   o.network.max_batch = args.max_batch;
   o.network.instances = int(args.instances);
   o.network.reference = args.reference;
   o.queue.most_waiting = args.queue;
-  o.queue.max_delay = milliseconds(args.max_delay_ms);
-  o.queue.longest_wait = milliseconds(args.max_wait_ms);
-  o.timeout = milliseconds(args.timeout_ms);
+  o.queue.max_delay = serve::milliseconds(args.max_delay_ms);
+  o.queue.longest_wait = serve::milliseconds(args.max_wait_ms);
+  o.timeout = serve::milliseconds(args.timeout_ms);
   return o;
 }
 
@@ -109,7 +105,7 @@ void add_batching(CLI::App& app, Args& args) {
             ->transform(whole_number(1, serve::kLargestBatch)));
   group(app.add_option("--max-delay", args.max_delay_ms,
                        "Milliseconds a batch waits for company when nothing runs (default 0)")
-            ->check(finite_number(0, 1e6)));
+            ->check(finite_number(0, serve::kMostMilliseconds)));
   group(app.add_option("--instances", args.instances,
                        "Batches of a model that run at the same time (default 1); they share "
                        "--threads")
@@ -119,11 +115,11 @@ void add_batching(CLI::App& app, Args& args) {
             ->transform(whole_number(1, serve::kLongestQueue)));
   group(app.add_option("--max-wait", args.max_wait_ms,
                        "Requests that would wait for more milliseconds are told 503 (default 1000)")
-            ->check(finite_number(0, 1e9)));
+            ->check(finite_number(0, serve::kMostMilliseconds)));
   group(app.add_option("--timeout", args.timeout_ms,
                        "Milliseconds after which a request that did not run yet is told 504, "
                        "unless it says less itself (default 30000; 0: never)")
-            ->check(finite_number(0, 1e9)));
+            ->check(finite_number(0, serve::kMostMilliseconds)));
   group(app.add_flag("--reference", args.reference,
                      "Compute with the plain reference loops instead of kernels"));
 }
@@ -149,7 +145,7 @@ void add_limits(CLI::App& app, Args& args) {
 Action serve_verb(CLI::App& app) {
   auto args = std::make_shared<Args>();
   app.add_option("models", args->models,
-                 "Networks (.onnx, .esp, .plan, .yaml), as [NAME=]FILE[?key=value&…]")
+                 "Networks (.onnx, .tflite, .esp, .plan, .yaml), as [NAME=]FILE[?key=value&…]")
       ->required()
       ->check(given("the file name"))
       ->option_text("M ...");
@@ -172,8 +168,9 @@ Action serve_verb(CLI::App& app) {
       "    \"datatype\": \"FP32\", \"shape\": [1, 2], \"data\": [1, -1]}]}'\n"
       "  curl localhost:8000/metrics                       for Prometheus\n"
       "Keys of a model: max_batch, max_delay, instances, queue, max_wait, timeout as the options;\n"
-      "shape.INPUT=1,3,224,224 fixes a shape; image=INPUT lets an input take pictures, with\n"
-      "normalize, layout and resize as in docs/data.md.\n"
+      "weights=FILE.safetensors replaces parameters; shape.INPUT=1,3,224,224 fixes a shape;\n"
+      "image=INPUT lets an input take pictures, with normalize, layout and resize as in\n"
+      "docs/data.md.\n"
       "Ctrl-C or SIGTERM finishes what was accepted and exits 0; a second one stops at once.\n"
       "The whole of it: docs/serving.md");
   return [args](const Common& common) { return serve_models(*args, common); };

@@ -31,13 +31,11 @@ const std::map<std::string, Reader>& readers() {
 
 }  // namespace
 
-const char* const kNetworkFormats = "networks are read from .onnx, .tflite, .esp, .plan and .yaml";
-
 bool is_definition_file(const fs::path& path) {
   return path.extension() == ".yaml" || path.extension() == ".yml";
 }
 
-bool is_weights_file(const fs::path& path) { return readers().contains(path.extension().string()); }
+bool is_network_file(const fs::path& path) { return readers().contains(path.extension().string()); }
 
 Graph read_network(const fs::path& path, const Shapes& shapes) {
   const auto reader = readers().find(path.extension().string());

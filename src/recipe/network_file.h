@@ -9,16 +9,17 @@
 
 namespace espalier {
 
-/// For messages: "networks are read from …".
-extern const char* const kNetworkFormats;
+/// For messages.
+inline constexpr const char* kNetworkFormats =
+    "networks are read from .onnx, .tflite, .esp, .plan and .yaml";
 
 /// A definition (.yaml): its parameters are fresh.
 bool is_definition_file(const std::filesystem::path& path);
-/// Of a format that holds weights.
-bool is_weights_file(const std::filesystem::path& path);
+/// A network with its parameters: what `read_network` takes.
+bool is_network_file(const std::filesystem::path& path);
 
-/// The network of a file that holds weights, as it stands there. `shapes` pins inputs of ONNX files
-/// while they are read. UserError for any other suffix.
+/// The network of a file, as it stands there. `shapes` pins inputs of ONNX and TFLite files while
+/// they are read; other formats leave it aside. UserError for any other suffix, definitions too.
 Graph read_network(const std::filesystem::path& path,
                    const std::map<std::string, Shape>& shapes = {});
 

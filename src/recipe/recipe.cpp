@@ -122,7 +122,7 @@ Graph ModelPart::build(uint64_t seed, const Dataset* data) const {
 
 ModelPart model_from_file(const std::string& path) {
   if (path.empty()) throw usage_error("the network", "has an empty file name");
-  if (!is_definition_file(path) && !is_weights_file(path))
+  if (!is_definition_file(path) && !is_network_file(path))
     throw usage_error(path, "has a suffix that names no network format", kNetworkFormats);
   return {path, "file " + path, {}, {}};
 }
@@ -246,7 +246,7 @@ const std::vector<std::string> kTasks = {"train", "fit"};
 /// What is no recipe at all is told from one with a mistake.
 void check_is_recipe(const fs::path& path) {
   if (is_definition_file(path)) return;
-  const bool network = is_weights_file(path);
+  const bool network = is_network_file(path);
   throw usage_error(path.empty() ? "the recipe" : path.string(),
                     path.empty() ? "has an empty file name"
                     : network    ? "is a network, not a recipe"

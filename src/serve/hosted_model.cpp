@@ -17,10 +17,13 @@ std::optional<Duration> header_timeout(const Request& request) {
   if (!text) return std::nullopt;
   double ms = 0;
   const auto [end, error] = std::from_chars(text->data(), text->data() + text->size(), ms);
-  if (error != std::errc() || end != text->data() + text->size() || !(ms > 0) || ms > 1e9)
+  if (error != std::errc() || end != text->data() + text->size() || !(ms > 0) ||
+      ms > kMostMilliseconds)
     throw bad_input("Timeout-Ms", "is no number of milliseconds above 0 and at most 1e9");
-  return std::chrono::duration_cast<Duration>(std::chrono::duration<double, std::milli>(ms));
+  return milliseconds(ms);
 }
+
+Response too_late() { return failure(504, "the time for this request was over before it ran"); }
 
 QueueOptions with_network(QueueOptions queue, const NetworkOptions& network, int decoders) {
   queue.decoders = decoders;
@@ -104,7 +107,7 @@ HostedModel::HostedModel(Graph graph, const HostOptions& options, const RequestL
       throw usage_error("image=" + picture.input, "the network has no such input",
                         "its inputs are " + names);
     }
-    pictures_.emplace_back(picture, *port, limits.most_pixels);
+    pictures_.emplace_back(picture, *port, limits.most_pixels, limits.infer.most_elements);
   }
   metrics.gauge("espalier_queue_requests", "Requests admitted that do not run yet",
                 [this] { return double(scheduler_.waiting()); }, {{"model", name_}});
@@ -137,6 +140,7 @@ void HostedModel::infer(Request request, Respond respond) {
   } catch (...) {
     return finish(*call, measures_->rejected, failure_of(std::current_exception()));
   }
+  if (call->deadline <= Clock::now()) return finish(*call, measures_->expired, too_late());
   auto admitted = scheduler_.admit(call->deadline);
   if (const auto* refusal = std::get_if<Refusal>(&admitted))
     return finish(*call, measures_->shed, overloaded(refusal->reason, refusal->retry_after));
@@ -156,6 +160,8 @@ void HostedModel::prepare(const CallPtr& call, Ticket ticket) {
     job = std::make_unique<Job>(*this, call);
   } catch (...) {
     Response response = failure_of(std::current_exception());
+    // Before the answer: whoever has it may ask again at once.
+    { const Ticket given_back = std::move(ticket); }
     return finish(*call, response.status < 500 ? measures_->rejected : measures_->failed,
                   std::move(response));
   }
@@ -236,9 +242,7 @@ void HostedModel::run(int instance, std::span<const WorkPtr> batch) {
 
 void HostedModel::Job::ended(End end, std::exception_ptr error) noexcept {
   Measures& measures = *host_.measures_;
-  if (end == End::expired)
-    return host_.finish(*call_, measures.expired,
-                        failure(504, "the time for this request was over before it ran"));
+  if (end == End::expired) return host_.finish(*call_, measures.expired, too_late());
   if (end == End::gone)
     return host_.finish(*call_, measures.gone, failure(499, "the client has hung up"));
   measures.queue.observe(seconds(started - entered));

@@ -17,6 +17,7 @@ namespace espalier::serve {
 
 // Where options stop being sane.
 inline constexpr int64_t kLargestBatch = 4096, kMostInstances = 256, kLongestQueue = 1 << 20;
+inline constexpr double kMostMilliseconds = 1e9;
 
 struct HostOptions {
   std::string name;

@@ -16,6 +16,9 @@ using Time = Clock::time_point;
 using Duration = Clock::duration;
 
 inline double seconds(Duration d) { return std::chrono::duration<double>(d).count(); }
+inline Duration milliseconds(double ms) {
+  return std::chrono::duration_cast<Duration>(std::chrono::duration<double, std::milli>(ms));
+}
 
 struct Request {
   std::string method;

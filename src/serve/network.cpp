@@ -119,12 +119,12 @@ std::vector<Tensors> Form::run(int instance, std::span<const Tensors* const> req
 }
 
 void Form::warm_up() {
+  if (options_.reference) return;
   std::vector<int64_t> sizes = {1};
   while (stacks_ && sizes.back() < options_.max_batch) sizes.push_back(size_for(sizes.back() + 1));
   for (int instance = 0; instance < options_.instances; ++instance)
     for (int64_t size : sizes) {
       const Tensors inputs = zeros(signature_of(graph_), size);
-      if (options_.reference) return;
       Session& ready = session(instance, shapes_of(inputs));
       try {
         ready.run(inputs);

@@ -39,7 +39,8 @@ class Form {
   bool stacks() const { return stacks_; }
   /// Answers requests: several only where they stack. Compiles what is not compiled yet.
   std::vector<Tensors> run(int instance, std::span<const Tensors* const> requests);
-  /// Compiles for every batch size and instance, and runs each once.
+  /// Compiles for every batch size and instance, and runs each once. UserError for what cannot be
+  /// compiled.
   void warm_up();
 
  private:

@@ -3,6 +3,7 @@
 #include "base/error.h"
 #include "formats/images.h"
 #include "ir/text_bytes.h"
+#include "serve/message.h"
 
 namespace espalier::serve {
 namespace {
@@ -23,6 +24,8 @@ PictureShape shape_for(const PictureOptions& options, const Port& port) {
         "input '" + port.name + "' is " + to_string(port.type) + "; pictures have 1 or 3 channels",
         planes ? "layout=nhwc, if its channels come last" : "");
   const auto extent = [&](const Dim& dim, int64_t asked, const char* what) {
+    if (dim.is(0))
+      throw usage_error(where, "the network takes pictures with a " + std::string(what) + " of 0");
     if (asked > 0 && dim.known() && !dim.is(asked))
       throw usage_error(where, "resize asks for a " + std::string(what) + " of " +
                                    std::to_string(asked) + ", the network takes " +
@@ -38,11 +41,13 @@ PictureShape shape_for(const PictureOptions& options, const Port& port) {
 
 }  // namespace
 
-PictureInput::PictureInput(const PictureOptions& options, const Port& port, uint64_t most_pixels)
+PictureInput::PictureInput(const PictureOptions& options, const Port& port, uint64_t most_pixels,
+                           int64_t most_elements)
     : name_(port.name),
       dtype_(port.type.dtype),
       shape_(shape_for(options, port)),
-      most_pixels_(most_pixels) {
+      most_pixels_(most_pixels),
+      most_elements_(most_elements) {
   if (dtype_ == DType::string || dtype_ == DType::boolean)
     throw usage_error("image=" + name_, "input '" + name_ + "' takes no numbers");
   if (is_standard_normalization(options.normalize))
@@ -59,8 +64,12 @@ Tensor PictureInput::read(const Tensor& bytes, bool base64) const {
                                "; pictures are BYTES [N], one element a row");
   Shape shape = {bytes.shape()[0], shape_.channels, shape_.height, shape_.width};
   if (shape_.layout == PictureLayout::nhwc) shape = {shape[0], shape[2], shape[3], shape[1]};
+  const int64_t row = product(shape, 1, shape.size());
+  // Before memory for them is taken: a few bytes can claim to be a picture.
+  if (shape[0] > most_elements_ / row)
+    throw Rejection(413, where + ": " + std::to_string(shape[0]) + " pictures have more than " +
+                             std::to_string(most_elements_) + " elements");
   Tensor floats(DType::f32, shape);
-  const int64_t row = floats.size() / shape[0];
   for (int64_t i = 0; i < shape[0]; ++i) {
     const std::string at = where + ": picture " + std::to_string(i);
     const std::string& given = bytes.data<std::string>()[i];

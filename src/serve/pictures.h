@@ -20,11 +20,14 @@ struct PictureOptions {
 class PictureInput {
  public:
   /// UserError (usage) where the input cannot take pictures this way.
-  PictureInput(const PictureOptions& options, const Port& port, uint64_t most_pixels);
+  /// `most_pixels` of one picture as it comes, `most_elements` of all pictures of a request as the
+  /// network gets them.
+  PictureInput(const PictureOptions& options, const Port& port, uint64_t most_pixels,
+               int64_t most_elements);
 
   const std::string& name() const { return name_; }
   /// `bytes` is BYTES of one element a row, [N] or [N, 1]; written in base64 where it came in JSON.
-  /// The input for those rows. UserError naming the element.
+  /// The input for those rows. UserError naming the element; Rejection 413 for too many rows.
   Tensor read(const Tensor& bytes, bool base64) const;
 
  private:
@@ -35,6 +38,7 @@ class PictureInput {
   PictureShape shape_;
   Normalization normalization_;
   uint64_t most_pixels_;
+  int64_t most_elements_;
 };
 
 }  // namespace espalier::serve

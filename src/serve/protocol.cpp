@@ -168,7 +168,8 @@ class Parser {
     InferRequest request;
     if (fields.find("id")) request.id = fields.text("id");
     Fields parameters = fields.parameters();
-    if (const auto us = parameters.whole("timeout", int64_t{1} << 50))
+    // Clients of this protocol say 0 for none.
+    if (const auto us = parameters.whole("timeout", int64_t{1} << 50); us && *us > 0)
       request.timeout = std::chrono::microseconds(*us);
     request.binary_outputs = parameters.flag("binary_data_output").value_or(false);
     refuse_sequences(parameters);

@@ -89,6 +89,8 @@ void Scheduler::loop(int instance) {
       int64_t rows = 0;
       for (const WorkPtr& work : next.batch) rows += work->rows;
       lock.unlock();
+      // What is left may wait for its delay, and this thread was perhaps the one to watch it.
+      changed_.notify_one();
       run_batch(instance, next.batch);
       next.batch.clear();
       lock.lock();

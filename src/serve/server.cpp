@@ -42,7 +42,8 @@ void serve(Service& service, const HttpOptions& options, StopSignals& signals,
   });
   listening(http.port());
   http.run();
-  service.drain();
+  signals.on_stop({});  // waits for the one that is running: it uses `http`
+  service.drain();      // as do the answers
   show_connections([] { return 0.0; });
 }
 

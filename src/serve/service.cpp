@@ -140,7 +140,9 @@ void Service::leave() {
 }
 
 void Service::drain() {
+  // Models before the pool: what they admitted is decoded there, what they computed encoded.
   for (auto& [name, host] : models_) host->drain();
+  pool_.finish();
 }
 
 }  // namespace espalier::serve

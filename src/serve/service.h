@@ -1,9 +1,4 @@
-// The routes of the server: which request goes where. No sockets.
-//
-//   GET  /v2                         the server       GET  /v2/models/NAME        its inputs,
-//   outputs GET  /v2/health/live, …/ready    is it up         GET  /v2/models/NAME/ready  is it
-//   loaded GET  /v2/models                  names            POST /v2/models/NAME/infer  an
-//   inference GET  /metrics                    for Prometheus
+// The routes of the server: which request goes where. No sockets. docs/serving.md lists them.
 #pragma once
 
 #include <atomic>
@@ -35,7 +30,8 @@ class Service {
   Response reject(int status, const std::string& message);
   /// From now on it says that it is not ready and batches wait for nobody; it still answers.
   void leave();
-  /// Finishes what was accepted.
+  /// Finishes what was accepted: once it returns, all of it is answered and no thread of the
+  /// service knows a request any more. What comes afterwards is refused.
   void drain();
 
  private:
@@ -46,7 +42,7 @@ class Service {
   const RequestLimits limits_;
   Metrics metrics_;
   std::map<std::string, std::unique_ptr<HostedModel>> models_;
-  TaskPool pool_;  // ends before the models its tasks are about
+  TaskPool pool_;
   std::atomic<bool> leaving_ = false;
 };
 

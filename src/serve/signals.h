@@ -13,7 +13,8 @@ class StopSignals {
   ~StopSignals();
 
   /// The first signal from now on calls `stop`; another one ends the process at once, with 128 and
-  /// the signal's number. Without `stop` (before, or when it is empty) any signal does.
+  /// the signal's number. Without `stop` (before, or when it is empty) any signal does. Returns
+  /// when no earlier `stop` is running any more.
   void on_stop(std::function<void()> stop);
 
  private:

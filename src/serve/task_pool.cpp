@@ -8,13 +8,14 @@ TaskPool::TaskPool(int threads) {
   for (int i = 0; i < threads; ++i) threads_.emplace_back([this] { loop(); });
 }
 
-TaskPool::~TaskPool() {
+void TaskPool::finish() {
   {
     const std::lock_guard lock(mutex_);
     closed_ = true;
   }
   changed_.notify_all();
   for (std::thread& thread : threads_) thread.join();
+  threads_.clear();
 }
 
 void TaskPool::post(std::function<void()> task) { add(tasks_, std::move(task)); }
@@ -35,10 +36,11 @@ void TaskPool::loop() {
     changed_.wait(lock, [&] { return closed_ || !urgent_.empty() || !tasks_.empty(); });
     auto& from = urgent_.empty() ? tasks_ : urgent_;
     if (from.empty()) return;
-    const std::function<void()> task = std::move(from.front());
+    std::function<void()> task = std::move(from.front());
     from.pop_front();
     lock.unlock();
     task();
+    task = nullptr;  // what it holds, a request's tensors perhaps, goes without the lock
     lock.lock();
   }
 }

@@ -16,7 +16,7 @@ namespace espalier::serve {
 class TaskPool {
  public:
   explicit TaskPool(int threads);
-  ~TaskPool();  ///< runs what was posted, then ends
+  ~TaskPool() { finish(); }
   TaskPool(const TaskPool&) = delete;
   TaskPool& operator=(const TaskPool&) = delete;
 
@@ -25,6 +25,8 @@ class TaskPool {
   void post(std::function<void()> task);
   /// For what others wait for most: answers that only have to be written down.
   void post_urgent(std::function<void()> task);
+  /// Runs what was posted and ends the threads; nothing may be posted any more.
+  void finish();
 
  private:
   void add(std::deque<std::function<void()>>& to, std::function<void()> task);

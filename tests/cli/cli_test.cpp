@@ -110,6 +110,18 @@ TEST_F(Cli, RunPrintsAndWritesResults) {
   EXPECT_EQ(run_program(again).code, 0);
 }
 
+TEST_F(Cli, RunPrintsStringsWithoutWhatTerminalsObey) {
+  scratch.write("text.esp",
+                "graph \"text\"(%x: f32[N,2]) -> (%y) {\n"
+                "  %y = constant string[2] [\"plain\", \"\x1b[31mred\"]\n}\n");
+  const std::string text = scratch.path("text.esp");
+  const Ran r = run_program({"run", text, "-i", scratch.path("x.npy")});
+  EXPECT_EQ(r.code, 0) << r.err;
+  EXPECT_THAT(r.out, HasSubstr("plain \\x1b[31mred"));
+  const json o = object_of(run_program({"run", text, "-i", scratch.path("x.npy"), "--json"}));
+  EXPECT_EQ(o["outputs"][0]["values"][1], "\x1b[31mred");
+}
+
 TEST_F(Cli, RunNamesInputsThatDoNotFit) {
   expect_failure(run_program({"run", net}), 2, "input 'x' is not given");
   expect_failure(run_program({"run", net, "-i", "z=" + scratch.path("x.npy")}), 2,

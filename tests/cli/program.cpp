@@ -64,8 +64,10 @@ void expect_failure(const Ran& ran, int code, const std::string& message, const 
   const size_t end = ran.err.find('\n');
   EXPECT_THAT(ran.err.substr(0, end), ::testing::HasSubstr(message));
   const std::string rest = end == std::string::npos ? "" : ran.err.substr(end + 1);
-  if (rest.empty()) EXPECT_EQ(hint, "") << ran.err;
-  if (rest.empty()) return;
+  if (rest.empty()) {
+    EXPECT_EQ(hint, "") << ran.err;
+    return;
+  }
   EXPECT_THAT(rest, ::testing::StartsWith("  hint: "));
   EXPECT_EQ(std::count(rest.begin(), rest.end(), '\n'), 1) << ran.err;
   EXPECT_THAT(rest, ::testing::HasSubstr(hint));

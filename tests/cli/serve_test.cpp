@@ -1,16 +1,17 @@
 // `espalier serve` as its clients meet it: started on a free port, asked over sockets, ended by
 // signals.
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <filesystem>
 #include <nlohmann/json.hpp>
-#include <thread>
 
 #include "base/files.h"
 #include "tests/cli/http_client.h"
@@ -42,19 +43,21 @@ constexpr const char* kInfer = "/v2/models/net/infer";
 class Serve : public ::testing::Test {
  protected:
   Serve() { scratch.write("net.esp", kNetwork); }
+  ~Serve() override { ::close(said); }
 
   /// Starts the program on a free port and waits until it listens.
   void start(std::vector<std::string> arguments) {
     const std::string out = scratch.path("out");
+    ASSERT_EQ(mkfifo(out.c_str(), 0600), 0);
+    // Before the program is there: it could not open a pipe that nobody reads.
+    said = ::open(out.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
     arguments.insert(arguments.begin(), "serve");
     arguments.insert(arguments.end(), {"--port", "0", "--json", "--threads", "1"});
     server = std::make_unique<Running>(arguments, out, scratch.path("err"));
+    fcntl(said, F_SETFL, 0);  // from now on reading waits, until it says something or ends
     std::string line;
-    while (line.find('\n') == std::string::npos) {
-      ASSERT_FALSE(server->ended()) << read_file(scratch.path("err"));
-      std::this_thread::sleep_for(std::chrono::milliseconds(5));
-      if (std::filesystem::exists(out)) line = read_file(out);
-    }
+    for (char c = 0; c != '\n' && ::read(said, &c, 1) == 1;) line += c;
+    ASSERT_THAT(line, ::testing::EndsWith("\n")) << read_file(scratch.path("err"));
     port = json::parse(line).at("port").get<int>();
   }
   void start_net(const std::string& keys = "") {
@@ -68,6 +71,7 @@ class Serve : public ::testing::Test {
 
   Scratch scratch;
   std::unique_ptr<Running> server;
+  int said = -1;  ///< what it prints
   int port = 0;
 };
 
@@ -89,6 +93,17 @@ TEST_F(Serve, AnswersOverOneConnection) {
   const HttpAnswer head = client.ask("HEAD", "/v2");
   EXPECT_EQ(head.status, 200);
   EXPECT_NE(head.headers.at("content-length"), "0");
+}
+
+TEST_F(Serve, WeightsOfAFileTakeThePlaceOfItsOwn) {
+  scratch.write("other.esp", std::string(kNetwork).replace(
+                                 std::string(kNetwork).find("[1, 2, 3, 4]"), 12, "[3, 2, 1, 0]"));
+  const std::string weights = scratch.path("other.safetensors");
+  ASSERT_EQ(run_program({"export", scratch.path("other.esp"), "-o", weights}).code, 0);
+  start_net("?weights=" + weights);
+  const HttpAnswer a = HttpClient(port).ask("POST", kInfer, kGood);
+  ASSERT_EQ(a.status, 200) << a.body;
+  EXPECT_EQ(json::parse(a.body)["outputs"][0]["data"], json({2.0, 2.0}));
 }
 
 TEST_F(Serve, TakesAndGivesBinary) {
@@ -264,6 +279,17 @@ TEST_F(Serve, WrongArgumentsAreSaid) {
   expect_failure(serve({net + "?normalize=unit"}), 2, "without image=INPUT");
   expect_failure(serve({net + "?image=x"}), 2, "no batch of pictures");
   expect_failure(serve({net + "?shape.z=1,2"}), 2, "no input named 'z'");
+  expect_failure(serve({net + "?weights=" + scratch.path("none.safetensors")}), 3, "none.safet");
+  expect_failure(serve({net + "?shape.x=1,-2"}), 2, "shape.x=1,-2: '-2' is no extent", "1,3,224");
+  expect_failure(serve({net + "?shape.x=1,3"}), 2, "which cannot be [1,3]");
+  scratch.write("list.esp",
+                "graph \"list\"(%x: seq(f32[2])) -> (%y) {\n"
+                "  %y: seq(f32[2]) = Identity(%x)\n}\n");
+  expect_failure(serve({scratch.path("list.esp") + "?shape.x=2"}), 2, "which cannot be [2]");
+  expect_failure(serve({scratch.path("list.esp")}), 4, "only tensors can be served");
+  scratch.write("sized.esp",
+                "graph \"sized\"(%x: f32[4]) -> (%y) {\n  %y: i64[1,K] = NonZero(%x)\n}\n");
+  expect_failure(serve({scratch.path("sized.esp")}), 4, "depends on data", "run, check");
   expect_failure(serve({"a b=" + net}), 2, "is no name for a model");
   expect_failure(serve({net + ".txt"}), 2, "names no network format");
   expect_failure(serve({scratch.path("none.esp")}), 3, "none.esp");

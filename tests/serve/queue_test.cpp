@@ -28,20 +28,31 @@ class Item : public Work {
 const Time kStart = Time{} + 1h;
 Time at(Duration d) { return kStart + d; }
 
+/// What a request is, where it is not the usual.
+struct Asked {
+  int64_t rows = 1;
+  const void* kind = nullptr;
+  bool stacks = true;
+  Time deadline = Time::max();
+};
+
 class Queue {
  public:
   explicit Queue(QueueOptions options) : core(options) {}
 
-  Item* add(int id, Duration when, int64_t rows = 1, const void* kind = nullptr, bool stacks = true,
-            Time deadline = Time::max()) {
-    EXPECT_EQ(core.admit(at(when), deadline), std::nullopt);
+  Item* add(int id, Duration when, const Asked& asked = {}) {
+    EXPECT_EQ(core.admit(at(when), asked.deadline), std::nullopt);
+    return decoded(id, when, asked);
+  }
+  /// After it was admitted.
+  Item* decoded(int id, Duration when, const Asked& asked = {}, Duration decoding = {}) {
     auto item = std::make_unique<Item>(id);
-    item->rows = rows;
-    item->kind = kind;
-    item->stacks = stacks;
-    item->deadline = deadline;
+    item->rows = asked.rows;
+    item->kind = asked.kind;
+    item->stacks = asked.stacks;
+    item->deadline = asked.deadline;
     Item* raw = item.get();
-    core.add(std::move(item), at(when));
+    core.add(std::move(item), at(when), decoding);
     return raw;
   }
   std::vector<int> next(Duration when) {
@@ -64,18 +75,19 @@ class Queue {
   Time wake{};
 };
 
-QueueOptions rows(int64_t most) {
+QueueOptions rows(int64_t most, Duration delay = {}) {
   QueueOptions o;
   o.max_rows = most;
+  o.max_delay = delay;
   return o;
 }
 
 TEST(BatchQueue, TakesWhatFitsInOrder) {
   Queue q(rows(4));
-  q.add(1, 0ms, 2);
-  q.add(2, 1ms, 1);
-  q.add(3, 2ms, 2);  // does not fit: later work does not overtake it
-  q.add(4, 3ms, 1);
+  q.add(1, 0ms, {.rows = 2});
+  q.add(2, 1ms);
+  q.add(3, 2ms, {.rows = 2});  // does not fit: later work does not overtake it
+  q.add(4, 3ms);
   EXPECT_THAT(q.next(5ms), ElementsAre(1, 2));
   EXPECT_THAT(q.next(5ms), ElementsAre(3, 4));
   EXPECT_THAT(q.next(5ms), IsEmpty());
@@ -85,8 +97,8 @@ TEST(BatchQueue, TakesWhatFitsInOrder) {
 
 TEST(BatchQueue, WorkThatDoesNotStackRunsAlone) {
   Queue q(rows(8));
-  q.add(1, 0ms, 1, nullptr, false);
-  q.add(2, 0ms, 1, nullptr, false);
+  q.add(1, 0ms, {.stacks = false});
+  q.add(2, 0ms, {.stacks = false});
   EXPECT_THAT(q.next(0ms), ElementsAre(1));
   EXPECT_THAT(q.next(0ms), ElementsAre(2));
 }
@@ -94,17 +106,15 @@ TEST(BatchQueue, WorkThatDoesNotStackRunsAlone) {
 TEST(BatchQueue, KindsDoNotMix) {
   const int a = 0, b = 0;
   Queue q(rows(8));
-  q.add(1, 0ms, 1, &a);
-  q.add(2, 0ms, 1, &b);
-  q.add(3, 0ms, 1, &a);
+  q.add(1, 0ms, {.kind = &a});
+  q.add(2, 0ms, {.kind = &b});
+  q.add(3, 0ms, {.kind = &a});
   EXPECT_THAT(q.next(0ms), ElementsAre(1, 3));
   EXPECT_THAT(q.next(0ms), ElementsAre(2));
 }
 
 TEST(BatchQueue, WaitsForCompanyNoLongerThanTheDelay) {
-  QueueOptions o = rows(3);
-  o.max_delay = 10ms;
-  Queue q(o);
+  Queue q(rows(3, 10ms));
   q.add(1, 0ms);
   EXPECT_THAT(q.next(0ms), IsEmpty());
   EXPECT_EQ(q.wake, at(10ms));
@@ -115,36 +125,30 @@ TEST(BatchQueue, WaitsForCompanyNoLongerThanTheDelay) {
 }
 
 TEST(BatchQueue, FullBatchesDoNotWait) {
-  QueueOptions o = rows(2);
-  o.max_delay = 10ms;
-  Queue q(o);
+  Queue q(rows(2, 10ms));
   q.add(1, 0ms);
   q.add(2, 1ms);
   EXPECT_THAT(q.next(1ms), ElementsAre(1, 2));
   const int other = 0;
   q.add(3, 2ms);
-  q.add(4, 2ms, 1, &other);
-  q.add(5, 2ms, 1, &other);
+  q.add(4, 2ms, {.kind = &other});
+  q.add(5, 2ms, {.kind = &other});
   EXPECT_THAT(q.next(2ms), ElementsAre(4, 5)) << "a full batch passes one that waits";
 }
 
 TEST(BatchQueue, DelayLeavesTimeToCompute) {
-  QueueOptions o = rows(4);
-  o.max_delay = 100ms;
-  Queue q(o);
-  q.add(1, 0ms, 4);
+  Queue q(rows(4, 100ms));
+  q.add(1, 0ms, {.rows = 4});
   EXPECT_THAT(q.next(0ms), ElementsAre(1));
   q.core.finished(4, 40ms);  // 10 ms a row
-  q.add(2, 50ms, 1, nullptr, true, at(80ms));
+  q.add(2, 50ms, {.deadline = at(80ms)});
   EXPECT_THAT(q.next(50ms), IsEmpty());
   EXPECT_EQ(q.wake, at(70ms));
   EXPECT_THAT(q.next(70ms), ElementsAre(2));
 }
 
 TEST(BatchQueue, HurriedQueuesDelayNothing) {
-  QueueOptions o = rows(4);
-  o.max_delay = 1h;
-  Queue q(o);
+  Queue q(rows(4, 1h));
   q.add(1, 0ms);
   EXPECT_THAT(q.next(0ms), IsEmpty());
   q.core.hurry();
@@ -153,9 +157,7 @@ TEST(BatchQueue, HurriedQueuesDelayNothing) {
 }
 
 TEST(BatchQueue, ClosedQueuesAdmitNothingAndDelayNothing) {
-  QueueOptions o = rows(4);
-  o.max_delay = 1h;
-  Queue q(o);
+  Queue q(rows(4, 1h));
   q.add(1, 0ms);
   EXPECT_THAT(q.next(0ms), IsEmpty());
   q.core.close();
@@ -165,9 +167,9 @@ TEST(BatchQueue, ClosedQueuesAdmitNothingAndDelayNothing) {
 
 TEST(BatchQueue, DropsWhatIsLateAndWhoLeft) {
   Queue q(rows(8));
-  q.add(1, 0ms, 1, nullptr, true, at(5ms));
+  q.add(1, 0ms, {.deadline = at(5ms)});
   q.add(2, 0ms)->left = true;
-  q.add(3, 0ms, 1, nullptr, true, at(50ms));
+  q.add(3, 0ms, {.deadline = at(50ms)});
   const auto early = q.core.sweep(at(4ms));
   EXPECT_THAT(Queue::ids(early.expired), IsEmpty());
   EXPECT_THAT(Queue::ids(early.gone), ElementsAre(2));
@@ -177,7 +179,7 @@ TEST(BatchQueue, DropsWhatIsLateAndWhoLeft) {
 
 TEST(BatchQueue, SweepsGiveEachItsReason) {
   Queue q(rows(8));
-  q.add(1, 0ms, 1, nullptr, true, at(5ms));
+  q.add(1, 0ms, {.deadline = at(5ms)});
   q.add(2, 0ms)->left = true;
   auto dropped = q.core.sweep(at(9ms));
   EXPECT_THAT(Queue::ids(dropped.expired), ElementsAre(1));
@@ -200,7 +202,7 @@ TEST(Admission, EndsWhereTheWaitIsTooLong) {
   QueueOptions o = rows(4);
   o.longest_wait = 100ms;
   Queue q(o);
-  q.add(1, 0ms, 4);
+  q.add(1, 0ms, {.rows = 4});
   ASSERT_THAT(q.next(0ms), ElementsAre(1));
   q.core.finished(4, 80ms);  // 20 ms a row
   for (int i = 0; i < 5; ++i) q.add(2 + i, 80ms);
@@ -242,8 +244,7 @@ TEST(Admission, DecodingCountsToo) {
   o.decoders = 2;
   Queue q(o);
   ASSERT_EQ(q.core.admit(at(0ms), Time::max()), std::nullopt);
-  auto item = std::make_unique<Item>(1);
-  q.core.add(std::move(item), at(40ms), 40ms);
+  q.decoded(1, 40ms, {}, 40ms);
   ASSERT_THAT(q.next(40ms), ElementsAre(1));
   q.core.finished(1, 0ms);
   for (int i = 0; i < 5; ++i) ASSERT_EQ(q.core.admit(at(40ms), Time::max()), std::nullopt) << i;
@@ -295,9 +296,7 @@ TEST(Admission, UnderTwiceTheLoadTheWaitStaysBounded) {
       if (q.core.admit(at(now), Time::max())) {
         ++refused;
       } else {
-        auto item = std::make_unique<Item>(++id);
-        item->stacks = true;
-        q.core.add(std::move(item), at(now));
+        q.decoded(++id, now);
         arrived[id] = now;
         ++accepted;
       }

@@ -53,7 +53,8 @@ class ServiceTest : public ::testing::Test {
   }
 
   Response ask(Request request) {
-    request.began = request.received = Clock::now();
+    request.received = Clock::now();
+    if (request.began == Time{}) request.began = request.received;
     std::promise<Response> answer;
     service.handle(std::move(request), [&](Response r) { answer.set_value(std::move(r)); });
     return answer.get_future().get();
@@ -80,6 +81,14 @@ class ServiceTest : public ::testing::Test {
 
 constexpr const char* kGood =
     R"({"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 2], "data": [1, -1]}]})";
+
+Request good_request() {
+  Request r;
+  r.method = "POST";
+  r.path = "/v2/models/small/infer";
+  r.body = kGood;
+  return r;
+}
 
 TEST_F(ServiceTest, AnswersInferences) {
   add_small();
@@ -188,6 +197,13 @@ TEST_F(ServiceTest, ThousandsOfMalformedRequestsLeaveItHealthy) {
   EXPECT_THAT(metrics, HasSubstr("espalier_queue_requests{model=\"small\"} 0"));
 }
 
+TEST_F(ServiceTest, MalformedRequestsLeaveTheirPlaceBeforeTheyAreTold) {
+  HostOptions o = named("small");
+  o.queue.most_waiting = 1;
+  service.add(parse_graph(kNetwork), o);
+  for (int i = 0; i < 2000; ++i) ASSERT_EQ(infer("{").status, 400) << i;
+}
+
 TEST_F(ServiceTest, ShedsWithRetryAfter) {
   HostOptions o = named("small");
   o.queue.most_waiting = 0;
@@ -206,30 +222,40 @@ TEST_F(ServiceTest, DeadlinesEndIn504AndGoneClientsAreNotServed) {
   json body = json::parse(kGood);
   body["parameters"] = {{"timeout", 2000}};
   EXPECT_EQ(infer(body.dump()).status, 504);
-  Request left;
-  left.method = "POST";
-  left.path = "/v2/models/small/infer";
-  left.body = kGood;
+  Request left = good_request();
   left.gone = [] { return true; };
   EXPECT_EQ(ask(std::move(left)).status, 499);
+  Request slow = good_request();
+  slow.began = Clock::now() - 1min;
+  slow.headers = {{"Timeout-Ms", "59000"}};
+  EXPECT_EQ(ask(std::move(slow)).status, 504) << "received too slowly";
+  EXPECT_THAT(ask("GET", "/metrics").body, HasSubstr("outcome=\"expired\"} 2"));
+}
+
+TEST_F(ServiceTest, ATimeoutOfZeroIsNone) {
+  add_small();
+  json body = json::parse(kGood);
+  body["parameters"] = {{"timeout", 0}};
+  EXPECT_EQ(infer(body.dump()).status, 200);
 }
 
 TEST_F(ServiceTest, DrainRefusesWhatComesAndFinishesWhatIsThere) {
   add_small();
   std::vector<std::future<Response>> answers;
   for (int i = 0; i < 20; ++i) {
-    Request r;
-    r.method = "POST";
-    r.path = "/v2/models/small/infer";
-    r.body = kGood;
+    Request r = good_request();
     r.began = r.received = Clock::now();
     auto promise = std::make_shared<std::promise<Response>>();
     answers.push_back(promise->get_future());
     service.handle(std::move(r), [promise](Response a) { promise->set_value(std::move(a)); });
   }
   service.drain();
-  for (auto& answer : answers) EXPECT_EQ(answer.get().status, 200);
+  for (auto& answer : answers) {
+    ASSERT_EQ(answer.wait_for(0s), std::future_status::ready) << "drain ends when all are answered";
+    EXPECT_EQ(answer.get().status, 200);
+  }
   EXPECT_EQ(infer(kGood).status, 503);
+  EXPECT_EQ(ask("GET", "/v2").status, 200);
 }
 
 TEST_F(ServiceTest, MetricsSayWhereTheTimeGoes) {
@@ -304,6 +330,8 @@ TEST_F(ServiceTest, WhatIsNoPictureIsSaid) {
               HasSubstr("picture 0: has more than 100 pixels"));
   EXPECT_THAT(told({"a", "b"}, {1, 2}), HasSubstr("pictures are BYTES [N]"));
   EXPECT_THAT(told(json::array(), {0}), HasSubstr("pictures are BYTES [N]"));
+  EXPECT_EQ(told(std::vector<std::string>(42), {42}),
+            "413 input 'x': 42 pictures have more than 1000 elements");
 }
 
 TEST_F(ServiceTest, InputsThatTakeNoPicturesAreSaid) {
@@ -328,6 +356,10 @@ TEST_F(ServiceTest, InputsThatTakeNoPicturesAreSaid) {
                       "  %y: f32[N,3,H,W] = Relu(%x)\n}\n",
                       {.input = "x"}),
               HasSubstr("pictures of any height"));
+  EXPECT_THAT(refused("graph \"g\"(%x: f32[N,3,4,0]) -> (%y) {\n"
+                      "  %y: f32[N,3,4,0] = Relu(%x)\n}\n",
+                      {.input = "x"}),
+              HasSubstr("a width of 0"));
 }
 
 TEST_F(ServiceTest, NamesAreUsedOnce) {
