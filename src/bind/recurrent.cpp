@@ -1,40 +1,43 @@
-// LSTM by our own recurrence: the products with the inputs of all steps at once, then the steps.
+// LSTM, GRU and RNN by our own recurrence: the products with the inputs of all steps at once, then
+// the steps.
 #include <algorithm>
 
 #include "bind/attribute_reader.h"
 #include "bind/families.h"
 #include "kernels/convolution.h"
-#include "kernels/lstm.h"
+#include "kernels/recurrent.h"
 
 namespace espalier::bind {
 namespace {
 
-struct LstmDirection {
+using kernels::Cell;
+
+struct Direction {
   std::shared_ptr<const kernels::PrimitiveSequence> project;
-  std::vector<float> recurrent;
+  std::vector<float> recurrent, state_bias;
 };
 
-struct LstmPlan {
+struct RecurrentPlan {
+  Cell cell = Cell::kLstm;
   int64_t time = 0, batch = 0, hidden = 0;
   bool backwards = false;  ///< the first direction
   bool first_h = false, first_c = false;
   bool want_y = false, want_h = false, want_c = false;
-  std::vector<LstmDirection> directions;
+  std::vector<Direction> directions;
 
-  int64_t columns() const { return kernels::lstm_columns(hidden); }
+  int64_t columns() const { return kernels::recurrent_columns(cell, hidden); }
   size_t state() const { return size_t(batch * hidden); }
+  size_t projected() const { return size_t(time * batch * columns()); }
   /// Floats of scratch: products with the inputs, three states. What follows starts on a cache
   /// line.
-  size_t floats() const {
-    return (size_t(time * batch * columns()) + 3 * state() + kLine - 1) / kLine * kLine;
-  }
+  size_t floats() const { return (projected() + 3 * state() + kLine - 1) / kLine * kLine; }
   static constexpr size_t kLine = 64 / sizeof(float);
 };
 
-class LstmLaunch : public Launch {
+class RecurrentLaunch : public Launch {
  public:
-  explicit LstmLaunch(std::shared_ptr<const LstmPlan> plan) : plan_(std::move(plan)) {
-    for (const LstmDirection& d : plan_->directions) calls_.push_back(d.project->call());
+  explicit RecurrentLaunch(std::shared_ptr<const RecurrentPlan> plan) : plan_(std::move(plan)) {
+    for (const Direction& d : plan_->directions) calls_.push_back(d.project->call());
   }
 
   void place(std::span<const void* const> operands, std::span<void* const> results,
@@ -57,16 +60,18 @@ class LstmLaunch : public Launch {
 
  private:
   void run_direction(size_t d) {
-    const LstmPlan& p = *plan_;
+    const RecurrentPlan& p = *plan_;
+    const Direction& direction = p.directions[d];
     const auto directions = int64_t(p.directions.size());
-    float* h = projected_ + p.time * p.batch * p.columns();
+    float* h = projected_ + p.projected();
+    // The cell of an LSTM, the gated state of a GRU.
     float *c = h + p.state(), *spare = c + p.state();
     begin(p.first_h, 5, d, h);
     begin(p.first_c, 6, d, c);
     auto* y = p.want_y ? static_cast<float*>(results_[0]) + d * p.state() : nullptr;
-    kernels::lstm_run({p.time, p.batch, p.hidden, p.backwards || d == 1, projected_,
-                       p.directions[d].recurrent.data(), h, c, spare, y,
-                       directions * p.batch * p.hidden, p.hidden});
+    kernels::recurrent_run({p.cell, p.time, p.batch, p.hidden, p.backwards || d == 1, projected_,
+                            direction.recurrent.data(), direction.state_bias.data(), h, c, spare, c,
+                            y, directions * p.batch * p.hidden, p.hidden});
     if (p.want_h) std::copy_n(h, p.state(), static_cast<float*>(results_[1]) + d * p.state());
     if (p.want_c) std::copy_n(c, p.state(), static_cast<float*>(results_[2]) + d * p.state());
   }
@@ -79,33 +84,44 @@ class LstmLaunch : public Launch {
       std::fill_n(to, n, 0.0f);
   }
 
-  std::shared_ptr<const LstmPlan> plan_;
+  std::shared_ptr<const RecurrentPlan> plan_;
   std::vector<std::unique_ptr<kernels::PrimitiveCall>> calls_;
   std::vector<const void*> operands_;
   std::vector<void*> results_;
   float* projected_ = nullptr;
 };
 
-class LstmKernel : public Kernel {
+class RecurrentKernel : public Kernel {
  public:
-  explicit LstmKernel(std::shared_ptr<const LstmPlan> plan) : plan_(std::move(plan)) {
-    name = "lstm";
+  RecurrentKernel(std::string family, std::shared_ptr<const RecurrentPlan> plan)
+      : plan_(std::move(plan)) {
+    name = std::move(family);
     absorbed = {1, 2, 3};
     size_t more = 0;
-    for (const LstmDirection& d : plan_->directions) {
+    for (const Direction& d : plan_->directions) {
       more = std::max(more, d.project->scratch_bytes());
-      packed_bytes += d.project->kept_bytes() + d.recurrent.size() * sizeof(float);
+      packed_bytes +=
+          d.project->kept_bytes() + (d.recurrent.size() + d.state_bias.size()) * sizeof(float);
     }
     scratch_bytes = plan_->floats() * sizeof(float) + more;
   }
-  std::unique_ptr<Launch> launch() const override { return std::make_unique<LstmLaunch>(plan_); }
+  std::unique_ptr<Launch> launch() const override {
+    return std::make_unique<RecurrentLaunch>(plan_);
+  }
 
  private:
-  std::shared_ptr<const LstmPlan> plan_;
+  std::shared_ptr<const RecurrentPlan> plan_;
+};
+
+/// Operators this loop computes, the gate functions it computes them with, and its name.
+struct Family {
+  Cell cell;
+  std::vector<std::string> functions;
+  const char* name;
 };
 
 /// Why the loop does not compute this form; empty where it does.
-std::string obstacle(const BindRequest& r, const AttributeReader& a) {
+std::string obstacle(const BindRequest& r, const AttributeReader& a, const Family& family) {
   for (size_t i = 0; i < r.in.size(); ++i)
     if (r.in.has(i) && i != 4 && r.in_dtype(i) != DType::f32)
       return "an operand is " + std::string(name_of(r.in_dtype(i)));
@@ -114,20 +130,37 @@ std::string obstacle(const BindRequest& r, const AttributeReader& a) {
   if (r.in.has(4)) return "sequences have lengths of their own";
   if (r.in.has(7)) return "it has peepholes";
   if (a.integer("layout", 0) != 0) return "the batch comes first";
-  if (a.integer("input_forget", 0) != 0) return "the forget gate follows the input gate";
+  if (family.cell == Cell::kLstm && a.integer("input_forget", 0) != 0)
+    return "the forget gate follows the input gate";
   if (a.get<float>("clip", 0) > 0) return "gates are clipped";
   const auto functions = a.get<std::vector<std::string>>("activations", {});
-  const char* const usual[] = {"Sigmoid", "Tanh", "Tanh"};
   for (size_t i = 0; i < functions.size(); ++i)
-    if (functions[i] != usual[i % 3]) return "a gate's function is " + functions[i];
+    if (functions[i] != family.functions[i % family.functions.size()])
+      return "a gate's function is " + functions[i];
   return "";
 }
 
-Bound bind_lstm(const BindRequest& r) {
+/// Biases of the products with the input and with the state, [gates hidden] each, as the columns of
+/// the projection take them; what only the product with the state gets goes to `state_bias`.
+std::vector<float> joint_bias(Cell cell, const float* both, int64_t hidden,
+                              std::vector<float>& state_bias) {
+  const int64_t n = kernels::gates_of(cell) * hidden;
+  std::vector<float> sum(both, both + n);
+  const int64_t joint = cell == Cell::kGruLinear ? 2 * hidden : n;
+  for (int64_t i = 0; i < joint; ++i) sum[size_t(i)] += both[n + i];
+  if (joint < n) std::copy(both + n + joint, both + 2 * n, state_bias.begin());
+  return kernels::recurrent_by_columns(cell, sum.data(), hidden, 1);
+}
+
+Bound bind_recurrent(const BindRequest& r, Family family) {
   const AttributeReader a(*r.room, r.attrs);
-  if (const std::string why = obstacle(r, a); !why.empty()) return Refuse{why};
+  if (const std::string why = obstacle(r, a, family); !why.empty()) return Refuse{why};
+  if (family.cell == Cell::kGru && a.integer("linear_before_reset", 0) != 0)
+    family.cell = Cell::kGruLinear;
+  const Cell cell = family.cell;
   const Shape x = r.in_shape(0), w = r.in_shape(1);
-  auto plan = std::make_shared<LstmPlan>();
+  auto plan = std::make_shared<RecurrentPlan>();
+  plan->cell = cell;
   plan->time = x[0];
   plan->batch = x[1];
   plan->hidden = r.in_shape(2)[2];
@@ -139,10 +172,11 @@ Bound bind_lstm(const BindRequest& r) {
   plan->want_y = wanted(0);
   plan->want_h = wanted(1);
   plan->want_c = wanted(2);
-  const int64_t hidden = plan->hidden, columns = plan->columns(), input = x[2];
+  const int64_t hidden = plan->hidden, columns = plan->columns(), input = x[2],
+                rows = kernels::gates_of(cell) * hidden;
   for (int64_t d = 0; d < w[0]; ++d) {
-    const float* weight = r.in.constant(1)->data<float>() + d * 4 * hidden * input;
-    const auto by_columns = kernels::lstm_by_columns(weight, hidden, input);
+    const auto by_columns = kernels::recurrent_by_columns(
+        cell, r.in.constant(1)->data<float>() + d * rows * input, hidden, input);
     kernels::MatmulSpec s;
     s.a = {x[0] * x[1], input};
     s.b = {input, columns};
@@ -150,26 +184,37 @@ Bound bind_lstm(const BindRequest& r) {
     s.a_strides = {input, 1};
     s.b_strides = {columns, 1};
     s.b_constant = by_columns.data();
+    Direction direction;
+    if (cell == Cell::kGruLinear)
+      direction.state_bias.resize(size_t(kernels::recurrent_columns(Cell::kRnn, hidden)));
     std::vector<float> bias;
     if (r.in.has(3)) {
-      // Biases of the products with the input and with the state.
-      const float* both = r.in.constant(3)->data<float>() + d * 8 * hidden;
-      std::vector<float> sum(both, both + 4 * hidden);
-      for (size_t i = 0; i < sum.size(); ++i) sum[i] += both[4 * size_t(hidden) + i];
-      bias = kernels::lstm_by_columns(sum.data(), hidden, 1);
+      bias = joint_bias(cell, r.in.constant(3)->data<float>() + d * 2 * rows, hidden,
+                        direction.state_bias);
       s.bias = kernels::Weight{DType::f32, {1, columns}, bias.data(), 0};
     }
     auto prepared = kernels::prepare_matmul(s);
     if (!prepared.sequence) return Refuse{prepared.refusal};
-    plan->directions.push_back(
-        {std::move(prepared.sequence),
-         kernels::lstm_blocks(r.in.constant(2)->data<float>() + d * 4 * hidden * hidden, hidden)});
+    direction.project = std::move(prepared.sequence);
+    direction.recurrent = kernels::recurrent_blocks(
+        cell, r.in.constant(2)->data<float>() + d * rows * hidden, hidden);
+    plan->directions.push_back(std::move(direction));
   }
-  return std::make_shared<LstmKernel>(std::move(plan));
+  return std::make_shared<RecurrentKernel>(family.name, std::move(plan));
 }
+
+Bound bind_lstm(const BindRequest& r) {
+  return bind_recurrent(r, {Cell::kLstm, {"Sigmoid", "Tanh", "Tanh"}, "lstm"});
+}
+Bound bind_gru(const BindRequest& r) {
+  return bind_recurrent(r, {Cell::kGru, {"Sigmoid", "Tanh"}, "gru"});
+}
+Bound bind_rnn(const BindRequest& r) { return bind_recurrent(r, {Cell::kRnn, {"Tanh"}, "rnn"}); }
 
 }  // namespace
 
-Entries recurrent_entries() { return {{"LSTM", {"lstm", bind_lstm}}}; }
+Entries recurrent_entries() {
+  return {{"LSTM", {"lstm", bind_lstm}}, {"GRU", {"gru", bind_gru}}, {"RNN", {"rnn", bind_rnn}}};
+}
 
 }  // namespace espalier::bind
