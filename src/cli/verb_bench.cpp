@@ -5,6 +5,7 @@
 #include <cstdio>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 
 #include "base/rng.h"
 #include "base/threads.h"
@@ -12,9 +13,11 @@
 #include "cli/measure.h"
 #include "cli/model_file.h"
 #include "cli/output.h"
+#include "cli/precision.h"
 #include "cli/values.h"
 #include "cli/verb.h"
 #include "ir/derive.h"
+#include "ir/interpret.h"
 #include "runtime/session.h"
 #include "runtime/timing.h"
 #include "train/step.h"
@@ -29,13 +32,16 @@ struct Args {
   CompileFlags compile;
   double seconds = 1;
   bool profile = false;
-  std::string train;  ///< precision of the training step to time; empty: inference
+  std::string train;      ///< precision of the training step to time; empty: inference
+  std::string precision;  ///< auto: what is fastest; empty: as the network is
+  PrecisionChoiceOptions choice;
 };
 
 /// What is timed, and the first values of its states.
 struct Workload {
   Graph graph;
   std::map<std::string, Tensor> states;
+  std::optional<PrecisionChoice> choice;
 
   Session compiled(const CompileOptions& options) const {
     Session session(compile(graph, options));
@@ -55,11 +61,26 @@ Workload training_step(const Args& args) {
   options.precision = args.train == "bf16" ? DType::bf16 : DType::f32;
   options.input = model.shapes_of(g).at(0);
   StepGraph step = build_training_step(g, options);
-  return {std::move(step.graph), std::move(step.initial)};
+  return {std::move(step.graph), std::move(step.initial), {}};
+}
+
+Workload chosen(const Args& args) {
+  if (args.precision != "auto")
+    throw usage_error("--precision", "'" + args.precision + "' is not known",
+                      "leave it out to time the network as it is, or choose auto");
+  ModelOptions model = args.model;
+  model.keep_regions = false;
+  const Graph g = model.load();
+  PrecisionChoice choice = args.choice.choose(g, model, true);
+  return {specialised(choice.best().graph, model.shapes_of(g)), {}, std::move(choice)};
 }
 
 Workload workload_of(const Args& args) {
-  if (args.train.empty()) return {args.model.load_static(), {}};
+  if (!args.train.empty() && !args.precision.empty())
+    throw usage_error("--precision", "and --train do not go together",
+                      "--train names the precision of the step");
+  if (!args.precision.empty()) return chosen(args);
+  if (args.train.empty()) return {args.model.load_static(), {}, {}};
   return training_step(args);
 }
 
@@ -196,10 +217,12 @@ ExitCode bench(const Args& args, const Common& common) {
               {"arena_bytes", session.program().arena_bytes()},
               {"weight_bytes", session.program().weight_bytes()},
               {"reference_nodes", session.program().reference_count()}};
+    if (work.choice) o["choice"] = to_json(*work.choice, args.choice.max_error);
     if (args.profile) o["profile"] = profile_json(profile);
     print_json(o);
     return ExitCode::kOk;
   }
+  if (work.choice) print_choice(*work.choice, args.choice.max_error);
   std::printf("%s%s: median %s ms (p10 %s, p90 %s) over %lld runs, %s, batch %lld, %d thread%s\n",
               args.model.path.c_str(), args.train.empty() ? "" : ", training step",
               short_number(timing.median_ms).c_str(), short_number(timing.p10_ms).c_str(),
@@ -222,6 +245,9 @@ Action bench_verb(CLI::App& app) {
       ->check(finite_number(0.01, 3600));
   app.add_option("--train", args->train,
                  "Time a training step (cross-entropy, SGD) in f32 or bf16");
+  app.add_option("--precision", args->precision,
+                 "auto: what is fastest of f32, bf16 and (given data) int8");
+  args->choice.add_to(app);
   app.add_flag("--profile", args->profile, "Show the time of each operator");
   args->compile.add_to(app);
   app.footer(
@@ -229,6 +255,7 @@ Action bench_verb(CLI::App& app) {
       "  espalier bench net.onnx --threads 1\n"
       "  espalier bench net.onnx --batch 8 --profile\n"
       "  espalier bench net.onnx --json | jq .median_ms\n"
+      "  espalier bench net.onnx --precision auto --data images:photos.zip --max-error 2\n"
       "  espalier bench recipes/zoo/resnet20.yaml --train bf16 --batch 128 --profile\n"
       "Inputs are random numbers (--seed); median, p10 and p90 are medians over rounds.");
   return [args](const Common& common) { return bench(*args, common); };

@@ -1,13 +1,14 @@
 #include "compress/half_precision.h"
 
+#include <algorithm>
 #include <map>
-#include <optional>
 
 #include "base/error.h"
 #include "compress/integer_coding.h"
 #include "ir/builder.h"
 #include "ir/room.h"
 #include "ir/verify.h"
+#include "passes/fuse_region.h"
 
 namespace espalier {
 namespace {
@@ -19,18 +20,62 @@ void refuse_integers(const Graph& g) {
         "lower the float network it was made from");
 }
 
+/// The operand with the weight; -1 for what is no contraction.
+int weight_of(const Graph& g, NodeId id) {
+  const Node& n = g.node(id);
+  if (!n.room->quantize.answered() || !passes::tensors_only(g, id)) return -1;
+  return (*n.room->quantize)(n.attrs, types_in(g, id)).weight;
+}
+
+/// What stays as it is beside bf16: contractions on integers and those in `keep`, what codes
+/// integers, what reads decoded numbers, and what only these read.
+std::set<NodeId> staying(const Graph& g, const std::set<std::string>& keep) {
+  const auto decoded = [&](ValueId v) {
+    return v != kNoValue && g.value(v).producer != kNoNode &&
+           codes_integers(g, g.value(v).producer);
+  };
+  std::set<NodeId> stays, free;
+  for (NodeId id : g.order()) {
+    const Node& n = g.node(id);
+    const int weight = weight_of(g, id);
+    const bool named =
+        !n.outputs.empty() && n.outputs[0] != kNoValue && keep.contains(g.value(n.outputs[0]).name);
+    if (weight >= 0)
+      (named || decoded(n.inputs[size_t(weight)]) ? stays : free).insert(id);
+    else if (codes_integers(g, id) || std::ranges::any_of(n.inputs, decoded))
+      stays.insert(id);
+  }
+  std::map<ValueId, bool> only_staying;  // of the values read so far, from the end
+  for (ValueId v : g.outputs()) only_staying[v] = false;
+  for (auto it = g.order().rbegin(); it != g.order().rend(); ++it) {
+    const Node& n = g.node(*it);
+    const auto kept = [&](ValueId v) {
+      const auto read = only_staying.find(v);
+      return v == kNoValue || (read != only_staying.end() && read->second);
+    };
+    if (!free.contains(*it) && std::ranges::all_of(n.outputs, kept)) stays.insert(*it);
+    for (ValueId v : n.inputs) {
+      if (v == kNoValue) continue;
+      const bool stay = stays.contains(*it);
+      const auto [read, first] = only_staying.emplace(v, stay);
+      if (!first) read->second = read->second && stay;
+    }
+  }
+  return stays;
+}
+
 bool is_f32(const Type& t) { return t.is_tensor() && t.tensor().dtype == DType::f32; }
 
 class Narrower {
  public:
-  explicit Narrower(const Graph& from) : from_(from), b_(to_) {
+  explicit Narrower(const Graph& from, std::set<NodeId> stays = {})
+      : from_(from), stays_(std::move(stays)), b_(to_) {
     to_.name = from.name;
     to_.metadata = from.metadata;
   }
 
   Graph run() && {
     ESP_CHECK(from_.states().empty(), "a training graph is not narrowed");
-    refuse_integers(from_);
     for (ValueId v : from_.inputs())
       same_[v] = to_.add_input(from_.value(v).name, from_.value(v).type);
     for (NodeId id : from_.order()) narrow(id);
@@ -47,10 +92,12 @@ class Narrower {
  private:
   void narrow(NodeId id) {
     const Node& n = from_.node(id);
-    if (append(n, [&](ValueId v) { return narrowed(v); })) return;
-    // Constants that describe (scales, a range) keep their type; then everything does.
-    if (append(n, [&](ValueId v) { return from_.is_constant(v) ? as_given(v) : narrowed(v); }))
-      return;
+    if (!stays_.contains(id)) {
+      if (append(n, [&](ValueId v) { return narrowed(v); })) return;
+      // Constants that describe (scales, a range) keep their type; then everything does.
+      if (append(n, [&](ValueId v) { return from_.is_constant(v) ? as_given(v) : narrowed(v); }))
+        return;
+    }
     const bool done = append(n, [&](ValueId v) { return as_given(v); });
     ESP_CHECK(done, describe(from_, id) + " does not fit its own operands");
   }
@@ -98,6 +145,7 @@ class Narrower {
   }
 
   const Graph& from_;
+  const std::set<NodeId> stays_;
   Graph to_;
   Builder b_;
   std::map<ValueId, ValueId> same_, narrow_;
@@ -105,7 +153,14 @@ class Narrower {
 
 }  // namespace
 
-Graph to_bf16(const Graph& graph) { return Narrower(graph).run(); }
+Graph to_bf16(const Graph& graph) {
+  refuse_integers(graph);
+  return Narrower(graph).run();
+}
+
+Graph to_bf16_beside(const Graph& graph, const std::set<std::string>& keep) {
+  return Narrower(graph, staying(graph, keep)).run();
+}
 
 Graph with_bf16_weights(const Graph& graph) {
   refuse_integers(graph);

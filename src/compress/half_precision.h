@@ -2,6 +2,9 @@
 // stored weights alone.
 #pragma once
 
+#include <set>
+#include <string>
+
 #include "ir/graph.h"
 
 namespace espalier {
@@ -11,6 +14,10 @@ namespace espalier {
 /// compute (a resize's scales) stay as they are. UserError (unsupported) for a network that is
 /// quantised to integers: its scales would lose what they say.
 Graph to_bf16(const Graph& graph);
+
+/// The same for a network of several precisions: contractions whose first result is named in `keep`
+/// stay in f32, and so does what runs on integers, with what integer kernels take along.
+Graph to_bf16_beside(const Graph& graph, const std::set<std::string>& keep);
 
 /// The graph with its parameters stored as bf16 and widened where they are read: half the size and
 /// bf16's rounding of the weights, in operators and types that every runtime has. All arithmetic is

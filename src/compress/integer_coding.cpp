@@ -15,9 +15,12 @@ bool bytes(const Graph& g, ValueId v) {
   return t == DType::i8 || t == DType::u8;
 }
 
-/// A conversion between reals and integers comes with real numbers beside it, given (a scale) or
-/// found (a dynamic one); a plain change of type does not.
-bool codes(const Graph& g, const Node& n) {
+}  // namespace
+
+// A conversion between reals and integers comes with real numbers beside it, given (a scale) or
+// found (a dynamic one); a plain change of type does not.
+bool codes_integers(const Graph& g, NodeId id) {
+  const Node& n = g.node(id);
   if (n.inputs.empty() || n.outputs.empty()) return false;
   const bool encodes = floats(g, n.inputs[0]) && bytes(g, n.outputs[0]);
   const bool decodes = bytes(g, n.inputs[0]) && floats(g, n.outputs[0]);
@@ -26,12 +29,9 @@ bool codes(const Graph& g, const Node& n) {
                                   std::any_of(n.outputs.begin() + 1, n.outputs.end(), real));
 }
 
-}  // namespace
-
 NodeId integer_coding(const Graph& graph) {
   const auto& order = graph.order();
-  const auto it =
-      std::ranges::find_if(order, [&](NodeId id) { return codes(graph, graph.node(id)); });
+  const auto it = std::ranges::find_if(order, [&](NodeId id) { return codes_integers(graph, id); });
   return it == order.end() ? kNoNode : *it;
 }
 

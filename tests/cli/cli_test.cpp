@@ -343,6 +343,16 @@ TEST_F(Cli, QuantizeWritesIntegersThatAnswerAlike) {
   const json half = object_of(run_program(
       {"quantize", from, "--precision", "bf16", "-o", scratch.path("half.esp"), "--json"}));
   EXPECT_EQ(half["weight_bytes"].get<int>() * 2, half["weight_bytes_before"].get<int>());
+
+  const json chosen =
+      object_of(run_program({"quantize", from, "--data", data, "--precision", "auto", "--max-error",
+                             "0", "-o", scratch.path("auto.esp"), "--json"}));
+  EXPECT_EQ(chosen["choice"]["chosen"], "f32");
+  EXPECT_GE(chosen["choice"]["candidates"].size(), 3u);
+  const json timed =
+      object_of(run_program({"bench", from, "--precision", "auto", "--seconds", "0.01", "--json"}));
+  EXPECT_THAT(timed["choice"]["notes"][0].get<std::string>(), HasSubstr("no data were given"));
+  expect_failure(run_program({"bench", from, "--precision", "int9"}), 2, "'int9' is not known");
 }
 
 }  // namespace
