@@ -3,6 +3,7 @@
 # Does nothing when everything is there, so it may run before every build.
 #   tools/install_dependencies.sh            what building and testing need
 #   tools/install_dependencies.sh --checks   also what tools/check.sh needs
+#   tools/install_dependencies.sh --fuzz     also what fuzz/run needs
 # docs/dependencies.md tells more about each library.
 set -euo pipefail
 
@@ -40,6 +41,11 @@ checks='
 clang-format-14    one format for every file
 clang-tidy-14      static analysis of changed files
 '
+fuzz='
+clang-14           libFuzzer, the compiler of the fuzzers
+libclang-rt-14-dev libFuzzer and the sanitizers of clang
+libomp-14-dev      OpenMP of clang
+'
 
 fail() {
   echo "install_dependencies: $1" >&2
@@ -49,7 +55,8 @@ fail() {
 case ${1-} in
   '') ;;
   --checks) packages+=$checks ;;
-  *) fail "unknown argument '$1'; the only one is --checks" ;;
+  --fuzz) packages+=$fuzz ;;
+  *) fail "unknown argument '$1'; known are --checks and --fuzz" ;;
 esac
 
 command -v dpkg-query >/dev/null ||
