@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "base/threads.h"
+#include "kernels/packed_weights.h"
 
 namespace espalier::kernels {
 
@@ -88,7 +89,7 @@ using Step = std::variant<Execute, Copy>;
 
 struct PrimitiveSequence::Impl {
   std::vector<Step> steps;
-  std::vector<memory> kept;
+  std::vector<std::shared_ptr<const memory>> kept;
   size_t scratch = 0, kept_bytes = 0;
   bool one_thread = false;
   std::string implementation;
@@ -127,7 +128,7 @@ class Call : public PrimitiveCall {
         case Ref::From::kOperand: return const_cast<void*>(operands[r.index]);
         case Ref::From::kResult: return results[r.index];
         case Ref::From::kScratch: return static_cast<char*>(scratch) + r.index;
-        case Ref::From::kKept: return s_.kept[r.index].get_data_handle();
+        case Ref::From::kKept: return s_.kept[r.index]->get_data_handle();
       }
       return nullptr;
     };
@@ -203,10 +204,10 @@ Ref SequenceBuilder::scratch(size_t bytes) {
   return r;
 }
 
-Ref SequenceBuilder::keep(const memory& m) {
+Ref SequenceBuilder::keep(std::shared_ptr<const memory> m) {
   Sequence& s = sequence_->impl();
-  s.kept.push_back(m);
-  s.kept_bytes += m.get_desc().get_size();
+  s.kept_bytes += m->get_desc().get_size();
+  s.kept.push_back(std::move(m));
   return {Ref::From::kKept, s.kept.size() - 1};
 }
 
@@ -236,16 +237,7 @@ Ref SequenceBuilder::wanted(const memory::desc& from, Ref source, const memory::
 }
 
 Ref SequenceBuilder::pack(const memory::desc& from, const void* data, const memory::desc& to) {
-  memory source(from, cpu_engine(), const_cast<void*>(data));
-  memory target(to, cpu_engine());
-  if (from == to) {
-    std::memcpy(target.get_data_handle(), data, from.get_size());
-  } else {
-    dnnl::stream stream(cpu_engine());
-    dnnl::reorder(source, target).execute(stream, source, target);
-    stream.wait();
-  }
-  return keep(target);
+  return keep(packed_weights(from, data, to));
 }
 
 void SequenceBuilder::on_one_thread() { sequence_->impl().one_thread = true; }
