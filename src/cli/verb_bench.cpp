@@ -9,6 +9,7 @@
 
 #include "base/rng.h"
 #include "base/threads.h"
+#include "cli/bench_stream.h"
 #include "cli/compile_options.h"
 #include "cli/measure.h"
 #include "cli/model_file.h"
@@ -31,6 +32,7 @@ struct Args {
   ModelOptions model;
   CompileFlags compile;
   double seconds = 1;
+  std::string stream;  ///< see parse_stream; empty: one shape
   bool profile = false;
   std::string train;      ///< precision of the training step to time; empty: inference
   std::string precision;  ///< auto: what is fastest; empty: as the network is
@@ -82,16 +84,6 @@ Workload workload_of(const Args& args) {
   if (!args.precision.empty()) return chosen(args);
   if (args.train.empty()) return {args.model.load_static(), {}, {}};
   return training_step(args);
-}
-
-/// Random numbers for floats, zeros for the rest (which may be indices) and for single numbers (a
-/// learning rate of zero lets every training step do the same work).
-Tensor random_input(const TensorType& type, const Rng& rng) {
-  if (!is_float(type.dtype) || type.rank() == 0) return Tensor(type.dtype, type.shape());
-  Tensor t(DType::f32, type.shape());
-  for (int64_t i = 0; i < t.size(); ++i)
-    t.mutable_data<float>()[i] = float(rng.uniform(uint64_t(i), -1, 1));
-  return t.cast(type.dtype);
 }
 
 /// The first extent of the first input; all are static.
@@ -184,7 +176,15 @@ ExitCode bench_host(const Args& args, const Common& common, const Graph& g) {
   return ExitCode::kOk;
 }
 
+ExitCode bench_lengths(const Args& args, const Common& common) {
+  if (!args.train.empty() || !args.precision.empty() || args.profile)
+    throw usage_error("--stream", "goes with none of --train, --precision and --profile");
+  return bench_stream(args.model.path, args.model.load(), parse_stream(args.stream),
+                      args.model.batch, args.compile.options(), args.seconds, common);
+}
+
 ExitCode bench(const Args& args, const Common& common) {
+  if (!args.stream.empty()) return bench_lengths(args, common);
   const Workload work = workload_of(args);
   if (work.graph.states().empty() && !dynamics_of(work.graph).empty())
     return bench_host(args, common, work.graph);
@@ -245,6 +245,10 @@ Action bench_verb(CLI::App& app) {
       ->check(finite_number(0.01, 3600));
   app.add_option("--train", args->train,
                  "Time a training step (cross-entropy, SGD) in f32 or bf16");
+  app.add_option("--stream", args->stream,
+                 "Lengths that change from run to run beside fixed ones: T=16:400:50 is 50 of the "
+                 "open dimension T")
+      ->option_text("DIM=FIRST:LAST:COUNT");
   app.add_option("--precision", args->precision,
                  "auto: what is fastest of f32, bf16 and (given data) int8");
   args->choice.add_to(app);
@@ -254,6 +258,7 @@ Action bench_verb(CLI::App& app) {
       "Examples:\n"
       "  espalier bench net.onnx --threads 1\n"
       "  espalier bench net.onnx --batch 8 --profile\n"
+      "  espalier bench speech.onnx --stream T=16:400:50\n"
       "  espalier bench net.onnx --json | jq .median_ms\n"
       "  espalier bench net.onnx --precision auto --data images:photos.zip --max-error 2\n"
       "  espalier bench recipes/zoo/resnet20.yaml --train bf16 --batch 128 --profile\n"

@@ -172,6 +172,23 @@ TEST_F(Cli, BenchReportsWhatScriptsRelyOn) {
   EXPECT_FALSE(o["profile"].empty());
 }
 
+TEST_F(Cli, BenchTimesStreamsOfLengths) {
+  const std::string file = scratch.path("lengths.esp");
+  scratch.write("lengths.esp",
+                "graph \"g\"(%x: f32[N,T,4]) -> (%y) {\n  %y: f32[N,T,4] = Softmax(%x)\n}\n");
+  const auto stream = [&](const std::string& text) {
+    return run_program({"bench", file, "--stream", text, "--seconds", "0.02", "--json"});
+  };
+  const json o = object_of(stream("T=3:24:5"));
+  EXPECT_EQ(o["runs"], 5);
+  EXPECT_EQ(o["programs"], 5);
+  for (const char* key : {"stream_ms", "fixed_ms", "first_ms", "ratio"})
+    EXPECT_GT(o[key], 0) << key;
+  expect_failure(stream("S=3:24:5"), 2, "no open dimension 'S'", "there are: N, T");
+  for (const char* bad : {"T", "T=3", "T=3:2:5", "T=3:24:0", "T=3:24:5:6", "=3:24:5", "T=a:b:c"})
+    expect_failure(stream(bad), 2, "is no DIMENSION=FIRST:LAST:COUNT");
+}
+
 TEST_F(Cli, BenchTimesTrainingSteps) {
   scratch.write("small.yaml", testing::points_network());
   for (const char* precision : {"f32", "bf16"}) {
