@@ -116,7 +116,8 @@ void print_classes(const AxisClasses& found) {
 
 ExitCode draw(const Args& args, const Common& common) {
   if (std::filesystem::path(args.diagram).extension() != ".svg")
-    throw usage_error("--diagram " + args.diagram, "is no .svg file", "pictures are written as SVG");
+    throw usage_error("--diagram " + args.diagram, "is no .svg file",
+                      "pictures are written as SVG");
   // The marks of constants would be those of the zeros that stand for them.
   if (is_picture_file(args.model.path))
     throw usage_error(args.model.path, "is a picture already", "draw the network it was made from");
@@ -174,9 +175,9 @@ Action inspect_verb(CLI::App& app) {
   args->model.pictures = true;
   args->model.add_to(app);
   CLI::Option* dot = app.add_flag("--dot", args->dot, "Print a Graphviz diagram instead");
-  CLI::Option* classes =
-      app.add_flag("--classes", args->classes, "Print which axes can be cut together, and which not")
-          ->excludes(dot);
+  CLI::Option* classes = app.add_flag("--classes", args->classes,
+                                      "Print which axes can be cut together, and which not")
+                             ->excludes(dot);
   CLI::Option* diagram =
       app.add_option("--diagram", args->diagram,
                      "Write a picture of axes, broadcasting and parallel paths: .svg")

@@ -215,8 +215,7 @@ class Reader {
       for (int axis = 0; axis < int(y.rank()); ++axis) {
         if (y.dims[size_t(axis)].is(1) || !others_bring(axis, slot)) continue;
         const int64_t own = axis - (y.rank() - x.rank());
-        const bool lacks =
-            own < 0 || (x.dims[size_t(own)].is(1) && !tied(false, slot, int(own)));
+        const bool lacks = own < 0 || (x.dims[size_t(own)].is(1) && !tied(false, slot, int(own)));
         if (lifted || lacks) axes_.repeats.push_back({slot, axis});
       }
     }
@@ -226,9 +225,8 @@ class Reader {
   bool others_bring(int axis, int slot) const {
     bool others = false;
     for (const Wire& w : axes_.wires) {
-      const bool here = std::ranges::any_of(w.places, [&](const AxisPlace& p) {
-        return p.output && p.slot == 0 && p.axis == axis;
-      });
+      const bool here = std::ranges::any_of(
+          w.places, [&](const AxisPlace& p) { return p.output && p.slot == 0 && p.axis == axis; });
       if (!here) continue;
       for (const AxisPlace& p : w.places) {
         if (!p.output && p.slot == slot) return false;

@@ -69,8 +69,7 @@ std::string source_in(std::string_view svg, const std::string& file) {
     if (at >= svg.size()) throw bad_input(file, "ends within its diagram's source");
     if (svg.substr(at).starts_with("<![CDATA[")) {
       const size_t begin = at + 9, end = svg.find("]]>", begin);
-      if (end == std::string_view::npos)
-        throw bad_input(file, "ends within its diagram's source");
+      if (end == std::string_view::npos) throw bad_input(file, "ends within its diagram's source");
       source += svg.substr(begin, end - begin);
       at = end + 3;
     } else if (svg[at] == '&') {

@@ -10,13 +10,13 @@
 namespace espalier::diagram {
 namespace {
 
-constexpr double kMargin = 16, kTop = 44;           // around everything; above the first layer
-constexpr double kLetter = 6.3;                     // width of a character at 11 px
-constexpr double kPitch = 15;                       // between wires, at least
-constexpr double kStorePitch = 12;                  // between wires that come from the side
-constexpr double kGap = 18, kBeside = 26;           // between bundles; between items of a layer
-constexpr double kLayerGap = 52;                    // room for wires to cross, and their labels
-constexpr size_t kMostLetters = 24, kMostLabel = 9; // of a line in a box; of an axis
+constexpr double kMargin = 16, kTop = 44;            // around everything; above the first layer
+constexpr double kLetter = 6.3;                      // width of a character at 11 px
+constexpr double kPitch = 15;                        // between wires, at least
+constexpr double kStorePitch = 12;                   // between wires that come from the side
+constexpr double kGap = 18, kBeside = 26;            // between bundles; between items of a layer
+constexpr double kLayerGap = 52;                     // room for wires to cross, and their labels
+constexpr size_t kMostLetters = 24, kMostLabel = 9;  // of a line in a box; of an axis
 constexpr int kSweeps = 6;
 
 Bundle bundle_of(const Graph& g, ValueId v) {
@@ -204,8 +204,7 @@ class Placer {
       layer = std::max(layer, out_.items[size_t(l.from)].layer + 1);
     }
     int last = 0;
-    for (size_t i = 0; i < out_.drawn; ++i)
-      last = std::max(last, out_.items[i].layer);
+    for (size_t i = 0; i < out_.drawn; ++i) last = std::max(last, out_.items[i].layer);
     for (int i : outputs_) out_.items[size_t(i)].layer = std::max(last, 1);
   }
 
@@ -359,9 +358,8 @@ class Placer {
       for (size_t i = 0; i < out_.drawn; ++i) {
         const Item& item = out_.items[i];
         const auto first = g_.order().begin() + std::ptrdiff_t(r.begin);
-        if (item.node == kNoNode ||
-            std::find(first, first + std::ptrdiff_t(r.length), item.node) ==
-                first + std::ptrdiff_t(r.length))
+        if (item.node == kNoNode || std::find(first, first + std::ptrdiff_t(r.length), item.node) ==
+                                        first + std::ptrdiff_t(r.length))
           continue;
         x0 = std::min(x0, item.x);
         y0 = std::min(y0, item.y);

@@ -44,7 +44,8 @@ std::vector<Repetition> repeated_blocks(const Graph& graph, size_t least) {
   std::map<std::string, int> numbers;
   std::vector<int> kinds(n);
   for (size_t i = 0; i < n; ++i)
-    kinds[i] = numbers.try_emplace(signature(graph, i, positions), int(numbers.size())).first->second;
+    kinds[i] =
+        numbers.try_emplace(signature(graph, i, positions), int(numbers.size())).first->second;
   // alike[p - 1][i]: how many positions from i on equal the one p further.
   const size_t longest = std::min(kLongest, n / 2);
   std::vector<std::vector<uint32_t>> alike(longest, std::vector<uint32_t>(n + 1, 0));

@@ -50,8 +50,7 @@ Tensor zeros(const TensorType& type) {
   constexpr int64_t kMost = int64_t{1} << 36;
   const int64_t bytes = numel(shape) > kMost ? -1 : numel(shape) * int64_t(size_of(type.dtype));
   void* p = bytes < 0 ? nullptr : std::calloc(size_t(std::max<int64_t>(bytes, 1)), 1);
-  if (!p)
-    throw bad_input("constant " + to_string(type), "is too large for this machine's memory");
+  if (!p) throw bad_input("constant " + to_string(type), "is too large for this machine's memory");
   return Tensor(type.dtype, shape, std::shared_ptr<const void>(p, std::free), p);
 }
 

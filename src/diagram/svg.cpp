@@ -39,7 +39,11 @@ std::string path(const char* css, const std::string& d, const std::string& more 
 std::string data(const char* key, const std::string& value) {
   return " data-" + std::string(key) + "=\"" + escaped(value) + "\"";
 }
-std::string title(const std::string& s) { return "<title>" + escaped(s) + "</title>"; }
+std::string title(const std::vector<std::string>& lines) {
+  std::string s = "<title>";
+  for (size_t i = 0; i < lines.size(); ++i) s += (i ? "\n" : "") + escaped(lines[i]);
+  return s + "</title>";
+}
 
 struct Point {
   double x = 0, y = 0;
@@ -104,7 +108,7 @@ class Writer {
     const Value& v = g_.value(l.value);
     out_ += "<g class=\"link\"" + data("from", std::to_string(l.from)) +
             data("to", std::to_string(l.to)) + data("slot", std::to_string(l.slot)) +
-            data("value", v.name) + ">" + title(v.name + ": " + to_string(v.type));
+            data("value", v.name) + ">" + title({v.name + ": " + to_string(v.type)});
     for (size_t wire = 0; wire < bundle.at.size(); ++wire)
       out_ += path(bundle.thread() ? "thread" : "axis", route(l, wire));
     out_ += "</g>\n";
@@ -131,13 +135,13 @@ class Writer {
     out_ += "</g>\n";
   }
 
-  std::string about(const Item& it) const {
+  std::vector<std::string> about(const Item& it) const {
     if (it.kind != Item::Kind::kBox)
-      return g_.value(it.value).name + ": " + to_string(g_.value(it.value).type);
-    std::string s = describe(g_, it.node);
-    if (const std::string a = attributes_text(g_.node(it.node)); !a.empty()) s += "\n" + a;
-    for (const std::string& line : lines_of(it.axes)) s += "\n" + line;
-    return s;
+      return {g_.value(it.value).name + ": " + to_string(g_.value(it.value).type)};
+    std::vector<std::string> lines = {describe(g_, it.node)};
+    if (const std::string a = attributes_text(g_.node(it.node)); !a.empty()) lines.push_back(a);
+    for (std::string& line : lines_of(it.axes)) lines.push_back(std::move(line));
+    return lines;
   }
 
   /// Extents stand where wires begin.
@@ -162,12 +166,11 @@ class Writer {
     const Value& v = g_.value(s.bundle.value);
     const double x = it.x + it.width;
     out_ += "<g class=\"store\"" + data("slot", std::to_string(s.slot)) + data("value", v.name) +
-            ">" + title(v.name + ": " + to_string(v.type));
+            ">" + title({v.name + ": " + to_string(v.type)});
     size_t letters = 0;
     for (size_t wire = 0; wire < s.bundle.at.size(); ++wire) {
       const double y = it.y + s.bundle.at[wire];
-      out_ += path(s.bundle.thread() ? "thread" : "axis",
-                   "M" + point(x + 16, y) + "H" + number(x));
+      out_ += path(s.bundle.thread() ? "thread" : "axis", "M" + point(x + 16, y) + "H" + number(x));
       if (s.bundle.thread()) continue;
       out_ += text(x + 19, y + 4, s.bundle.labels[wire]);
       letters = std::max(letters, characters(s.bundle.labels[wire]));

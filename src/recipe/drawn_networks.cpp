@@ -78,8 +78,7 @@ void write_transformer_block(Writer& w) {
   const ValueId x = w.input("tokens", {kTokens, kWidth});
   Tensor causal(DType::f32, {1, 1, kTokens, kTokens});
   for (int64_t i = 0; i < kTokens; ++i)
-    for (int64_t k = i + 1; k < kTokens; ++k)
-      causal.mutable_data<float>()[i * kTokens + k] = -1e9f;
+    for (int64_t k = i + 1; k < kTokens; ++k) causal.mutable_data<float>()[i * kTokens + k] = -1e9f;
   w.finish(transformer_block(w, x, w.b().constant(causal, "causal"), "block"));
 }
 

@@ -65,8 +65,8 @@ void compare_runs(const Graph& g, const Graph& back, uint64_t seed, Tally& tally
   ++tally.run;
   const std::vector<Tensor> inputs = random_inputs(a, seed);
   const std::vector<Tensor> p = interpret(a, inputs), q = interpret(b, inputs);
-  tally.same_outputs += std::ranges::equal(
-      p, q, [](const Tensor& s, const Tensor& t) { return s.identical(t); });
+  tally.same_outputs +=
+      std::ranges::equal(p, q, [](const Tensor& s, const Tensor& t) { return s.identical(t); });
 }
 
 void compare_counts(const Graph& g, const std::string& svg, Tally& tally) {
@@ -106,8 +106,7 @@ void measure(const Graph& g, size_t most_faults, uint64_t seed, Tally& tally) {
   ++tally.networks;
   diagram::Constants kept;
   diagram::diagram_source(g, &kept);
-  const std::string svg =
-      diagram::draw(g, {.most_boxes = std::numeric_limits<size_t>::max()});
+  const std::string svg = diagram::draw(g, {.most_boxes = std::numeric_limits<size_t>::max()});
   const Graph back = diagram::read_picture(svg, g.name + ".svg", &kept);
   tally.identical += diagram::difference(g, back).empty() && violation(back).empty();
   compare_runs(g, back, seed, tally);

@@ -24,11 +24,11 @@ TEST(BoxAxes, ContractionsKeepRowsAndColumns) {
 }
 
 TEST(BoxAxes, BroadcastOperandsAreRepeated) {
-  EXPECT_THAT(lines(testing::kSkip, "b"),
-              ElementsAre("axis N: 0.0 -> r0.0", "axis 4: 0.1 1.0 -> r0.1", "repeat: 1 along r0.0"));
-  EXPECT_THAT(lines(testing::kSkip, "s"),
-              ElementsAre("axis N: 0.0 -> r0.0", "axis 4: 0.1 -> r0.1",
-                          "repeat: 1 along r0.0 r0.1"));
+  EXPECT_THAT(
+      lines(testing::kSkip, "b"),
+      ElementsAre("axis N: 0.0 -> r0.0", "axis 4: 0.1 1.0 -> r0.1", "repeat: 1 along r0.0"));
+  EXPECT_THAT(lines(testing::kSkip, "s"), ElementsAre("axis N: 0.0 -> r0.0", "axis 4: 0.1 -> r0.1",
+                                                      "repeat: 1 along r0.0 r0.1"));
   EXPECT_THAT(lines(testing::kSkip, "y"),
               ElementsAre("axis N: 0.0 1.0 -> r0.0", "axis 4: 0.1 1.1 -> r0.1"));
 }
