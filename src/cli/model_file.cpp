@@ -97,7 +97,9 @@ std::map<std::string, Shape> parse_shapes(const std::vector<std::string>& texts)
 }
 
 void ModelOptions::add_to(CLI::App& app) {
-  app.add_option("model", path, "A network: .onnx, .tflite, .esp, .plan, or .yaml (a definition)")
+  app.add_option("model", path,
+                 std::string("A network: .onnx, .tflite, .esp, .plan, or .yaml (a definition)") +
+                     (pictures ? "; or a picture of one: .svg" : ""))
       ->required()
       ->check(given("the file name"))
       ->option_text("M");

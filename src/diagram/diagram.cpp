@@ -48,6 +48,8 @@ std::string draw(const Graph& graph, const DrawOptions& options) {
   std::string lost;
   try {
     lost = difference(graph, read_picture(svg, "picture", &kept));
+    // Without the elements too, as others will read it: they may decide a size.
+    parse_diagram(source, "picture");
   } catch (const UserError& e) {
     lost = e.what();
   }

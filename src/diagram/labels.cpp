@@ -1,5 +1,6 @@
 #include "diagram/labels.h"
 
+#include <algorithm>
 #include <cstdio>
 
 #include "diagram/source.h"

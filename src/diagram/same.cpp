@@ -1,5 +1,7 @@
 #include "diagram/same.h"
 
+#include <cmath>
+
 #include "ir/room.h"
 
 namespace espalier::diagram {
@@ -20,6 +22,8 @@ bool same_attribute(const AttributeValue& a, const AttributeValue& b) {
           return difference(*x, *y).empty();
         else if constexpr (std::is_same_v<T, Type>)
           return same_type(x, y);
+        else if constexpr (std::is_same_v<T, float>)
+          return x == y || (std::isnan(x) && std::isnan(y));
         else
           return x == y;
       },
