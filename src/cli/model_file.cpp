@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "cli/values.h"
 #include "cli/verb.h"
+#include "diagram/diagram.h"
 #include "ir/interpret.h"
 #include "ir/text.h"
 #include "onnx/export.h"
@@ -72,6 +73,8 @@ void save_model(const Graph& graph, const std::string& path) {
                     "networks are written to .onnx, .esp and .plan, weights to .safetensors");
 }
 
+bool is_picture_file(const std::string& path) { return fs::path(path).extension() == ".svg"; }
+
 void refuse_overwriting(const std::string& path, const Common& common) {
   std::error_code ignored;
   if (!common.overwrite && fs::exists(path, ignored))
@@ -98,7 +101,9 @@ std::map<std::string, Shape> parse_shapes(const std::vector<std::string>& texts)
 }
 
 void ModelOptions::add_to(CLI::App& app) {
-  app.add_option("model", path, "A network: .onnx, .tflite, .esp, .plan, or .yaml (a definition)")
+  app.add_option("model", path,
+                 std::string("A network: .onnx, .tflite, .esp, .plan, or .yaml (a definition)") +
+                     (pictures ? "; or a picture of one: .svg" : ""))
       ->required()
       ->check(given("the file name"))
       ->option_text("M");
@@ -112,7 +117,11 @@ void ModelOptions::add_to(CLI::App& app) {
 }
 
 Graph ModelOptions::load() const {
-  Graph g = load_model(path, parse_shapes(shape_texts));
+  const bool picture = pictures && is_picture_file(path);
+  if (picture && weights.empty())
+    log_info(path + " is a picture: its large constants are taken as zeros");
+  Graph g = picture ? diagram::read_picture(read_file(path), path)
+                    : load_model(path, parse_shapes(shape_texts));
   if (!weights.empty()) load_weights(g, weights);
   if (keep_regions || passes::expand_regions(g) == 0) return g;
   return g.compacted();

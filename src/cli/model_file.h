@@ -22,6 +22,8 @@ Graph load_model(const std::string& path, const std::map<std::string, Shape>& sh
 /// Writes a network in the format the suffix names; a .plan holds it with the passes already run, a
 /// .safetensors its parameters alone.
 void save_model(const Graph& graph, const std::string& path);
+/// A picture of `inspect --diagram`: structure without the values of weights.
+bool is_picture_file(const std::string& path);
 /// UserError(usage) when `path` exists and may not be replaced.
 void refuse_overwriting(const std::string& path, const Common& common);
 
@@ -38,6 +40,8 @@ struct ModelOptions {
   int64_t batch = 0;  ///< 0: 1 where the batch is open, else as the model says
   /// Fused regions stay as a file has them, for verbs that run networks as they are.
   bool keep_regions = false;
+  /// Pictures of structure (.svg) are networks too, for verbs that do not look at values.
+  bool pictures = false;
 
   void add_to(CLI::App& app);
   Graph load() const;

@@ -1,14 +1,19 @@
 // espalier inspect: what a network is made of.
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "base/files.h"
 #include "cli/measure.h"
 #include "cli/model_file.h"
 #include "cli/output.h"
+#include "cli/values.h"
 #include "cli/verb.h"
 #include "compress/axis_classes.h"
+#include "diagram/diagram.h"
+#include "diagram/dot.h"
 #include "ir/derive.h"
 #include "ir/room.h"
 #include "runtime/program.h"
@@ -21,6 +26,8 @@ using Json = nlohmann::ordered_json;
 struct Args {
   ModelOptions model;
   bool dot = false, classes = false;
+  std::string diagram;
+  size_t boxes = diagram::DrawOptions().most_boxes;
 };
 
 Json values_json(const Graph& g, std::span<const ValueId> values) {
@@ -79,32 +86,6 @@ void print_people(const Args& args, const Graph& g, const ModelFacts& facts,
                 dynamics_of(g).c_str());
 }
 
-std::string dot_quoted(const std::string& s) {
-  std::string out = "\"";
-  for (char c : s) out += c == '"' || c == '\\' ? std::string("\\") + c : std::string(1, c);
-  return out + "\"";
-}
-
-std::string to_dot(const Graph& g) {
-  std::string dot =
-      "digraph " + dot_quoted(g.name) + " {\n  node [shape=box, fontname=\"sans-serif\"];\n";
-  const auto source = [&](ValueId v) {
-    const NodeId p = g.value(v).producer;
-    return p == kNoNode ? dot_quoted(g.value(v).name) : "n" + std::to_string(p);
-  };
-  for (ValueId v : g.inputs()) dot += "  " + source(v) + " [shape=ellipse];\n";
-  for (NodeId id : g.order()) {
-    const Node& n = g.node(id);
-    const std::string node = "n" + std::to_string(id);
-    dot += "  " + node + " [label=" + dot_quoted(describe(g, id)) + "];\n";
-    for (ValueId v : n.inputs)
-      if (v != kNoValue && !g.is_constant(v))
-        dot += "  " + source(v) + " -> " + node +
-               " [label=" + dot_quoted(to_string(g.value(v).type)) + "];\n";
-  }
-  return dot + "}\n";
-}
-
 Json classes_json(const AxisClasses& found) {
   Json classes = Json::array(), pinned = Json::array();
   for (const AxisClass& c : found.classes)
@@ -133,7 +114,31 @@ void print_classes(const AxisClasses& found) {
   pins.print();
 }
 
+ExitCode draw(const Args& args, const Common& common) {
+  if (std::filesystem::path(args.diagram).extension() != ".svg")
+    throw usage_error("--diagram " + args.diagram, "is no .svg file",
+                      "pictures are written as SVG");
+  // The marks of constants would be those of the zeros that stand for them.
+  if (is_picture_file(args.model.path))
+    throw usage_error(args.model.path, "is a picture already", "draw the network it was made from");
+  refuse_overwriting(args.diagram, common);
+  const bool fixed = args.model.batch > 0 || !args.model.shape_texts.empty();
+  const Graph g = fixed ? args.model.load_static() : args.model.load();
+  const std::string svg = diagram::draw(g, {.most_boxes = args.boxes});
+  write_file_atomic(args.diagram, svg);
+  if (common.json)
+    print_json({{"model", args.model.path},
+                {"diagram", args.diagram},
+                {"operators", g.order().size()},
+                {"bytes", svg.size()}});
+  else
+    std::printf("%s: %zu operators, %s\n", args.diagram.c_str(), g.order().size(),
+                short_bytes(double(svg.size())).c_str());
+  return ExitCode::kOk;
+}
+
 ExitCode inspect(const Args& args, const Common& common) {
+  if (!args.diagram.empty()) return draw(args, common);
   if (args.classes) {
     const Graph whole = args.model.load();
     const AxisClasses found = axis_classes(whole, args.model.shapes_of(whole));
@@ -145,10 +150,11 @@ ExitCode inspect(const Args& args, const Common& common) {
   }
   const Graph g = args.model.load_static();
   if (args.dot) {
+    const std::string dot = diagram::to_dot(g);
     if (common.json)
-      print_json({{"model", args.model.path}, {"dot", to_dot(g)}});
+      print_json({{"model", args.model.path}, {"dot", dot}});
     else
-      std::fputs(to_dot(g).c_str(), stdout);
+      std::fputs(dot.c_str(), stdout);
     return ExitCode::kOk;
   }
   const ModelFacts facts = facts_of(g);
@@ -166,16 +172,30 @@ ExitCode inspect(const Args& args, const Common& common) {
 
 Action inspect_verb(CLI::App& app) {
   auto args = std::make_shared<Args>();
+  args->model.pictures = true;
   args->model.add_to(app);
   CLI::Option* dot = app.add_flag("--dot", args->dot, "Print a Graphviz diagram instead");
-  app.add_flag("--classes", args->classes, "Print which axes can be cut together, and which not")
-      ->excludes(dot);
+  CLI::Option* classes = app.add_flag("--classes", args->classes,
+                                      "Print which axes can be cut together, and which not")
+                             ->excludes(dot);
+  CLI::Option* diagram =
+      app.add_option("--diagram", args->diagram,
+                     "Write a picture of axes, broadcasting and parallel paths: .svg")
+          ->check(given("the file name"))
+          ->excludes(dot)
+          ->excludes(classes);
+  app.add_option("--boxes", args->boxes,
+                 "Boxes in a picture before blocks repeated in a row are drawn once (default 200)")
+      ->transform(whole_number(1, 100000))
+      ->needs(diagram);
   app.footer(
       "Examples:\n"
       "  espalier inspect net.onnx\n"
       "  espalier inspect net.onnx --classes\n"
       "  espalier inspect net.onnx --batch 8 --json | jq .macs\n"
-      "  espalier inspect net.onnx --dot | dot -Tsvg > net.svg\n"
+      "  espalier inspect net.onnx --dot | dot -Tsvg > dot.svg\n"
+      "  espalier inspect net.onnx --diagram net.svg    every axis of every value\n"
+      "  espalier inspect net.svg                       a picture reads back to its network\n"
       "MACs are multiply-accumulates of contractions. Memory is what the compiled network\n"
       "allocates for activations and scratch space.");
   return [args](const Common& common) { return inspect(*args, common); };
