@@ -15,6 +15,7 @@
 #include "cli/values.h"
 #include "cli/verb.h"
 #include "ir/derive.h"
+#include "runtime/random_input.h"
 #include "runtime/session.h"
 #include "runtime/timing.h"
 #include "train/step.h"
@@ -61,16 +62,6 @@ Workload training_step(const Args& args) {
 Workload workload_of(const Args& args) {
   if (args.train.empty()) return {args.model.load_static(), {}};
   return training_step(args);
-}
-
-/// Random numbers for floats, zeros for the rest (which may be indices) and for single numbers (a
-/// learning rate of zero lets every training step do the same work).
-Tensor random_input(const TensorType& type, const Rng& rng) {
-  if (!is_float(type.dtype) || type.rank() == 0) return Tensor(type.dtype, type.shape());
-  Tensor t(DType::f32, type.shape());
-  for (int64_t i = 0; i < t.size(); ++i)
-    t.mutable_data<float>()[i] = float(rng.uniform(uint64_t(i), -1, 1));
-  return t.cast(type.dtype);
 }
 
 /// The first extent of the first input.

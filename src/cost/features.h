@@ -1,4 +1,4 @@
-// Regions as rows of numbers; private to cost/.
+// Regions as rows of numbers.
 #pragma once
 
 #include <string>
@@ -8,7 +8,9 @@
 
 namespace espalier {
 
-/// The numbers every region has.
+inline constexpr size_t kWorkFeatures = 19;
+
+/// The numbers every region has: the first kWorkFeatures say how much there is to do, the rest which shapes it has.
 std::vector<double> numeric_features(const RegionFacts& facts, const MachinePeaks& peaks,
                                      int threads);
 /// Names for what a region is made of: its kind, its types, each of its operators.

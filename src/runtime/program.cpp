@@ -34,17 +34,21 @@ void refuse_dynamics(const Graph& graph) {
 
 }  // namespace
 
-std::shared_ptr<const Program> compile(const Graph& graph, const CompileOptions& options) {
-  refuse_dynamics(graph);
-  kernels::limit_instruction_set();
-  const int threads = options.threads > 0 ? options.threads : num_threads();
-  const ThreadScope scope(threads);  // kernels are prepared for the threads they will run on
+Graph prepared(const Graph& graph, const CompileOptions& options) {
   Graph g = graph.compacted();
   PassOptions passes;
   passes.disabled = options.disabled_passes;
   run_passes(g, passes);
   g.erase_dead();
-  auto impl = lower(g.compacted(), options);
+  return g.compacted();
+}
+
+std::shared_ptr<const Program> compile(const Graph& graph, const CompileOptions& options) {
+  refuse_dynamics(graph);
+  kernels::limit_instruction_set();
+  const int threads = options.threads > 0 ? options.threads : num_threads();
+  const ThreadScope scope(threads);  // kernels are prepared for the threads they will run on
+  auto impl = lower(prepared(graph, options), options);
   impl->threads = threads;
   impl->profile = options.profile;
   place_buffers(*impl);

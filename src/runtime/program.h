@@ -30,6 +30,8 @@ struct InstructionInfo {
   double macs = 0;     ///< multiply-accumulates
   double bytes = 0;    ///< memory read and written by a perfect kernel
   bool reference = false;
+  /// The node of `prepared` it serves, alone or with others; kNoNode for copies and reorders.
+  NodeId origin = kNoNode;
 };
 
 struct ProgramImpl;
@@ -63,6 +65,9 @@ class Program {
  private:
   std::unique_ptr<const ProgramImpl> impl_;
 };
+
+/// The graph that `compile` binds kernels to: a copy, its default passes run, without holes.
+Graph prepared(const Graph& graph, const CompileOptions& options = {});
 
 /// Compiles a graph whose types are all static (see `specialised`). Runs the default passes on a
 /// copy. UserError names a node that nothing can run.
