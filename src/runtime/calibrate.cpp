@@ -91,7 +91,7 @@ class Calibrator {
 
   void measure(const CalibrationNetwork& network) {
     try {
-      MeasureOptions measuring{.threads = options_.threads,
+      RegionTimingOptions measuring{.threads = options_.threads,
                                .seconds = options_.seconds_per_network,
                                .seed = options_.seed};
       if (!network.fused) measuring.disabled_passes = fusing_passes();

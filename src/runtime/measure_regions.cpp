@@ -21,7 +21,7 @@ double quantile(std::vector<double> values, double q) {
 }
 
 /// Runs until the profile holds enough.
-void run_profiled(Session& session, const MeasureOptions& options) {
+void run_profiled(Session& session, const RegionTimingOptions& options) {
   using Clock = std::chrono::steady_clock;
   std::vector<Tensor> inputs, outputs;
   const Rng rng(options.seed, stream_of("measured inputs"));
@@ -64,7 +64,7 @@ void add_times(RegionRow& row, NodeId node, const Session& session) {
 }  // namespace
 
 std::vector<RegionRow> measure_regions(const Graph& graph, const std::string& source,
-                                       const MeasureOptions& options) {
+                                       const RegionTimingOptions& options) {
   CompileOptions compiling;
   compiling.threads = options.threads;
   compiling.profile = true;

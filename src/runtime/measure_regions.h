@@ -10,7 +10,7 @@
 
 namespace espalier {
 
-struct MeasureOptions {
+struct RegionTimingOptions {
   int threads = 1;
   double seconds = 0.03;  ///< runs go on for so long …
   int least_runs = 5;     ///< … and at least so often
@@ -23,6 +23,6 @@ struct MeasureOptions {
 /// where the reference would have to do more than a little work: its time says nothing about
 /// kernels. UserError for what compile refuses.
 std::vector<RegionRow> measure_regions(const Graph& graph, const std::string& source,
-                                       const MeasureOptions& options);
+                                       const RegionTimingOptions& options);
 
 }  // namespace espalier

@@ -20,7 +20,7 @@ namespace {
 /// Billions of multiply-accumulates per second of the fastest region of a network.
 double rate_of(const Graph& network, int threads) {
   double best = 0;
-  const MeasureOptions options{.threads = threads, .seconds = 0.1};
+  const RegionTimingOptions options{.threads = threads, .seconds = 0.1};
   for (const RegionRow& row : measure_regions(network, "peak", options))
     if (row.ms > 0) best = std::max(best, row.facts.macs / row.ms / 1e6);
   return best;

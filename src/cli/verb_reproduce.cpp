@@ -1,0 +1,84 @@
+// espalier reproduce: a published system measured on this machine, beside what its paper claims.
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+
+#include "cli/output.h"
+#include "cli/values.h"
+#include "cli/verb.h"
+#include "recipe/reproduce.h"
+#include "recipe/systems.h"
+
+namespace espalier::cli {
+namespace {
+
+using Json = nlohmann::ordered_json;
+namespace fs = std::filesystem;
+
+struct Args {
+  std::string name;
+};
+
+/// A recipe by its path, or by the name or number of its system.
+fs::path recipe_of(const std::string& name) {
+  const fs::path path = name;
+  return path.extension() == ".yaml" ? path : published_system(name).recipe;
+}
+
+void print_people(const Reproduction& r) {
+  std::printf("%s%s%s\n  %s\n\nclaim     %s\nbaseline  %s\nbar       %s\n\n", r.id.c_str(),
+              r.id.empty() ? "" : " ", r.system.c_str(), r.paper.c_str(), r.claim.c_str(),
+              r.baseline.c_str(), r.bar.c_str());
+  Table table({"what", ">baseline", ">measured"});
+  const auto text = [](const Json& map, const std::string& key) {
+    return map.contains(key) ? map[key].dump() : std::string();
+  };
+  for (const auto& [key, value] : r.found.measured.items())
+    table.row({key, text(r.found.baseline, key), value.dump()});
+  for (const auto& [key, value] : r.found.baseline.items())
+    if (!r.found.measured.contains(key)) table.row({key, value.dump(), ""});
+  table.print();
+}
+
+ExitCode run(const Args& args, const Common& common) {
+  const fs::path path = recipe_of(args.name);
+  const Yaml recipe = Yaml::load(path);
+  const Reproduction r =
+      reproduce(recipe, {.recipe = path, .seed = common.seed.value_or(0)});
+  const std::string verdict = r.found.holds ? "holds" : "falls short";
+  if (common.json) {
+    print_json({{"id", r.id},
+                {"system", r.system},
+                {"paper", r.paper},
+                {"claim", r.claim},
+                {"baseline", {{"what", r.baseline}, {"measured", r.found.baseline}}},
+                {"measured", r.found.measured},
+                {"bar", r.bar},
+                {"verdict", verdict},
+                {"seconds", r.seconds}});
+  } else {
+    print_people(r);
+    std::printf("\nverdict: %s (%s s)\n", verdict.c_str(), short_number(r.seconds, 3).c_str());
+  }
+  return r.found.holds ? ExitCode::kOk : ExitCode::kCheckFailed;
+}
+
+}  // namespace
+
+Action reproduce_verb(CLI::App& app) {
+  auto args = std::make_shared<Args>();
+  app.add_option("system", args->name, "A published system by name or number, or a recipe: .yaml")
+      ->required()
+      ->check(given("the name"))
+      ->option_text("NAME");
+  app.footer(
+      "Examples:\n"
+      "  espalier systems\n"
+      "  espalier reproduce neural-circuit-diagrams\n"
+      "  espalier reproduce 170 --json | jq .verdict\n"
+      "The exit code is 1 where what was measured falls short of the bar.");
+  return [args](const Common& common) { return run(*args, common); };
+}
+
+}  // namespace espalier::cli
