@@ -3,6 +3,7 @@
 // espalier calibrate in a process of its own on the same networks; with `perfcast`, those of a
 // PerfCastDB file as well.
 #include <algorithm>
+#include <optional>
 
 #include "base/error.h"
 #include "base/files.h"
@@ -59,7 +60,7 @@ CostTables measured(const Configuration& c, int64_t samples, uint64_t seed, cons
   if (code != 0)
     throw bad_input(file.string(),
                     "espalier calibrate ended with exit code " + std::to_string(code),
-                    "what it measured is kept; the same command goes on");
+                    "the same command goes on; to begin anew, remove " + folder.string());
   return parse_tables(read_file(file), file.string());
 }
 
@@ -102,7 +103,7 @@ Findings measure_configurations(Fields& recipe, const MeasureOptions& options) {
   if (cache.empty())
     throw bad_input("reproduce", "there is no cache folder to keep measurements in",
                     "set ESPALIER_CACHE or HOME");
-  const fs::path folder = cache / "configurations";
+  const fs::path folder = cache / ("configurations-" + std::to_string(options.seed));
   make_folder(folder);
   const auto tables = measured_configurations(configurations, samples, options.seed, folder);
   const GroupedTable table = grouped_machines(tables);

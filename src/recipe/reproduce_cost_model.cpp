@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/log.h"
 #include "base/progress.h"
 #include "base/rng.h"
 #include "base/threads.h"
@@ -79,6 +80,19 @@ Decisions decisions_of(const CostModel& model, int64_t count, uint64_t seed) {
   return d;
 }
 
+/// Whether an interrupted run left something; what cannot be used is measured anew.
+bool can_go_on(const std::filesystem::path& file, int threads) {
+  std::error_code ignored;
+  if (!std::filesystem::exists(file, ignored)) return false;
+  try {
+    load_tables(file, machine_id(threads));
+    return true;
+  } catch (const UserError& e) {
+    log_warning(std::string(e.what()) + "; it is measured anew");
+    return false;
+  }
+}
+
 }  // namespace
 
 Findings measure_cost_model(Fields& recipe, const MeasureOptions& options) {
@@ -94,8 +108,9 @@ Findings measure_cost_model(Fields& recipe, const MeasureOptions& options) {
   if (folder.empty())
     throw bad_input("reproduce", "there is no cache folder to keep measurements in",
                     "set ESPALIER_CACHE or HOME");
-  c.file = folder / ("cost-model-" + std::to_string(c.samples) + "-" +
-                     machine_id(c.threads).file_stem() + ".json");
+  c.file = folder / ("cost-model-" + std::to_string(c.samples) + "-" + std::to_string(c.seed) +
+                     "-" + machine_id(c.threads).file_stem() + ".json");
+  c.overwrite = !can_go_on(c.file, c.threads);
   const Calibration calibration = calibrate(c);
   const auto e = evaluate_cost_model(calibration.tables);
   if (!e) recipe.map().fail("too few regions could be timed here", "raise samples");
