@@ -45,8 +45,8 @@ int run_again(const std::vector<std::string>& arguments,
   posix_spawn_file_actions_init(&actions);
   posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
   pid_t child = 0;
-  const int failed = ::posix_spawn(&child, "/proc/self/exe", &actions, nullptr, argv.data(),
-                                   envp.data());
+  const int failed =
+      ::posix_spawn(&child, "/proc/self/exe", &actions, nullptr, argv.data(), envp.data());
   posix_spawn_file_actions_destroy(&actions);
   if (failed != 0)
     throw bad_input("espalier", std::string("cannot be run again: ") + std::strerror(failed));

@@ -137,9 +137,8 @@ void print_evaluation(const CostEvaluation& e) {
 
 /// The model of all rows, beside the tables; none while there are too few.
 bool store_model(const Calibration& c, const fs::path& file) {
-  const auto timed =
-      size_t(std::count_if(c.tables.rows.begin(), c.tables.rows.end(),
-                           [](const RegionRow& row) { return row.ms > 0; }));
+  const auto timed = size_t(std::count_if(c.tables.rows.begin(), c.tables.rows.end(),
+                                          [](const RegionRow& row) { return row.ms > 0; }));
   if (!c.tables.peaks || timed < CostModel::kLeastRows) return false;
   save_cost_model(CostModel::fit(c.tables, c.tables.rows), file);
   return true;
@@ -193,7 +192,8 @@ Action calibrate_verb(CLI::App& app) {
       "  espalier calibrate --threads 2\n"
       "  espalier calibrate net.onnx --minutes 30\n"
       "  espalier calibrate --samples 5000 --minutes 120 --overwrite\n"
-      "Tables are of this processor, its vector extensions and the thread count. Ctrl-C, or the end\n"
+      "Tables are of this processor, its vector extensions and the thread count. Ctrl-C, or the "
+      "end\n"
       "of the time, saves what was measured; the same command goes on. --overwrite starts anew.\n"
       "inspect then predicts times.");
   return [args](const Common& common) { return calibrate_machine(*args, common); };

@@ -44,8 +44,7 @@ void print_people(const Reproduction& r) {
 ExitCode run(const Args& args, const Common& common) {
   const fs::path path = recipe_of(args.name);
   const Yaml recipe = Yaml::load(path);
-  const Reproduction r =
-      reproduce(recipe, {.recipe = path, .seed = common.seed.value_or(0)});
+  const Reproduction r = reproduce(recipe, {.recipe = path, .seed = common.seed.value_or(0)});
   const std::string verdict = r.found.holds ? "holds" : "falls short";
   if (common.json) {
     print_json({{"id", r.id},

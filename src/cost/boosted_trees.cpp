@@ -28,8 +28,8 @@ std::vector<double> cuts_of(const FeatureTable& x, size_t column) {
   } else {
     for (size_t q = 1; q <= kCuts; ++q) {
       const double value = values[q * values.size() / (kCuts + 1)];
-      cut_after(size_t(std::lower_bound(distinct.begin(), distinct.end(), value) -
-                       distinct.begin()));
+      cut_after(
+          size_t(std::lower_bound(distinct.begin(), distinct.end(), value) - distinct.begin()));
     }
   }
   cuts.erase(std::unique(cuts.begin(), cuts.end()), cuts.end());
@@ -76,9 +76,7 @@ class TreeGrower {
     size_t cut = 0;
   };
 
-  double score(double sum, double count) const {
-    return sum * sum / (count + options_.strength);
-  }
+  double score(double sum, double count) const { return sum * sum / (count + options_.strength); }
 
   Best best_split(const std::vector<size_t>& rows) const {
     Best best;
@@ -116,8 +114,7 @@ class TreeGrower {
     if (best.column < 0) {
       double sum = 0;
       for (size_t i : rows) sum += (*residual_)[i];
-      tree_[size_t(at)].value =
-          options_.rate * sum / (double(rows.size()) + options_.strength);
+      tree_[size_t(at)].value = options_.rate * sum / (double(rows.size()) + options_.strength);
       return at;
     }
     std::vector<size_t> below, above;
@@ -171,7 +168,7 @@ double BoostedTrees::predict(std::span<const double> row) const {
     size_t at = 0;
     while (tree[at].column >= 0)
       at = size_t(row[size_t(tree[at].column)] <= tree[at].threshold ? tree[at].below
-                                                                    : tree[at].above);
+                                                                     : tree[at].above);
     y += tree[at].value;
   }
   return y;

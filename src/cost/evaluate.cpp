@@ -91,14 +91,13 @@ std::optional<CostEvaluation> evaluate_cost_model(const CostTables& tables,
   CostEvaluation e;
   e.training = training.size();
   e.held_out = held_out.size();
-  e.learned = score(
-      column(held_out, [&](const RegionRow& r) { return model.predict_ms(r.facts); }), actual);
+  e.learned = score(column(held_out, [&](const RegionRow& r) { return model.predict_ms(r.facts); }),
+                    actual);
   e.roofline = score(
       column(held_out, [&](const RegionRow& r) { return by_roofline.predict_ms(roofline(r)); }),
       actual);
-  e.macs =
-      score(column(held_out, [&](const RegionRow& r) { return by_macs.predict_ms(macs(r)); }),
-            actual);
+  e.macs = score(column(held_out, [&](const RegionRow& r) { return by_macs.predict_ms(macs(r)); }),
+                 actual);
   return e;
 }
 

@@ -26,15 +26,15 @@ double vector_fill(double extent) {
 }
 
 void add_tensor(std::vector<double>& row, DType type, const Shape& s) {
-  row.insert(row.end(), {double(size_of(type)), double(s.size()), log_of(extent(s, 0)),
-                         log_of(extent(s, 1)), log_of(extents_from(s, 2)),
-                         log_of(s.empty() ? 1 : extent(s, s.size() - 1)), vector_fill(extent(s, 1)),
-                         vector_fill(s.empty() ? 1 : extent(s, s.size() - 1))});
+  row.insert(row.end(),
+             {double(size_of(type)), double(s.size()), log_of(extent(s, 0)), log_of(extent(s, 1)),
+              log_of(extents_from(s, 2)), log_of(s.empty() ? 1 : extent(s, s.size() - 1)),
+              vector_fill(extent(s, 1)), vector_fill(s.empty() ? 1 : extent(s, s.size() - 1))});
 }
 
 double peak_of(DType type, const MachinePeaks& p, bool all) {
   const double f32 = all ? p.f32_gmacs : p.f32_gmacs_thread;
-  const double own = is_int(type)        ? (all ? p.int8_gmacs : p.int8_gmacs_thread)
+  const double own = is_int(type)          ? (all ? p.int8_gmacs : p.int8_gmacs_thread)
                      : type == DType::bf16 ? (all ? p.bf16_gmacs : p.bf16_gmacs_thread)
                                            : f32;
   return own > 0 ? own : f32;

@@ -62,8 +62,8 @@ RidgeRegression RidgeRegression::fit(const FeatureTable& x, std::span<const doub
     }
   // Features that hardly vary say nothing.
   for (size_t j = 0; j < d; ++j)
-    deviation[j] = deviation[j] > 1e-12 * (1 + r.mean_[j] * r.mean_[j]) ? std::sqrt(deviation[j])
-                                                                       : 0;
+    deviation[j] =
+        deviation[j] > 1e-12 * (1 + r.mean_[j] * r.mean_[j]) ? std::sqrt(deviation[j]) : 0;
   r.intercept_ = mean_of(y);
   std::vector<double> a(d * d, 0), b(d, 0), z(d);
   for (size_t i = 0; i < n; ++i) {

@@ -24,8 +24,8 @@ class FeatureTable {
   std::vector<double> values_;
 };
 
-/// y = intercept + sum of weight * (x - mean) / deviation, with the least sum of squared errors plus
-/// `strength` times the number of rows times the squared weights.
+/// y = intercept + sum of weight * (x - mean) / deviation, with the least sum of squared errors
+/// plus `strength` times the number of rows times the squared weights.
 class RidgeRegression {
  public:
   static RidgeRegression fit(const FeatureTable& x, std::span<const double> y, double strength);

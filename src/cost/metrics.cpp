@@ -54,8 +54,7 @@ int64_t sort_counting(std::vector<double>& v) {
 double mean_relative_error(std::span<const double> predicted, std::span<const double> actual) {
   ESP_CHECK(predicted.size() == actual.size() && !actual.empty(), "one prediction for each number");
   double sum = 0;
-  for (size_t i = 0; i < actual.size(); ++i)
-    sum += std::abs(predicted[i] - actual[i]) / actual[i];
+  for (size_t i = 0; i < actual.size(); ++i) sum += std::abs(predicted[i] - actual[i]) / actual[i];
   return sum / double(actual.size());
 }
 
@@ -64,9 +63,8 @@ double kendall_tau(std::span<const double> a, std::span<const double> b) {
   const size_t n = a.size();
   std::vector<size_t> order(n);
   std::iota(order.begin(), order.end(), size_t{0});
-  std::sort(order.begin(), order.end(), [&](size_t i, size_t k) {
-    return a[i] != a[k] ? a[i] < a[k] : b[i] < b[k];
-  });
+  std::sort(order.begin(), order.end(),
+            [&](size_t i, size_t k) { return a[i] != a[k] ? a[i] < a[k] : b[i] < b[k]; });
   std::vector<double> by_a(n);
   for (size_t i = 0; i < n; ++i) by_a[i] = b[order[i]];
   const int64_t pairs = int64_t(n) * (int64_t(n) - 1) / 2;

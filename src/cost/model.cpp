@@ -15,7 +15,7 @@ namespace espalier {
 namespace {
 
 constexpr int kModelVersion = 1;
-constexpr size_t kWords = 64;    // features of their own, the most frequent
+constexpr size_t kWords = 64;  // features of their own, the most frequent
 constexpr int kParts = 5;
 constexpr double kWordSeen = 3;  // rows that must hold a word before it means anything
 
@@ -124,8 +124,7 @@ std::string CostModel::text() const {
   return dumped(j) + "\n";
 }
 
-CostModel CostModel::parse(std::string_view text, const std::string& where,
-                           const MachineId& here) {
+CostModel CostModel::parse(std::string_view text, const std::string& where, const MachineId& here) {
   const Json j = parsed_file(text, where, "espalier_cost_model", kModelVersion);
   CostModel m;
   try {

@@ -16,8 +16,8 @@
 
 namespace espalier {
 
-/// The time that peaks allow: work at the machine's rate for the type, or traffic at the rate of the
-/// cache its bytes fit, whichever takes longer, and one dispatch.
+/// The time that peaks allow: work at the machine's rate for the type, or traffic at the rate of
+/// the cache its bytes fit, whichever takes longer, and one dispatch.
 double roofline_ms(const RegionFacts& facts, const MachinePeaks& peaks, int threads);
 
 /// Which of five equal parts of all regions a region belongs to: a function of its signature, so

@@ -87,7 +87,9 @@ RegionFacts region_facts(const Graph& g, NodeId id) {
     f.x = operands[0]->shape();
     f.x_type = operands[0]->dtype;
   }
-  const TensorType* w = contents.weight ? contents.weight : operands.size() > 1 ? operands[1] : nullptr;
+  const TensorType* w = contents.weight       ? contents.weight
+                        : operands.size() > 1 ? operands[1]
+                                              : nullptr;
   f.w_type = w ? w->dtype : f.x_type;
   if (w) f.w = w->shape();
   return f;

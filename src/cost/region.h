@@ -1,5 +1,5 @@
-// What predicts how long a node takes, read off the graph before anything is bound: the operators of
-// a fused region, its work, its traffic and its shapes.
+// What predicts how long a node takes, read off the graph before anything is bound: the operators
+// of a fused region, its work, its traffic and its shapes.
 #pragma once
 
 #include <string>

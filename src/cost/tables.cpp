@@ -12,7 +12,8 @@ namespace espalier {
 namespace fs = std::filesystem;
 
 std::string MachineId::text() const {
-  return cpu + ", " + isa + ", " + std::to_string(threads) + (threads == 1 ? " thread" : " threads");
+  return cpu + ", " + isa + ", " + std::to_string(threads) +
+         (threads == 1 ? " thread" : " threads");
 }
 
 std::string MachineId::file_stem() const {
@@ -46,8 +47,8 @@ void refuse_foreign(const std::string& where, const MachineId& there, const Mach
   if (there == here) return;
   const std::string again = "run espalier calibrate at --threads " + std::to_string(here.threads);
   if (there.cpu == here.cpu && there.isa == here.isa && there.threads == here.threads)
-    throw bad_input(where, "is stale: it was measured with " + there.engine + ", this is " +
-                               here.engine,
+    throw bad_input(where,
+                    "is stale: it was measured with " + there.engine + ", this is " + here.engine,
                     again + " --overwrite");
   throw bad_input(where, "was measured elsewhere: on " + there.text() + "; this is " + here.text(),
                   again);

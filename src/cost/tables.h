@@ -41,7 +41,7 @@ struct MachinePeaks {
   double l3_gbs_thread = 0, l3_gbs = 0;
   double memory_gbs_thread = 0, memory_gbs = 0;
   double l1_bytes = 0, l2_bytes = 0, l3_bytes = 0;  ///< as the system gives them
-  double dispatch_us = 0;      ///< of an instruction that does next to nothing
+  double dispatch_us = 0;                           ///< of an instruction that does next to nothing
   double thread_start_us = 0;  ///< of a parallel loop that does nothing; 0 on one thread
 
   bool operator==(const MachinePeaks&) const = default;
@@ -49,7 +49,7 @@ struct MachinePeaks {
 
 /// One region, timed.
 struct RegionRow {
-  std::string source;    ///< where the region comes from: "sample 17", "resnet20"
+  std::string source;  ///< where the region comes from: "sample 17", "resnet20"
   RegionFacts facts;
   std::string kernel;    ///< what ran, kernels joined by " + "; empty where nothing had to run
   double ms = 0;         ///< median; 0 where nothing had to run

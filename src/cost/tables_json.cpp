@@ -37,8 +37,7 @@ constexpr PeakField kPeaks[] = {
 /// A finite number of at least 0.
 double amount(const Json& j, const char* key) {
   const double value = j.at(key).get<double>();
-  if (!std::isfinite(value) || value < 0)
-    throw bad_input(key, "is no number of at least 0");
+  if (!std::isfinite(value) || value < 0) throw bad_input(key, "is no number of at least 0");
   return value;
 }
 

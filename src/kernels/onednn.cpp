@@ -38,8 +38,7 @@ std::string onednn_instruction_set() {
     case dnnl::cpu_isa::avx512_core_vnni: return "avx512_core_vnni";
     case dnnl::cpu_isa::avx512_core_bf16: return "avx512_core_bf16";
     case dnnl::cpu_isa::avx512_core_amx: return "avx512_core_amx";
-    default:
-      return "isa_" + std::to_string(unsigned(dnnl::get_effective_cpu_isa()));
+    default: return "isa_" + std::to_string(unsigned(dnnl::get_effective_cpu_isa()));
   }
 }
 

@@ -24,8 +24,8 @@ size_t ColumnGroup::numbers() const {
 
 namespace {
 
-/// A group under construction, cells as they come: a row of numbers and of names for each row of the
-/// table.
+/// A group under construction, cells as they come: a row of numbers and of names for each row of
+/// the table.
 class GroupMaker {
  public:
   explicit GroupMaker(std::string name) : name_(std::move(name)) {}

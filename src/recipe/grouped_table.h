@@ -1,5 +1,5 @@
-// Tables of machines and workloads whose columns come in groups (processor, memory, workload …), with
-// a score to predict: what performance predictors are trained on.
+// Tables of machines and workloads whose columns come in groups (processor, memory, workload …),
+// with a score to predict: what performance predictors are trained on.
 #pragma once
 
 #include <cstdint>
@@ -30,8 +30,8 @@ struct ColumnGroup {
 
 struct GroupedTable {
   std::vector<ColumnGroup> groups;
-  /// Column by column, group by group; a category is as many numbers as there are categories, one of
-  /// them 1.
+  /// Column by column, group by group; a category is as many numbers as there are categories, one
+  /// of them 1.
   FeatureTable rows{0};
   std::vector<double> target;        ///< the logarithm of the score
   std::vector<std::string> machine;  ///< the configuration each row was measured on
@@ -42,11 +42,11 @@ struct GroupedTable {
 /// tables lack peaks.
 GroupedTable grouped_machines(std::span<const CostTables> tables);
 
-/// PerfCastDB's CSV (https://github.com/xiaoman-liu/NCPP): a row for each result of a benchmark, with
-/// memory, workload, processor and system characteristics. A column none of whose cells is there, or
-/// that never varies, is left out; a cell that is not there is the column's mean, or a category of
-/// its own. UserError when the columns that say what was measured, where and with which score are
-/// missing, and for a score that is no positive number.
+/// PerfCastDB's CSV (https://github.com/xiaoman-liu/NCPP): a row for each result of a benchmark,
+/// with memory, workload, processor and system characteristics. A column none of whose cells is
+/// there, or that never varies, is left out; a cell that is not there is the column's mean, or a
+/// category of its own. UserError when the columns that say what was measured, where and with which
+/// score are missing, and for a score that is no positive number.
 GroupedTable read_perfcast(const CsvTable& csv, const std::string& where);
 
 /// Numbers less their mean, over their deviation, both of the rows named; categories as they are.

@@ -56,8 +56,8 @@ class Writer {
     if (const auto n = int64_t(group.numbers()); n > 0) {
       const ValueId numbers = b.reshape(columns(x, at, at + n), {batch_, n, 1});
       const ValueId scale = parameter(group.name + ".scale", {n, kTokenWidth}, 0.5);
-      parts.push_back(b.add(b.mul(numbers, scale),
-                            parameter(group.name + ".shift", {n, kTokenWidth}, 0.1)));
+      parts.push_back(
+          b.add(b.mul(numbers, scale), parameter(group.name + ".shift", {n, kTokenWidth}, 0.1)));
       at += n;
     }
     for (size_t c = group.numbers(); c < group.columns.size(); ++c) {

@@ -1,6 +1,6 @@
-// Networks that predict the performance of machines, defined and trained by the engine itself: NCPP's
-// attention within and across groups of characteristics (Liu et al., "Towards CPU performance
-// prediction", 2024), and a plain perceptron to compare it with.
+// Networks that predict the performance of machines, defined and trained by the engine itself:
+// NCPP's attention within and across groups of characteristics (Liu et al., "Towards CPU
+// performance prediction", 2024), and a plain perceptron to compare it with.
 #pragma once
 
 #include <cstdint>

@@ -20,7 +20,7 @@ constexpr uint64_t kFolds = 5;
 /// Training rows of one fold, as regressions read them.
 struct Fold {
   std::vector<size_t> training, wanted;
-  FeatureTable x{0};         ///< all rows, standardised
+  FeatureTable x{0};  ///< all rows, standardised
   FeatureTable x_training{0};
   std::vector<double> y_training;
 };
@@ -59,8 +59,8 @@ double squared_distance(std::span<const double> a, std::span<const double> b) {
 std::vector<double> from_same_item(const GroupedTable& t, const Fold& f, bool nearest) {
   std::map<std::string, std::vector<size_t>> known;
   for (size_t i : f.training) known[t.item[i]].push_back(i);
-  const double mean = std::accumulate(f.y_training.begin(), f.y_training.end(), 0.0) /
-                      double(f.y_training.size());
+  const double mean =
+      std::accumulate(f.y_training.begin(), f.y_training.end(), 0.0) / double(f.y_training.size());
   std::vector<double> y;
   for (size_t i : f.wanted) {
     const auto it = known.find(t.item[i]);

@@ -1,6 +1,6 @@
-// NCPP and PerfCastDB (Liu et al. 2024): performance of configurations that were never measured. The
-// configurations are this machine at several thread counts and instruction sets, each measured by
-// espalier calibrate in a process of its own on the same networks; with `perfcast`, those of a
+// NCPP and PerfCastDB (Liu et al. 2024): performance of configurations that were never measured.
+// The configurations are this machine at several thread counts and instruction sets, each measured
+// by espalier calibrate in a process of its own on the same networks; with `perfcast`, those of a
 // PerfCastDB file as well.
 #include <algorithm>
 #include <optional>
@@ -48,15 +48,17 @@ std::vector<Configuration> configurations_of(Fields& recipe) {
 }
 
 /// The tables of one configuration, measured by this program in another process.
-CostTables measured(const Configuration& c, int64_t samples, uint64_t seed, const fs::path& folder) {
-  const fs::path file = folder / (c.isa + "-" + std::to_string(c.threads) + "-" +
-                                  std::to_string(samples) + ".json");
+CostTables measured(const Configuration& c, int64_t samples, uint64_t seed,
+                    const fs::path& folder) {
+  const fs::path file =
+      folder / (c.isa + "-" + std::to_string(c.threads) + "-" + std::to_string(samples) + ".json");
   log_info("measuring " + c.isa + " on " + std::to_string(c.threads) +
            (c.threads == 1 ? " thread" : " threads"));
-  const int code = run_again({"calibrate", "--no-zoo", "--threads", std::to_string(c.threads),
-                              "--samples", std::to_string(samples), "--seed", std::to_string(seed),
-                              "--minutes", "10000", "-o", file.string()},
-                             {{"ONEDNN_MAX_CPU_ISA", c.isa}, {"ESPALIER_MAX_ISA", own_limit(c.isa)}});
+  const int code =
+      run_again({"calibrate", "--no-zoo", "--threads", std::to_string(c.threads), "--samples",
+                 std::to_string(samples), "--seed", std::to_string(seed), "--minutes", "10000",
+                 "-o", file.string()},
+                {{"ONEDNN_MAX_CPU_ISA", c.isa}, {"ESPALIER_MAX_ISA", own_limit(c.isa)}});
   if (code != 0)
     throw bad_input(file.string(),
                     "espalier calibrate ended with exit code " + std::to_string(code),

@@ -1,7 +1,7 @@
 // The learned cost model for graphs (Das and Mannarswamy 2023) on this machine: regions of networks
-// drawn at random are timed, a fifth of them held out; the learned model, the roofline and the count
-// of MACs predict those. Then the model decides for networks it has not seen whether to fuse, and
-// both ways are timed.
+// drawn at random are timed, a fifth of them held out; the learned model, the roofline and the
+// count of MACs predict those. Then the model decides for networks it has not seen whether to fuse,
+// and both ways are timed.
 #include <algorithm>
 #include <cmath>
 #include <functional>

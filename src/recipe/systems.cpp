@@ -22,9 +22,8 @@ std::optional<PublishedSystem> system_of(const fs::path& recipe) {
   const Yaml file = Yaml::load(recipe);
   const Yaml* claim = file.is_map() ? file.find("reproduces") : nullptr;
   if (!claim || !claim->is_map()) return std::nullopt;
-  return PublishedSystem{text_of(*claim, "id"), text_of(*claim, "system"),
-                         text_of(*claim, "paper"), recipe.parent_path().filename().string(),
-                         recipe};
+  return PublishedSystem{text_of(*claim, "id"), text_of(*claim, "system"), text_of(*claim, "paper"),
+                         recipe.parent_path().filename().string(), recipe};
 }
 
 }  // namespace

@@ -92,8 +92,8 @@ class Calibrator {
   void measure(const CalibrationNetwork& network) {
     try {
       RegionTimingOptions measuring{.threads = options_.threads,
-                               .seconds = options_.seconds_per_network,
-                               .seed = options_.seed};
+                                    .seconds = options_.seconds_per_network,
+                                    .seed = options_.seed};
       if (!network.fused) measuring.disabled_passes = fusing_passes();
       auto rows = measure_regions(network.make(), network.name, measuring);
       for (RegionRow& row : rows) tables_.rows.push_back(std::move(row));

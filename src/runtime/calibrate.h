@@ -1,5 +1,6 @@
-// Fills the machine's tables: peaks first, then the regions of networks given, then those of networks
-// drawn at random, every fourth of them operator by operator, until there are enough or time is up.
+// Fills the machine's tables: peaks first, then the regions of networks given, then those of
+// networks drawn at random, every fourth of them operator by operator, until there are enough or
+// time is up.
 #pragma once
 
 #include <filesystem>
@@ -23,27 +24,27 @@ struct CalibrateOptions {
   std::filesystem::path file;
   int threads = 1;
   uint64_t seed = 0;
-  int64_t samples = 1500;            ///< networks drawn at random
-  double seconds = 600;              ///< in this call; 0: as long as it takes
+  int64_t samples = 1500;  ///< networks drawn at random
+  double seconds = 600;    ///< in this call; 0: as long as it takes
   double seconds_per_network = 0.03;
-  bool overwrite = false;            ///< what the file holds is measured anew
+  bool overwrite = false;  ///< what the file holds is measured anew
   std::vector<CalibrationNetwork> networks;
   std::function<bool()> stop = [] { return false; };
 };
 
 struct Calibration {
   CostTables tables;
-  int64_t asked = 0;    ///< networks in all
-  int64_t done = 0;     ///< of them, in this call or before
+  int64_t asked = 0;     ///< networks in all
+  int64_t done = 0;      ///< of them, in this call or before
   bool stopped = false;  ///< because `stop` said so
 };
 
 /// What is left out where operators shall stay apart.
 std::vector<std::string> fusing_passes();
 
-/// Measures and saves. What is measured is on disk every few seconds, so that a call that was killed
-/// is continued by the next. UserError when the file is damaged, stale, of another machine, or was
-/// begun with another seed.
+/// Measures and saves. What is measured is on disk every few seconds, so that a call that was
+/// killed is continued by the next. UserError when the file is damaged, stale, of another machine,
+/// or was begun with another seed.
 Calibration calibrate(const CalibrateOptions& options);
 
 /// The model of this machine at that thread count, if it was calibrated; a file that cannot be used

@@ -62,8 +62,8 @@ double bandwidth_of(double bytes, int threads) {
     });
   };
   const std::function<void()> contender = read;
-  const Timing t =
-      time_alternating({&contender, 1}, {.rounds = 5, .seconds_per_turn = 0.02, .warmup_runs = 1})[0];
+  const Timing t = time_alternating({&contender, 1},
+                                    {.rounds = 5, .seconds_per_turn = 0.02, .warmup_runs = 1})[0];
   return double(part * threads * passes * 8) / t.p10_ms / 1e6;
 }
 
@@ -83,7 +83,8 @@ double thread_start_us(int threads) {
   if (threads == 1) return 0;
   const ThreadScope scope(threads);
   const std::function<void()> contender = [&] { parallel_chunks(threads, [](int64_t) {}); };
-  return time_alternating({&contender, 1}, {.rounds = 5, .seconds_per_turn = 0.02})[0].median_ms * 1e3;
+  return time_alternating({&contender, 1}, {.rounds = 5, .seconds_per_turn = 0.02})[0].median_ms *
+         1e3;
 }
 
 }  // namespace

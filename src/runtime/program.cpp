@@ -4,6 +4,7 @@
 #include "base/threads.h"
 #include "ir/derive.h"
 #include "kernels/simd.h"
+#include "passes/fuse_by_cost.h"
 #include "passes/passes.h"
 #include "runtime/lower.h"
 
@@ -36,9 +37,10 @@ void refuse_dynamics(const Graph& graph) {
 
 Graph prepared(const Graph& graph, const CompileOptions& options) {
   Graph g = graph.compacted();
-  PassOptions passes;
-  passes.disabled = options.disabled_passes;
-  run_passes(g, passes);
+  PassOptions how;
+  how.disabled = options.disabled_passes;
+  run_passes(g, how);
+  if (options.cost_model) passes::fuse_by_cost(g, *options.cost_model);
   g.erase_dead();
   return g.compacted();
 }

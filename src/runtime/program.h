@@ -11,6 +11,8 @@
 
 namespace espalier {
 
+class CostModel;
+
 struct CompileOptions {
   /// Threads the program runs on; 0: num_threads() at compile time.
   int threads = 0;
@@ -21,6 +23,8 @@ struct CompileOptions {
   std::vector<std::string> disabled_passes;
   /// Sessions record the time of each instruction.
   bool profile = false;
+  /// Decides which regions stay fused (passes/fuse_by_cost.h); null: all do.
+  std::shared_ptr<const CostModel> cost_model;
 };
 
 /// One step of a program, for people: what runs, for which node, at which cost.

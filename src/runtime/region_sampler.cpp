@@ -24,7 +24,8 @@ class Draw {
   }
   /// Log-uniform between two extents, rounded to a multiple.
   int64_t extent(int64_t least, int64_t most, int64_t multiple = 1) {
-    const double e = std::exp(rng_.uniform(next_++, std::log(double(least)), std::log(double(most))));
+    const double e =
+        std::exp(rng_.uniform(next_++, std::log(double(least)), std::log(double(most))));
     return std::max(least, int64_t(std::llround(e / double(multiple))) * multiple);
   }
 
@@ -73,8 +74,7 @@ class Network {
 
   ValueId conv(ValueId x, int64_t out, int64_t kernel, int64_t stride, int64_t group) {
     const int64_t pad = kernel / 2;
-    return b_.one("Conv",
-                  {x, weight({out, shape(x)[1] / group, kernel, kernel}, 0), bias(out)},
+    return b_.one("Conv", {x, weight({out, shape(x)[1] / group, kernel, kernel}, 0), bias(out)},
                   {{"pads", std::vector<int64_t>{pad, pad, pad, pad}},
                    {"strides", std::vector<int64_t>{stride, stride}},
                    {"group", group}});
@@ -280,8 +280,7 @@ Graph convolution_network(int64_t channels, int64_t extent, Precision precision)
 Graph tiny_network(int64_t count) {
   Network n;
   ValueId y = n.input({1, 8});
-  for (int64_t i = 0; i < count; ++i)
-    y = n.b().one("Softmax", {y}, {{"axis", int64_t{-1}}});
+  for (int64_t i = 0; i < count; ++i) y = n.b().one("Softmax", {y}, {{"axis", int64_t{-1}}});
   return std::move(n).finish(y);
 }
 

@@ -15,8 +15,8 @@ namespace espalier {
 namespace {
 
 using nlohmann::json;
-using ::testing::HasSubstr;
 using testing::expect_failure;
+using ::testing::HasSubstr;
 using testing::Ran;
 using testing::run_program;
 using testing::Scratch;
@@ -60,8 +60,8 @@ class CalibrateVerb : public ::testing::Test {
 TEST_F(CalibrateVerb, MeasuresWhatIsMissingAndReports) {
   CostTables t = tables_of_this_machine();
   save_tables(t, tables_path(t.machine));
-  const Ran r = run_program(
-      {"calibrate", net, "--no-zoo", "--samples", "0", "--threads", "1", "--json"});
+  const Ran r =
+      run_program({"calibrate", net, "--no-zoo", "--samples", "0", "--threads", "1", "--json"});
   ASSERT_EQ(r.code, 0) << r.err;
   const json j = json::parse(r.out);
   EXPECT_EQ(j["threads"], 1);
@@ -85,9 +85,8 @@ TEST_F(CalibrateVerb, RefusesForeignAndDamagedTables) {
   CostTables t = tables_of_this_machine();
   t.machine.cpu = "Other CPU";
   save_tables(t, scratch.path("t.json"));
-  const std::vector<std::string> command = {"calibrate", "--no-zoo",   "--samples",
-                                            "0",         "--threads",  "1",
-                                            "-o",        scratch.path("t.json")};
+  const std::vector<std::string> command = {
+      "calibrate", "--no-zoo", "--samples", "0", "--threads", "1", "-o", scratch.path("t.json")};
   expect_failure(run_program(command), 3, "was measured elsewhere: on Other CPU",
                  "espalier calibrate");
   write_file_atomic(scratch.path("t.json"), "[]");
@@ -100,6 +99,8 @@ TEST_F(CalibrateVerb, RefusesForeignAndDamagedTables) {
 TEST_F(CalibrateVerb, InspectPredictsOnlyWhereItCan) {
   EXPECT_TRUE(inspected()["predicted_ms"].is_null());
   EXPECT_EQ(warnings, "");
+  expect_failure(run_program({"bench", net, "--by-cost", "--threads", "1"}), 3,
+                 "there is no cost model of", "espalier calibrate");
   const CostTables t = tables_of_this_machine();
   save_tables(t, tables_path(t.machine));
   save_cost_model(CostModel::fit(t, t.rows), tables_path(t.machine));
@@ -111,9 +112,9 @@ TEST_F(CalibrateVerb, InspectPredictsOnlyWhereItCan) {
 
 TEST_F(CalibrateVerb, RecipesOfReproductionsAreChecked) {
   const auto recipe = [&](const std::string& keys) {
-    scratch.write("r.yaml",
-                  "espalier: 1\nreproduces: {system: s, paper: p, claim: c, baseline: b, bar: r}\n" +
-                      keys);
+    scratch.write(
+        "r.yaml",
+        "espalier: 1\nreproduces: {system: s, paper: p, claim: c, baseline: b, bar: r}\n" + keys);
     return run_program({"reproduce", scratch.path("r.yaml")});
   };
   expect_failure(recipe("measure: cost_model\nsamples: 5\n"), 3, "r.yaml:4");

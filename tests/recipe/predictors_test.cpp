@@ -53,7 +53,7 @@ TEST(Perfcast, RefusesOtherTables) {
   text.replace(text.find(",200,"), 5, ",-2,");
   EXPECT_THAT(error(text), HasSubstr("line 4: RESULT.Value '-2' is no positive number"));
   text = kPerfcast;
-  EXPECT_THAT(error(text.substr(0, text.find('\n') + 1)), HasSubstr("has no rows"));
+  EXPECT_THAT(error(text.substr(0, text.find('\n') + 1)), HasSubstr("no rows"));
 }
 
 TEST(Standardised, ByTrainingRowsAlone) {

@@ -17,9 +17,11 @@
 #include "ir/verify.h"
 #include "runtime/machine.h"
 #include "runtime/measure_regions.h"
-#include "runtime/program.h"
+#include "runtime/random_input.h"
 #include "runtime/region_sampler.h"
+#include "runtime/session.h"
 #include "tests/support/run_op.h"
+#include "tests/support/samples.h"
 
 namespace espalier {
 namespace {
@@ -82,6 +84,45 @@ TEST(MeasuredRegions, AreTheNodesOfThePreparedGraph) {
   RegionTimingOptions apart = quick;
   apart.disabled_passes = fusing_passes();
   EXPECT_EQ(measure_regions(small_network(), "small", apart).size(), 3u);
+}
+
+/// A model of made-up tables on which whatever is fused takes so long.
+std::shared_ptr<const CostModel> model_where_fusing_takes(double ms) {
+  CostTables t;
+  t.machine = machine_id(1);
+  t.peaks = MachinePeaks{};
+  const auto add = [&](const char* operators, double row_ms) {
+    for (int64_t i = 0; i < 20; ++i) {
+      RegionRow row;
+      row.facts.kind = row.facts.operators = operators;
+      row.facts.x = row.facts.y = {i + 1, 8};
+      row.ms = row_ms;
+      t.rows.push_back(row);
+    }
+  };
+  add("MatMul", 1);
+  add("Relu", 1);
+  add("MatMul Relu", ms);
+  for (RegionRow& row : t.rows)
+    if (row.facts.operators == "MatMul Relu") row.facts.kind = "MatMul";
+  return std::make_shared<const CostModel>(CostModel::fit(t, t.rows));
+}
+
+TEST(FuseByCost, TakesApartWhatIsPredictedToGain) {
+  const auto nodes = [](double ms) {
+    CompileOptions options;
+    options.cost_model = model_where_fusing_takes(ms);
+    return prepared(small_network(), options).order().size();
+  };
+  EXPECT_EQ(nodes(0.5), 2u);
+  EXPECT_EQ(nodes(1.9), 2u);  // no clear gain
+  EXPECT_EQ(nodes(50), 3u);
+  CompileOptions apart, fused;
+  apart.cost_model = model_where_fusing_takes(50);
+  apart.threads = fused.threads = 1;
+  const Tensor x = random_input(TensorType(DType::f32, Shape{4, 8}), Rng(1, 2));
+  Session a(compile(small_network(), apart)), f(compile(small_network(), fused));
+  EXPECT_LE(testing::mismatch(a.run({x})[0], f.run({x})[0], 1e-5, 1e-6), 1);
 }
 
 class Calibrated : public ::testing::Test {
