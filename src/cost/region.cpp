@@ -110,7 +110,8 @@ std::string signature_of(const RegionFacts& f) {
 
 bool computed_beforehand(const Graph& g, NodeId id) {
   const Node& n = g.node(id);
-  return std::all_of(n.inputs.begin(), n.inputs.end(),
+  return !n.inputs.empty() && n.room->foldable() &&
+         std::all_of(n.inputs.begin(), n.inputs.end(),
                      [&](ValueId v) { return v == kNoValue || g.is_constant(v); });
 }
 

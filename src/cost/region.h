@@ -29,7 +29,7 @@ RegionFacts region_facts(const Graph& graph, NodeId node);
 /// Equal for regions that nothing in their facts tells apart.
 std::string signature_of(const RegionFacts& facts);
 
-/// The node is computed before the network runs: it reads constants only.
+/// The node is computed before the network runs: it reads constants only, and may be folded.
 bool computed_beforehand(const Graph& graph, NodeId node);
 
 }  // namespace espalier

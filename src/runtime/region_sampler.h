@@ -1,11 +1,11 @@
 // Small networks drawn at random, whose regions are what the cost model learns from.
 //
-// The distribution: 35 % convolutions with what follows them, 12 %
-// depthwise convolutions between pointwise ones, 20 % matrix products, 5 % attention's products
-// with their softmax, 12 % chains of pointwise operators, 10 % normalisations, 6 % movements and
-// reductions. Extents are log-uniform: channels 8 to 512, pictures 4 to 112 wide, rows 1 to 512,
-// columns 16 to 2048; contractions are f32 (60 %), bf16 and int8 (20 % each). A draw above 1.2
-// GMACs or 4 million elements is halved along its largest extents until it is not.
+// The distribution: 35 % convolutions with what follows them, 12 % depthwise convolutions between
+// pointwise ones, 20 % matrix products, 5 % attention's products with their softmax, 12 % chains of
+// pointwise operators, 10 % normalisations, 6 % movements and reductions. Extents are log-uniform:
+// channels 8 to 512, pictures 4 to 112 wide, rows 1 to 512, columns 16 to 2048; contractions are
+// f32 (60 %), bf16 and int8 (20 % each). A draw above 1.2 GMACs or 4 million elements is halved
+// along its largest extents until it is not.
 #pragma once
 
 #include <cstdint>
