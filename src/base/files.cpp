@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <cstring>
 
 #include "base/error.h"
@@ -73,6 +74,19 @@ void make_folder(const std::filesystem::path& path) {
   if (!error && !std::filesystem::is_directory(path, error))
     error = std::make_error_code(std::errc::not_a_directory);
   if (error) throw bad_input(path.string(), "cannot be made: " + error.message());
+}
+
+std::filesystem::path cache_folder(const std::string& kind) {
+  const std::filesystem::path own = [] {
+    if (const char* chosen = std::getenv("ESPALIER_CACHE"); chosen && *chosen)
+      return std::filesystem::path(chosen);
+    if (const char* xdg = std::getenv("XDG_CACHE_HOME"); xdg && *xdg)
+      return std::filesystem::path(xdg) / "espalier";
+    if (const char* home = std::getenv("HOME"); home && *home)
+      return std::filesystem::path(home) / ".cache" / "espalier";
+    return std::filesystem::path();
+  }();
+  return own.empty() ? own : own / kind;
 }
 
 std::string read_file(const std::filesystem::path& path) {

@@ -28,6 +28,11 @@ void write_file_atomic(const std::filesystem::path& path, std::span<const std::s
 /// The folder and those above it, where they are missing. Throws UserError naming the path.
 void make_folder(const std::filesystem::path& path);
 
+/// Where what can be made again is kept between runs, by kind: $ESPALIER_CACHE/KIND, else
+/// $XDG_CACHE_HOME/espalier/KIND, else ~/.cache/espalier/KIND; empty when none of the variables is
+/// set.
+std::filesystem::path cache_folder(const std::string& kind);
+
 /// The whole file. Throws UserError naming the path.
 std::string read_file(const std::filesystem::path& path);
 

@@ -14,6 +14,7 @@
 #include "cli/output.h"
 #include "ir/derive.h"
 #include "ir/interpret.h"
+#include "runtime/random_input.h"
 #include "runtime/session.h"
 #include "runtime/timing.h"
 
@@ -68,14 +69,6 @@ double milliseconds_since(std::chrono::steady_clock::time_point start) {
 }
 
 }  // namespace
-
-Tensor random_input(const TensorType& type, const Rng& rng) {
-  if (!is_float(type.dtype) || type.rank() == 0) return Tensor(type.dtype, type.shape());
-  Tensor t(DType::f32, type.shape());
-  for (int64_t i = 0; i < t.size(); ++i)
-    t.mutable_data<float>()[i] = float(rng.uniform(uint64_t(i), -1, 1));
-  return t.cast(type.dtype);
-}
 
 Stream parse_stream(const std::string& text) {
   const auto bad = [&] {

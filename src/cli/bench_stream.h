@@ -4,16 +4,11 @@
 #include <cstdint>
 #include <string>
 
-#include "base/rng.h"
 #include "cli/verb.h"
 #include "ir/graph.h"
 #include "runtime/program.h"
 
 namespace espalier::cli {
-
-/// Random numbers for floats, zeros for the rest (which may be indices) and for single numbers (a
-/// learning rate of zero lets every training step do the same work).
-Tensor random_input(const TensorType& type, const Rng& rng);
 
 /// "T=16:400:50": that many extents of the open dimension T, evenly spaced, in random order.
 struct Stream {

@@ -4,12 +4,15 @@
 #include <cstdio>
 
 #include "base/threads.h"
+#include "cost/model.h"
+#include "runtime/machine.h"
 
 namespace espalier::cli {
 
 void CompileFlags::add_to(CLI::App& app) {
   app.add_flag("--strict", strict, "Fail where no fast kernel serves a node");
   app.add_flag("--explain", explain, "Say on standard error why kernels do not apply");
+  app.add_flag("--by-cost", by_cost, "Fuse only what calibrate's cost model expects to gain by it");
   app.add_option("--disable-pass", disabled_passes, "Leave out a pass (repeatable)")
       ->allow_extra_args(false);
 }
@@ -21,6 +24,9 @@ CompileOptions CompileFlags::options() const {
   o.disabled_passes = disabled_passes;
   if (explain)
     o.explain = [](const std::string& line) { std::fprintf(stderr, "%s\n", line.c_str()); };
+  if (by_cost)
+    o.cost_model = std::make_shared<const CostModel>(
+        load_cost_model(tables_path(machine_id(o.threads)), machine_id(o.threads)));
   return o;
 }
 

@@ -16,10 +16,11 @@ namespace espalier::cli {
 struct CompileFlags {
   bool strict = false;
   bool explain = false;
+  bool by_cost = false;
   std::vector<std::string> disabled_passes;
 
   void add_to(CLI::App& app);
-  /// Threads are those of --threads.
+  /// Threads are those of --threads. UserError for --by-cost where the machine was not calibrated.
   CompileOptions options() const;
 };
 

@@ -19,6 +19,7 @@
 #include "cli/verb.h"
 #include "ir/derive.h"
 #include "ir/interpret.h"
+#include "runtime/random_input.h"
 #include "runtime/session.h"
 #include "runtime/timing.h"
 #include "train/step.h"

@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "base/files.h"
+#include "base/threads.h"
 #include "cli/measure.h"
 #include "cli/model_file.h"
 #include "cli/output.h"
@@ -16,6 +17,7 @@
 #include "diagram/dot.h"
 #include "ir/derive.h"
 #include "ir/room.h"
+#include "runtime/calibrate.h"
 #include "runtime/program.h"
 
 namespace espalier::cli {
@@ -37,8 +39,22 @@ Json values_json(const Graph& g, std::span<const ValueId> values) {
   return list;
 }
 
+/// What only networks that are a straight line have.
+struct CompiledFacts {
+  size_t peak = 0;                     ///< bytes
+  std::optional<double> predicted_ms;  ///< where this machine was calibrated
+};
+
+CompiledFacts compiled_facts(const Graph& g) {
+  CompiledFacts facts{compile(g)->arena_bytes(), std::nullopt};
+  if (!g.states().empty()) return facts;
+  if (const auto model = machine_cost_model(num_threads()))
+    facts.predicted_ms = predicted_ms(*model, g);
+  return facts;
+}
+
 Json to_json(const Args& args, const Graph& g, const ModelFacts& facts,
-             std::optional<size_t> peak) {
+             const std::optional<CompiledFacts>& compiled) {
   Json nodes = Json::array();
   for (const NodeFacts& n : facts.nodes)
     nodes.push_back({{"name", n.name},
@@ -47,6 +63,7 @@ Json to_json(const Args& args, const Graph& g, const ModelFacts& facts,
                      {"macs", n.macs},
                      {"params", n.params},
                      {"bytes", n.bytes}});
+  const bool predicted = compiled && compiled->predicted_ms;
   return {{"model", args.model.path},
           {"name", g.name},
           {"inputs", values_json(g, g.inputs())},
@@ -54,9 +71,10 @@ Json to_json(const Args& args, const Graph& g, const ModelFacts& facts,
           {"params", facts.params},
           {"macs", facts.macs},
           {"weight_bytes", facts.weight_bytes},
-          {"peak_activation_bytes", peak ? Json(*peak) : Json(nullptr)},
+          {"peak_activation_bytes", compiled ? Json(compiled->peak) : Json(nullptr)},
+          {"predicted_ms", predicted ? Json(*compiled->predicted_ms) : Json(nullptr)},
           {"precision", precision_of(g)},
-          {"depends_on_data", !peak},
+          {"depends_on_data", !compiled},
           {"nodes", std::move(nodes)}};
 }
 
@@ -66,7 +84,7 @@ void print_values(const char* what, const Graph& g, std::span<const ValueId> val
 }
 
 void print_people(const Args& args, const Graph& g, const ModelFacts& facts,
-                  std::optional<size_t> peak) {
+                  const std::optional<CompiledFacts>& compiled) {
   std::printf("%s (%s)\n", args.model.path.c_str(), g.name.c_str());
   print_values("  input ", g, g.inputs());
   print_values("  output", g, g.outputs());
@@ -77,11 +95,15 @@ void print_people(const Args& args, const Graph& g, const ModelFacts& facts,
                n.macs > 0 ? short_count(n.macs) : ""});
   table.print();
   const std::string activations =
-      peak ? "activations at most " + short_bytes(double(*peak)) + " at once, " : "";
+      compiled ? "activations at most " + short_bytes(double(compiled->peak)) + " at once, " : "";
   std::printf("\n%s parameters, %s MACs, weights %s, %s%s\n", grouped(double(facts.params)).c_str(),
               short_count(facts.macs).c_str(), short_bytes(double(facts.weight_bytes)).c_str(),
               activations.c_str(), precision_of(g).c_str());
-  if (!peak)
+  if (compiled && compiled->predicted_ms)
+    std::printf("predicted: %s ms on %d thread%s (espalier bench measures it)\n",
+                short_number(*compiled->predicted_ms, 3).c_str(), num_threads(),
+                num_threads() == 1 ? "" : "s");
+  if (!compiled)
     std::printf("%s; what is not known before it runs is not counted (one iteration of loops is)\n",
                 dynamics_of(g).c_str());
 }
@@ -159,12 +181,12 @@ ExitCode inspect(const Args& args, const Common& common) {
   }
   const ModelFacts facts = facts_of(g);
   const std::string dynamics = dynamics_of(g);
-  const std::optional<size_t> peak =
-      dynamics.empty() ? std::optional(compile(g)->arena_bytes()) : std::nullopt;
+  const std::optional<CompiledFacts> compiled =
+      dynamics.empty() ? std::optional(compiled_facts(g)) : std::nullopt;
   if (common.json)
-    print_json(to_json(args, g, facts, peak));
+    print_json(to_json(args, g, facts, compiled));
   else
-    print_people(args, g, facts, peak);
+    print_people(args, g, facts, compiled);
   return ExitCode::kOk;
 }
 
@@ -197,7 +219,8 @@ Action inspect_verb(CLI::App& app) {
       "  espalier inspect net.onnx --diagram net.svg    every axis of every value\n"
       "  espalier inspect net.svg                       a picture reads back to its network\n"
       "MACs are multiply-accumulates of contractions. Memory is what the compiled network\n"
-      "allocates for activations and scratch space.");
+      "allocates for activations and scratch space. Where this machine was calibrated (espalier\n"
+      "calibrate) at the same --threads, the time of one run is predicted.");
   return [args](const Common& common) { return inspect(*args, common); };
 }
 

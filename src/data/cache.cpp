@@ -1,7 +1,6 @@
 #include "data/cache.h"
 
 #include <cstdio>
-#include <cstdlib>
 #include <system_error>
 
 #include "base/files.h"
@@ -69,14 +68,7 @@ std::string file_name(const std::string& kind, const std::string& key) {
 
 }  // namespace
 
-fs::path data_cache_folder() {
-  if (const char* own = std::getenv("ESPALIER_CACHE"); own && *own) return fs::path(own) / "data";
-  if (const char* xdg = std::getenv("XDG_CACHE_HOME"); xdg && *xdg)
-    return fs::path(xdg) / "espalier" / "data";
-  if (const char* home = std::getenv("HOME"); home && *home)
-    return fs::path(home) / ".cache" / "espalier" / "data";
-  return {};
-}
+fs::path data_cache_folder() { return cache_folder("data"); }
 
 std::string write_cached_data(const RawData& data, const std::string& key) {
   std::string out(kMagic);

@@ -54,5 +54,9 @@ struct Prepared {
 bool integer_sums_saturate();
 /// Whether oneDNN computes in bf16 here.
 bool has_bf16();
+/// "avx512_core_vnni": what oneDNN's kernels may use here, ONEDNN_MAX_CPU_ISA heeded.
+std::string onednn_instruction_set();
+/// "oneDNN 2.7.4": its kernels, and which of them it prefers, change with it.
+std::string onednn_version();
 
 }  // namespace espalier::kernels

@@ -44,6 +44,7 @@ class Lowering {
   Lowering(const CompileOptions& options, ProgramImpl& program) : options_(options), p_(program) {}
 
   void run(const Graph& g) {
+    whole_ = &g;
     Scope scope = scope_of(g);
     for (size_t i = 0; i < g.inputs().size(); ++i) add_input(g, g.inputs()[i], scope);
     lower_nodes(g, scope);
@@ -102,6 +103,7 @@ class Lowering {
   void lower_nodes(const Graph& g, Scope& scope) {
     const passes::Readers readers(g);
     for (NodeId id : g.order()) {
+      if (&g == whole_) origin_ = id;
       // Results nobody reads are not asked for.
       Node node = g.node(id);
       for (ValueId& v : node.outputs)
@@ -227,7 +229,7 @@ class Lowering {
       to.copies = {{kernel->result_layout(i), ins.results.back()}};
     }
     ins.kernel = kernel;
-    ins.info = {request.in.where(), kernel->name, 0, 0, reference};
+    ins.info = {request.in.where(), kernel->name, 0, 0, reference, origin_};
     const Cost cost = cost_of(g, id);
     ins.info.macs = cost.macs;
     ins.info.bytes = cost.bytes;
@@ -320,6 +322,8 @@ class Lowering {
 
   const CompileOptions& options_;
   ProgramImpl& p_;
+  const Graph* whole_ = nullptr;  ///< what is lowered, not an expansion in it
+  NodeId origin_ = kNoNode;       ///< its node that is being lowered
   std::map<std::pair<const void*, size_t>, int> constant_buffers_;
   std::vector<int> state_sources_;
   std::vector<std::string> fallbacks_;

@@ -4,6 +4,7 @@
 #include "base/threads.h"
 #include "ir/derive.h"
 #include "kernels/simd.h"
+#include "passes/fuse_by_cost.h"
 #include "passes/passes.h"
 #include "runtime/lower.h"
 
@@ -34,17 +35,22 @@ void refuse_dynamics(const Graph& graph) {
 
 }  // namespace
 
+Graph prepared(const Graph& graph, const CompileOptions& options) {
+  Graph g = graph.compacted();
+  PassOptions how;
+  how.disabled = options.disabled_passes;
+  run_passes(g, how);
+  if (options.cost_model) passes::fuse_by_cost(g, *options.cost_model);
+  g.erase_dead();
+  return g.compacted();
+}
+
 std::shared_ptr<const Program> compile(const Graph& graph, const CompileOptions& options) {
   refuse_dynamics(graph);
   kernels::limit_instruction_set();
   const int threads = options.threads > 0 ? options.threads : num_threads();
   const ThreadScope scope(threads);  // kernels are prepared for the threads they will run on
-  Graph g = graph.compacted();
-  PassOptions passes;
-  passes.disabled = options.disabled_passes;
-  run_passes(g, passes);
-  g.erase_dead();
-  auto impl = lower(g.compacted(), options);
+  auto impl = lower(prepared(graph, options), options);
   impl->threads = threads;
   impl->profile = options.profile;
   place_buffers(*impl);

@@ -11,6 +11,8 @@
 
 namespace espalier {
 
+class CostModel;
+
 struct CompileOptions {
   /// Threads the program runs on; 0: num_threads() at compile time.
   int threads = 0;
@@ -21,6 +23,8 @@ struct CompileOptions {
   std::vector<std::string> disabled_passes;
   /// Sessions record the time of each instruction.
   bool profile = false;
+  /// Decides which regions stay fused (passes/fuse_by_cost.h); null: all do.
+  std::shared_ptr<const CostModel> cost_model;
 };
 
 /// One step of a program, for people: what runs, for which node, at which cost.
@@ -30,6 +34,8 @@ struct InstructionInfo {
   double macs = 0;     ///< multiply-accumulates
   double bytes = 0;    ///< memory read and written by a perfect kernel
   bool reference = false;
+  /// The node of `prepared` it serves, alone or with others; kNoNode for copies and reorders.
+  NodeId origin = kNoNode;
 };
 
 struct ProgramImpl;
@@ -63,6 +69,9 @@ class Program {
  private:
   std::unique_ptr<const ProgramImpl> impl_;
 };
+
+/// The graph that `compile` binds kernels to: a copy, its default passes run, without holes.
+Graph prepared(const Graph& graph, const CompileOptions& options = {});
 
 /// Compiles a graph whose types are all static (see `specialised`). Runs the default passes on a
 /// copy. UserError names a node that nothing can run.

@@ -1,0 +1,118 @@
+#include "runtime/peaks.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+
+#include "base/threads.h"
+#include "kernels/primitive.h"
+#include "kernels/stream.h"
+#include "runtime/measure_regions.h"
+#include "runtime/region_sampler.h"
+#include "runtime/timing.h"
+#include "tensor/tensor.h"
+
+namespace espalier {
+namespace {
+
+/// Billions of multiply-accumulates per second of the fastest region of a network.
+double rate_of(const Graph& network, int threads) {
+  double best = 0;
+  const RegionTimingOptions options{.threads = threads, .seconds = 0.1};
+  for (const RegionRow& row : measure_regions(network, "peak", options))
+    if (row.ms > 0) best = std::max(best, row.facts.macs / row.ms / 1e6);
+  return best;
+}
+
+double peak_of(Precision precision, int threads) {
+  double best = 0;
+  for (const int64_t n : {384, 768, 1152})
+    best = std::max(best, rate_of(product_network(n, n, n, precision), threads));
+  for (const int64_t channels : {64, 256})
+    best = std::max(best, rate_of(convolution_network(channels, 28, precision), threads));
+  return best;
+}
+
+double cache_bytes(int name, double otherwise) {
+  const long bytes = ::sysconf(name);
+  return bytes > 0 ? double(bytes) : otherwise;
+}
+
+/// Billions of bytes read per second by all threads together, each from a part of its own.
+double bandwidth_of(double bytes, int threads) {
+  constexpr int64_t kWordsPerStep = 64;  // what read_words asks for
+  const int64_t part =
+      std::max<int64_t>(1, int64_t(bytes) / 8 / threads / kWordsPerStep) * kWordsPerStep;
+  Tensor memory(DType::u64, {part * threads});
+  uint64_t* words = memory.mutable_data<uint64_t>();
+  const int64_t passes = std::max<int64_t>(1, (int64_t{1} << 19) / (part * threads));  // 4 MB
+  const ThreadScope scope(threads);
+  // Written, for what nobody wrote may be one page of zeros again and again.
+  parallel_chunks(threads, [&](int64_t t) {
+    for (int64_t i = t * part; i < (t + 1) * part; ++i) words[i] = uint64_t(i);
+  });
+  std::atomic<uint64_t> keep{0};
+  const auto read = [&] {
+    parallel_chunks(threads, [&](int64_t t) {
+      uint64_t sum = 0;
+      for (int64_t p = 0; p < passes; ++p) sum ^= kernels::read_words(words + t * part, part);
+      keep ^= sum;
+    });
+  };
+  const std::function<void()> contender = read;
+  const Timing t = time_alternating({&contender, 1},
+                                    {.rounds = 5, .seconds_per_turn = 0.02, .warmup_runs = 1})[0];
+  return double(part * threads * passes * 8) / t.p10_ms / 1e6;
+}
+
+double dispatch_us() {
+  constexpr int64_t kMany = 65;
+  const auto total_ms = [](int64_t count) {
+    double sum = 0;
+    for (const RegionRow& row :
+         measure_regions(tiny_network(count), "dispatch", {.threads = 1, .seconds = 0.05}))
+      sum += row.ms;
+    return sum;
+  };
+  return std::max(0.0, total_ms(kMany) - total_ms(1)) * 1e3 / double(kMany - 1);
+}
+
+double thread_start_us(int threads) {
+  if (threads == 1) return 0;
+  const ThreadScope scope(threads);
+  const std::function<void()> contender = [&] { parallel_chunks(threads, [](int64_t) {}); };
+  return time_alternating({&contender, 1}, {.rounds = 5, .seconds_per_turn = 0.02})[0].median_ms *
+         1e3;
+}
+
+}  // namespace
+
+MachinePeaks measure_peaks(int threads) {
+  MachinePeaks p;
+  p.l1_bytes = cache_bytes(_SC_LEVEL1_DCACHE_SIZE, 32e3);
+  p.l2_bytes = std::max(p.l1_bytes, cache_bytes(_SC_LEVEL2_CACHE_SIZE, 1e6));
+  p.l3_bytes = std::max(p.l2_bytes, cache_bytes(_SC_LEVEL3_CACHE_SIZE, 16e6));
+  const auto both = [&](double& one, double& all, const auto& measure) {
+    one = measure(1);
+    all = threads == 1 ? one : measure(threads);
+  };
+  both(p.f32_gmacs_thread, p.f32_gmacs, [](int n) { return peak_of(Precision::kF32, n); });
+  if (kernels::has_bf16())
+    both(p.bf16_gmacs_thread, p.bf16_gmacs, [](int n) { return peak_of(Precision::kBf16, n); });
+  if (!kernels::integer_sums_saturate())
+    both(p.int8_gmacs_thread, p.int8_gmacs, [](int n) { return peak_of(Precision::kInt8, n); });
+  // Sets that fill half a cache; memory: more than the last one holds, within reason.
+  const double beyond = std::clamp(4 * p.l3_bytes, 64e6, 512e6);
+  both(p.l1_gbs_thread, p.l1_gbs, [&](int n) { return bandwidth_of(p.l1_bytes / 2 * n, n); });
+  both(p.l2_gbs_thread, p.l2_gbs, [&](int n) { return bandwidth_of(p.l2_bytes / 2 * n, n); });
+  both(p.l3_gbs_thread, p.l3_gbs,
+       [&](int n) { return bandwidth_of(std::min(p.l3_bytes / 2, 64e6), n); });
+  both(p.memory_gbs_thread, p.memory_gbs, [&](int n) { return bandwidth_of(beyond, n); });
+  p.dispatch_us = dispatch_us();
+  p.thread_start_us = thread_start_us(threads);
+  return p;
+}
+
+}  // namespace espalier
