@@ -55,6 +55,10 @@ class BlockBuilder {
 
 /// A block without blocks inside: reads its fields, appends its nodes, returns its result.
 using LeafBlock = ValueId (*)(BlockBuilder&, Fields&, ValueId x, const std::string& name);
+struct LeafType {
+  const char* type;
+  LeafBlock build;
+};
 /// The leaf of that type, or null.
 LeafBlock find_leaf_block(const std::string& type);
 /// Types of all leaf blocks.

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "recipe/blocks.h"
+#include "recipe/token_blocks.h"
 
 namespace espalier {
 namespace {
@@ -111,10 +112,12 @@ ValueId depthwise_conv(BlockBuilder& b, Fields& fields, ValueId x, const std::st
 
 ValueId linear(BlockBuilder& b, Fields& fields, ValueId x, const std::string& name) {
   const TensorType type = b.builder().type(x);
-  if (type.rank() != 2 || !type.dims[1].known())
-    fields.map().fail("linear needs an input [N, features], it gets " + to_string(type),
-                      "put flatten before it");
-  const int64_t in = type.dims[1].value(), out = fields.require_integer("out", 1);
+  if (type.rank() < 2 || type.rank() > 3 || !type.dims.back().known())
+    fields.map().fail(
+        "linear needs an input [N, features] or [N, tokens, features], it gets " + to_string(type),
+        "put flatten before it");
+  const int64_t in = type.dims.back().value(), out = fields.require_integer("out", 1);
+  if (type.rank() == 3) return dense_layer(b, x, name, in, out, fields.boolean("bias", true));
   const double bound = 1 / std::sqrt(double(in));
   Values operands = {x, b.uniform_parameter(name + ".weight", {out, in}, bound)};
   if (fields.boolean("bias", true))
@@ -213,10 +216,6 @@ ValueId silu(BlockBuilder& b, Fields&, ValueId x, const std::string& name) {
   return b.builder().mul(x, b.builder().one("Sigmoid", {x}, {}, name));
 }
 
-struct LeafType {
-  const char* type;
-  LeafBlock build;
-};
 constexpr std::array kLeaves = {
     LeafType{"conv", conv},
     LeafType{"depthwise_conv", depthwise_conv},
@@ -243,14 +242,16 @@ constexpr std::array kLeaves = {
 }  // namespace
 
 LeafBlock find_leaf_block(const std::string& type) {
-  for (const LeafType& leaf : kLeaves)
-    if (type == leaf.type) return leaf.build;
+  for (const auto leaves : {std::span<const LeafType>(kLeaves), token_blocks()})
+    for (const LeafType& leaf : leaves)
+      if (type == leaf.type) return leaf.build;
   return nullptr;
 }
 
 std::vector<std::string> leaf_block_types() {
   std::vector<std::string> types;
-  for (const LeafType& leaf : kLeaves) types.emplace_back(leaf.type);
+  for (const auto leaves : {std::span<const LeafType>(kLeaves), token_blocks()})
+    for (const LeafType& leaf : leaves) types.emplace_back(leaf.type);
   return types;
 }
 

@@ -48,6 +48,11 @@ const Published kPublished[] = {
      "3,504,872 parameters, 0.30 G multiply-accumulates (torchvision's weight table; Sandler et "
      "al. 2018, table 4: 3.4 M, 300 M)",
      3504872, 3504872 + 34112, 300774272},
+    {"vit_tiny",
+     "5.7 M parameters (Touvron et al. 2021, Training data-efficient image transformers, table 1: "
+     "DeiT-Ti); by hand 28,901,376 for the patches, 102,049,152 for each of 12 blocks, 192,000 for "
+     "the classes",
+     5717416, 5717416, 28901376.0 + 12 * 102049152.0 + 192000},
     {"ds_cnn",
      "24,908 parameters and 2.7 million multiply-accumulates in MLPerf Tiny's reference model; "
      "Keras counts running statistics",
