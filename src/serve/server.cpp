@@ -37,8 +37,8 @@ void serve(Service& service, const HttpOptions& options, StopSignals& signals,
   show_connections([&] { return double(http.connections()); });
   signals.on_stop([&] {
     log_info("finishing what was accepted; a second signal stops at once");
+    http.drain();  // first, so that answers of hurried batches already say that it closes
     service.leave();
-    http.drain();
   });
   listening(http.port());
   http.run();
