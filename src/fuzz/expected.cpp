@@ -22,6 +22,7 @@ constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr double kMargin = 8;
 constexpr int kPairs = 3;
 constexpr int64_t kMostElements = 1 << 14;
+constexpr double kMostOperations = 4e6;
 constexpr double kLargest = 1e4;
 
 double rounding_of(DType t) {
@@ -35,8 +36,11 @@ double rounding_of(DType t) {
 }
 
 /// Roundings that one result is moved by at most: kernels of narrow types compute in f32 and round
-/// once, those of wide ones approximate functions to a few roundings.
-double roundings_of(DType t) { return t == DType::bf16 || t == DType::f16 ? 1 : 8; }
+/// once, those of wide ones approximate functions to a few roundings, more where many operations
+/// follow each other.
+double roundings_of(DType t, double operations) {
+  return t == DType::bf16 || t == DType::f16 ? 1 : 8 + 2 * std::log2(std::max(1.0, operations));
+}
 
 /// Below this, results are as good as zero: kernels may flush what is subnormal.
 double least_of(DType t) {
@@ -93,10 +97,13 @@ bool is_exact(ScalarCode c) {
   }
 }
 
-enum class Rounds : uint8_t {
-  kNever,      ///< moves elements
-  kEach,       ///< a function of each element
-  kSumsTerms,  ///< an element comes from many
+struct Rounds {
+  enum Kind : uint8_t {
+    kNever,      ///< moves elements
+    kEach,       ///< a function of each element
+    kSumsTerms,  ///< an element comes from many
+  } kind = kNever;
+  double operations = 1;  ///< for each element of the first result, about
 };
 
 Rounds rounds_of(const Graph& g, NodeId id) {
@@ -104,11 +111,14 @@ Rounds rounds_of(const Graph& g, NodeId id) {
   try {
     if (n.room->pointwise.answered())
       if (const auto f = (*n.room->pointwise)(n.attrs, types_in(g, id)))
-        return is_exact(f->code) ? Rounds::kNever : Rounds::kEach;
+        return {is_exact(f->code) ? Rounds::kNever : Rounds::kEach, 1};
     const Cost cost = cost_of(g, id);
-    return cost.macs == 0 && cost.flops == 0 ? Rounds::kNever : Rounds::kSumsTerms;
+    if (cost.macs == 0 && cost.flops == 0) return {Rounds::kNever, 1};
+    const Type& first = g.value(n.outputs.at(0)).type;
+    const int64_t elements = first.is_static() ? first.tensor().numel() : 0;
+    return {Rounds::kSumsTerms, cost.flops / double(std::max<int64_t>(1, elements))};
   } catch (const std::exception&) {
-    return Rounds::kSumsTerms;  // sizes are open; nothing is lost but strictness
+    return {Rounds::kSumsTerms, 1};  // sizes are open; nothing is lost but strictness
   }
 }
 
@@ -136,8 +146,9 @@ std::vector<Datum> magnitudes(const Node& n, std::span<const Datum* const> opera
 }
 
 /// The tensor with each element moved by a few roundings, in the direction `sign` gives.
-Tensor moved(const Tensor& t, const Tensor* magnitude, double sign, const Rng& rng) {
-  const double step = roundings_of(t.dtype()) * rounding_of(t.dtype());
+Tensor moved(const Tensor& t, const Tensor* magnitude, double operations, double sign,
+             const Rng& rng) {
+  const double step = roundings_of(t.dtype(), operations) * rounding_of(t.dtype());
   Tensor wide = t.cast(DType::f64).clone();
   double* p = wide.mutable_data<double>();
   double largest = 0;
@@ -163,14 +174,15 @@ std::vector<Tensor> disturbed_run(const Graph& g, std::span<const Tensor> inputs
                                   const std::vector<Rounds>& rounds, double sign, const Rng& rng) {
   const auto disturb = [&](NodeId id, std::span<const Datum* const> operands,
                            std::vector<Datum>& results) {
-    const Rounds kind = rounds[size_t(id)];
-    if (kind == Rounds::kNever) return;
+    const Rounds& how = rounds[size_t(id)];
+    if (how.kind == Rounds::kNever) return;
     std::vector<Datum> sizes;
-    if (kind == Rounds::kSumsTerms) sizes = magnitudes(g.node(id), operands);
+    if (how.kind == Rounds::kSumsTerms) sizes = magnitudes(g.node(id), operands);
     for (size_t i = 0; i < results.size(); ++i) {
       if (!results[i].is_tensor() || !is_float(results[i].tensor().dtype())) continue;
       const Tensor* size = i < sizes.size() && sizes[i].is_tensor() ? &sizes[i].tensor() : nullptr;
-      results[i] = moved(results[i].tensor(), size, sign, rng.fork(uint64_t(id)).fork(i));
+      results[i] =
+          moved(results[i].tensor(), size, how.operations, sign, rng.fork(uint64_t(id)).fork(i));
     }
   };
   return tensors_of(run(g, inputs, disturb), g);
@@ -233,7 +245,7 @@ Expected expected(const Graph& g, std::span<const Tensor> inputs) {
   e.outputs = tensors_of(run(g, inputs, [](NodeId, auto, auto&) {}), g);
   std::vector<std::vector<double>> movement;
   for (const Tensor& t : e.outputs) movement.emplace_back(size_t(t.size()), 0.0);
-  std::vector<Rounds> rounds(g.node_count(), Rounds::kNever);
+  std::vector<Rounds> rounds(g.node_count());
   for (NodeId id : g.order()) rounds[size_t(id)] = rounds_of(g, id);
   for (int k = 0; k < 2 * kPairs; ++k) {
     const Rng rng(uint64_t(k / 2), stream_of("roundings"));
@@ -276,6 +288,29 @@ std::optional<std::string> difference(const Expected& want, std::span<const Tens
   return std::nullopt;
 }
 
+namespace {
+
+/// The first node that is too much for an oracle, before anything runs.
+std::optional<std::string> too_large(const Graph& g) {
+  for (NodeId id : g.order()) {
+    bool fixed = true;
+    for (ValueId v : g.node(id).outputs) {
+      if (v == kNoValue) continue;
+      const Type& t = g.value(v).type;
+      fixed = fixed && t.is_static();
+      if (t.is_static() && t.tensor().numel() > kMostElements)
+        return describe(g, id) + " gives too many elements";
+    }
+    for (ValueId v : g.node(id).inputs)
+      fixed = fixed && (v == kNoValue || g.value(v).type.is_static());
+    if (fixed && g.node(id).room->cost.answered() && cost_of(g, id).flops > kMostOperations)
+      return describe(g, id) + " takes too many operations";
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
 std::optional<std::string> unfit(const Graph& g, std::span<const Tensor> inputs) {
   std::optional<std::string> why;
   const auto look = [&](NodeId id, std::span<const Datum* const>,
@@ -291,6 +326,7 @@ std::optional<std::string> unfit(const Graph& g, std::span<const Tensor> inputs)
     if (why) throw unsupported(describe(g, id), *why);
   };
   try {
+    if ((why = too_large(g))) return why;
     run(g, inputs, look);
   } catch (const UserError& e) {
     if (!why) why = e.what();
