@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/rng.h"
+#include "fuzz/edges.h"
 #include "fuzz/expected.h"
 #include "ir/interpret.h"
 #include "ir/room.h"
@@ -74,17 +75,24 @@ class Checker {
 
   Outcome run() {
     if (!prepare()) return std::move(outcome_);
-    if (options_.text && !guarded("text", [&] { text(); })) return std::move(outcome_);
-    if (options_.onnx && !guarded("onnx", [&] { onnx(); })) return std::move(outcome_);
-    Graph g = c_.graph.compacted();
-    std::string last;
-    for (const std::string& name : c_.passes)
-      if (!guarded("pass " + name, [&] { pass(g, name, last); })) return std::move(outcome_);
-    if (options_.kernels) guarded("kernels", [&] { kernels(std::move(g)); });
+    forget_edges();  // the reference's are no news
+    stages();
+    add_edges(outcome_.events);
     return std::move(outcome_);
   }
 
  private:
+  /// Each in turn, until one finds something or ends the case.
+  void stages() {
+    if (options_.text && !guarded("text", [&] { text(); })) return;
+    if (options_.onnx && !guarded("onnx", [&] { onnx(); })) return;
+    Graph g = c_.graph.compacted();
+    std::string last;
+    for (const std::string& name : c_.passes)
+      if (!guarded("pass " + name, [&] { pass(g, name, last); })) return;
+    if (options_.kernels) guarded("kernels", [&] { kernels(std::move(g)); });
+  }
+
   bool prepare() {
     try {
       inputs_ = inputs_of(c_);
