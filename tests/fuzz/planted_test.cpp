@@ -138,10 +138,11 @@ TEST(Planted, EveryOneHasANetwork) {
 // What needs an order is not seen in the compiler's own.
 TEST(Planted, OrdersMatterWhereTheySay) {
   for (const Witness& w : witnesses()) {
+    if (!planted_bug(w.bug).needs_order) continue;
     SCOPED_TRACE(w.bug);
     Case c = case_of(w);
     c.passes = inference_pipeline();
-    if (planted_bug(w.bug).needs_order) EXPECT_FALSE(shows(planted_bug(w.bug), c));
+    EXPECT_FALSE(shows(planted_bug(w.bug), c));
   }
 }
 
