@@ -39,7 +39,7 @@ double rounding_of(DType t) {
 /// once, those of wide ones approximate functions to a few roundings, more where many operations
 /// follow each other.
 double roundings_of(DType t, double operations) {
-  return t == DType::bf16 || t == DType::f16 ? 1 : 8 + 2 * std::log2(std::max(1.0, operations));
+  return t == DType::bf16 || t == DType::f16 ? 1 : 4 + 2 * std::log2(std::max(1.0, operations));
 }
 
 /// Below this, results are as good as zero: kernels may flush what is subnormal.
