@@ -3,7 +3,7 @@
 # Does nothing when everything is there, so it may run before every build.
 #   tools/install_dependencies.sh            what building and testing need
 #   tools/install_dependencies.sh --checks   also what tools/check.sh needs
-#   tools/install_dependencies.sh --fuzz     also what fuzz/run needs
+#   tools/install_dependencies.sh --fuzz     also what fuzzers/run needs
 # docs/dependencies.md tells more about each library.
 set -euo pipefail
 

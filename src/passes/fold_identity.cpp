@@ -48,15 +48,16 @@ bool is_identity(const Graph& g, NodeId id) {
 
 int fold_identity(Graph& graph) {
   int removed = 0;
-  const auto users = graph.users();
+  const Readers readers(graph);
   const std::vector<NodeId> order = graph.order();
   for (NodeId id : order) {
     const Node& n = graph.node(id);
-    if (n.inputs.empty() || n.inputs[0] == kNoValue || n.outputs.empty() || !is_identity(graph, id))
+    if (n.inputs.empty() || n.inputs[0] == kNoValue || n.outputs.empty() ||
+        n.outputs[0] == kNoValue || !is_identity(graph, id))
       continue;
     bool others_used = false;
     for (size_t i = 1; i < n.outputs.size(); ++i)
-      others_used = others_used || !users[size_t(n.outputs[i])].empty();
+      others_used = others_used || (n.outputs[i] != kNoValue && readers.count(n.outputs[i]) > 0);
     if (others_used) continue;
     const ValueId from = n.outputs[0], to = n.inputs[0];
     // A graph output keeps a node of its own when its operand is an input or a constant.

@@ -1,4 +1,0 @@
-#include "formats/csv.h"
-#include "fuzz/parser.h"
-
-ESP_FUZZ_PARSER(espalier::read_csv(bytes, "fuzz.csv"))

@@ -1,4 +1,0 @@
-#include "formats/npy.h"
-#include "fuzz/parser.h"
-
-ESP_FUZZ_PARSER(espalier::read_npy(bytes, "fuzz.npy"))

@@ -1,4 +1,0 @@
-#include "recipe/yaml.h"
-#include "fuzz/parser.h"
-
-ESP_FUZZ_PARSER(espalier::Yaml::parse(bytes, "fuzz.yaml"))

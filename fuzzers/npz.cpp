@@ -1,0 +1,4 @@
+#include "formats/npy.h"
+#include "fuzzers/parser.h"
+
+ESP_FUZZ_PARSER(espalier::read_npz(bytes, "fuzz.npz"))
