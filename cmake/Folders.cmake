@@ -7,13 +7,11 @@ target_include_directories(espalier_flags INTERFACE
   $<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}/src> $<BUILD_INTERFACE:${CMAKE_SOURCE_DIR}/include>
   $<INSTALL_INTERFACE:include>)
 target_compile_features(espalier_flags INTERFACE cxx_std_20)
-foreach(flag -Wall -Wextra -Wno-unused-parameter -Wno-missing-field-initializers -fno-math-errno
+foreach(flag -Wall -Wextra -Wno-unused-parameter -Wno-missing-field-initializers
+             $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict> -fno-math-errno
              -ffp-contract=off)
   target_compile_options(espalier_flags INTERFACE $<BUILD_INTERFACE:${flag}>)
 endforeach()
-if(CMAKE_CXX_COMPILER_ID STREQUAL GNU)
-  target_compile_options(espalier_flags INTERFACE $<BUILD_INTERFACE:-Wno-restrict>)  # false alarms of GCC 12
-endif()
 if(ESPALIER_SANITIZE)
   target_compile_options(espalier_flags INTERFACE -fsanitize=address,undefined
                          -fno-sanitize-recover=undefined -fno-omit-frame-pointer -g1)
