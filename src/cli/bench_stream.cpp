@@ -30,12 +30,24 @@ std::vector<int64_t> extents_of(const Stream& s, uint64_t seed) {
   return extents;
 }
 
+/// UserError(usage) naming the open dimensions where `dimension` is none of them.
+void require_open(const Graph& g, const std::string& dimension) {
+  std::set<std::string> open;
+  for (ValueId v : g.inputs())
+    if (g.value(v).type.is_tensor())
+      for (const Dim& d : g.value(v).tensor().dims)
+        if (!d.known()) open.insert(d.name());
+  if (open.contains(dimension)) return;
+  std::string names;
+  for (const auto& name : open) names += (names.empty() ? "" : ", ") + name;
+  throw usage_error("--stream", "the network has no open dimension '" + dimension + "'",
+                    open.empty() ? "all its dimensions are fixed" : "there are: " + names);
+}
+
 /// Shapes of the inputs where `dimension` has that extent.
 std::vector<Shape> shapes_at(const std::string& model, const Graph& g, const std::string& dimension,
                              int64_t extent, int64_t batch) {
   std::vector<Shape> shapes;
-  std::set<std::string> open;
-  bool found = false;
   for (ValueId v : g.inputs()) {
     const Value& input = g.value(v);
     if (!input.type.is_tensor())
@@ -43,9 +55,7 @@ std::vector<Shape> shapes_at(const std::string& model, const Graph& g, const std
                         "is " + to_string(input.type) + ", for which nothing can be drawn");
     Shape& shape = shapes.emplace_back();
     for (const Dim& d : input.tensor().dims) {
-      if (!d.known()) open.insert(d.name());
       const bool named = !d.known() && d.name() == dimension;
-      found |= named;
       if (d.known() || named)
         shape.push_back(named ? extent : d.value());
       else if (shape.empty())
@@ -56,11 +66,7 @@ std::vector<Shape> shapes_at(const std::string& model, const Graph& g, const std
                           "export it with that dimension fixed, or let --stream name it");
     }
   }
-  if (found) return shapes;
-  std::string names;
-  for (const auto& name : open) names += (names.empty() ? "" : ", ") + name;
-  throw usage_error("--stream", "the network has no open dimension '" + dimension + "'",
-                    open.empty() ? "all its dimensions are fixed" : "there are: " + names);
+  return shapes;
 }
 
 double milliseconds_since(std::chrono::steady_clock::time_point start) {
@@ -100,6 +106,7 @@ ExitCode bench_stream(const std::string& name, const Graph& graph, const Stream&
     std::vector<Tensor> inputs, outputs;
     std::optional<Session> session;
   };
+  require_open(graph, stream.dimension);
   const uint64_t seed = common.seed.value_or(0);
   std::vector<Run> runs;
   for (int64_t extent : extents_of(stream, seed)) {

@@ -118,10 +118,10 @@ void ModelOptions::add_to(CLI::App& app) {
 
 Graph ModelOptions::load() const {
   const bool picture = pictures && is_picture_file(path);
-  if (picture && weights.empty())
-    log_info(path + " is a picture: its large constants are taken as zeros");
   Graph g = picture ? diagram::read_picture(read_file(path), path)
                     : load_model(path, parse_shapes(shape_texts));
+  if (picture && weights.empty())
+    log_info(path + " is a picture: its large constants are taken as zeros");
   if (!weights.empty()) load_weights(g, weights);
   if (keep_regions || passes::expand_regions(g) == 0) return g;
   return g.compacted();

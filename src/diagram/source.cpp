@@ -253,6 +253,10 @@ class Parser {
 
 }  // namespace
 
+Graph parse_diagram(std::string_view source, const std::string& file, const Constants* kept) {
+  return Parser(source, file, kept).parse();
+}
+
 int64_t content_mark(const Tensor& tensor) {
   const auto* p = static_cast<const unsigned char*>(tensor.raw());
   uint64_t mark = tensor.bytes();

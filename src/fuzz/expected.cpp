@@ -106,19 +106,29 @@ struct Rounds {
   double operations = 1;  ///< for each element of the first result, about
 };
 
+/// What a node whose sizes are open is taken to need for an element.
+constexpr double kOpenOperations = 64;
+
+bool has_fixed_sizes(const Graph& g, const Node& n) {
+  const auto fixed = [&](ValueId v) { return v == kNoValue || g.value(v).type.is_static(); };
+  return std::ranges::all_of(n.inputs, fixed) && std::ranges::all_of(n.outputs, fixed);
+}
+
 Rounds rounds_of(const Graph& g, NodeId id) {
   const Node& n = g.node(id);
   try {
     if (n.room->pointwise.answered())
       if (const auto f = (*n.room->pointwise)(n.attrs, types_in(g, id)))
         return {is_exact(f->code) ? Rounds::kNever : Rounds::kEach, 1};
+    // Open sizes count as nothing.
+    if (!has_fixed_sizes(g, n)) return {Rounds::kSumsTerms, kOpenOperations};
     const Cost cost = cost_of(g, id);
     if (cost.macs == 0 && cost.flops == 0) return {Rounds::kNever, 1};
     const Type& first = g.value(n.outputs.at(0)).type;
     const int64_t elements = first.is_static() ? first.tensor().numel() : 0;
     return {Rounds::kSumsTerms, cost.flops / double(std::max<int64_t>(1, elements))};
   } catch (const std::exception&) {
-    return {Rounds::kSumsTerms, 1};  // sizes are open; nothing is lost but strictness
+    return {Rounds::kSumsTerms, kOpenOperations};  // nothing is lost but strictness
   }
 }
 

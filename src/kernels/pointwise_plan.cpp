@@ -104,7 +104,7 @@ PointwiseKernel::PointwiseKernel(PointwiseChain c) {
   for (const PointwiseOperand& o : c.operands) {
     ESP_CHECK(pointwise_handles(o.type), "a pointwise operand of a type lanes lack");
     Plan::Access access = Plan::Access::kWalk;
-    if (contiguous(p.shape, o.strides))
+    if (p.count == 0 || contiguous(p.shape, o.strides))
       access = o.type == DType::f32 ? Plan::Access::kDirect : Plan::Access::kConvert;
     else if (same_in_tiles(p.shape, o.strides, p.tile))
       access = Plan::Access::kTile;

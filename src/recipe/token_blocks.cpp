@@ -31,7 +31,10 @@ ValueId tokens(BlockBuilder& b, Fields& fields, ValueId x, const std::string&) {
   if (type.rank() < 3 || !type.dims[1].known())
     fields.map().fail("tokens needs an input [N, channels, positions…], it gets " +
                       to_string(type));
-  const ValueId rows = b.builder().reshape(x, {0, type.dims[1].value(), -1});
+  int64_t positions = 1;
+  for (size_t d = 2; d < type.dims.size(); ++d)
+    positions = type.dims[d].known() && positions > 0 ? positions * type.dims[d].value() : -1;
+  const ValueId rows = b.builder().reshape(x, {0, type.dims[1].value(), positions});
   return b.builder().transpose(rows, {0, 2, 1});
 }
 
@@ -40,9 +43,9 @@ ValueId class_token(BlockBuilder& b, Fields& fields, ValueId x, const std::strin
   const Tokens t = tokens_of(b, fields, x);
   Builder& g = b.builder();
   const ValueId token = b.uniform_parameter(name, {1, 1, t.features}, kTokenBound);
-  const ValueId batch = g.one("Shape", {x}, {{"start", int64_t{0}}, {"end", int64_t{1}}});
-  const ValueId shape = g.one("Concat", {batch, g.ints({1, t.features})}, {{"axis", int64_t{0}}});
-  return g.one("Concat", {g.one("Expand", {token, shape}), x}, {{"axis", int64_t{1}}});
+  // Both padded with zeros to the common length: the batch stays open.
+  const ValueId room = g.one("Pad", {x, g.ints({0, 1, 0, 0, 0, 0})});
+  return g.add(room, g.one("Pad", {token, g.ints({0, 0, 0, 0, t.count, 0})}));
 }
 
 ValueId position_embedding(BlockBuilder& b, Fields& fields, ValueId x, const std::string& name) {

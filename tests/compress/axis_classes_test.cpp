@@ -7,7 +7,7 @@
 #include "ir/derive.h"
 #include "ir/room.h"
 #include "tests/compress/cuts.h"
-#include "tests/compress/networks.h"
+#include "tests/support/networks.h"
 
 namespace espalier {
 namespace {

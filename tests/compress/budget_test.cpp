@@ -7,7 +7,7 @@
 
 #include "base/error.h"
 #include "tests/compress/cuts.h"
-#include "tests/compress/networks.h"
+#include "tests/support/networks.h"
 
 namespace espalier {
 namespace {

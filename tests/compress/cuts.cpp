@@ -7,7 +7,7 @@
 #include "base/rng.h"
 #include "ir/derive.h"
 #include "ir/interpret.h"
-#include "tests/compress/networks.h"
+#include "tests/support/networks.h"
 
 namespace espalier::testing {
 
@@ -20,27 +20,6 @@ Keep random_keep(const AxisClasses& classes, uint64_t seed, double share) {
     c[rng.below(draw++, c.size())] = true;
   }
   return keep;
-}
-
-std::vector<Tensor> random_inputs(const Graph& graph, int64_t batch, uint64_t seed) {
-  std::vector<Tensor> inputs;
-  for (ValueId v : graph.inputs()) {
-    Shape shape;
-    for (const Dim& d : graph.value(v).tensor().dims)
-      shape.push_back(d.known() ? d.value() : batch);
-    inputs.push_back(random_tensor(shape, graph.value(v).name + std::to_string(seed)));
-  }
-  return inputs;
-}
-
-double largest_difference(const Tensor& a, const Tensor& b) {
-  if (a.shape() != b.shape()) return std::numeric_limits<double>::infinity();
-  double worst = 0;
-  for (int64_t i = 0; i < a.size(); ++i) {
-    const double d = std::abs(a.at(i) - b.at(i));
-    worst = std::isnan(d) ? std::numeric_limits<double>::infinity() : std::max(worst, d);
-  }
-  return worst;
 }
 
 Graph expect_cut_equals_masked(const Graph& graph, const AxisClasses& classes, const Keep& keep) {

@@ -4,16 +4,12 @@
 #include <cstdint>
 
 #include "compress/restrict.h"
+#include "tests/support/networks.h"
 
 namespace espalier::testing {
 
 /// Groups kept at random with probability `share`, at least one per class.
 Keep random_keep(const AxisClasses& classes, uint64_t seed, double share = 0.6);
-/// Random inputs of the graph's shapes, symbolic extents replaced by `batch`.
-std::vector<Tensor> random_inputs(const Graph& graph, int64_t batch, uint64_t seed);
-/// Largest |a - b|; infinite where shapes differ.
-double largest_difference(const Tensor& a, const Tensor& b);
-
 /// Expects: cut network ≡ masked twin exactly on the reference kernels, also at another batch; the
 /// predicted cost is the cut network's. Returns the cut network.
 Graph expect_cut_equals_masked(const Graph& graph, const AxisClasses& classes, const Keep& keep);

@@ -11,7 +11,7 @@
 #include "ir/text.h"
 #include "ir/verify.h"
 #include "tests/compress/cuts.h"
-#include "tests/compress/networks.h"
+#include "tests/support/networks.h"
 
 namespace espalier {
 namespace {

@@ -12,7 +12,7 @@
 #include "ir/interpret.h"
 #include "ir/text.h"
 #include "tests/compress/cuts.h"
-#include "tests/compress/networks.h"
+#include "tests/support/networks.h"
 
 namespace espalier {
 namespace {

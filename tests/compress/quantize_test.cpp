@@ -15,7 +15,7 @@
 #include "ir/verify.h"
 #include "runtime/session.h"
 #include "tests/compress/cuts.h"
-#include "tests/compress/networks.h"
+#include "tests/support/networks.h"
 
 namespace espalier {
 namespace {

@@ -26,6 +26,10 @@ struct Form {
   size_t states() const { return op == "LSTM" ? 2 : 1; }
 };
 
+void PrintTo(const Form& form, std::ostream* os) {
+  *os << form.op << (form.linear ? " linear" : "");
+}
+
 Graph network(const Form& form, const std::string& direction, int64_t batch, bool states,
               bool bias) {
   constexpr int64_t kTime = 4, kInput = 5, kHidden = 37;

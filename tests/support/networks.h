@@ -11,6 +11,11 @@ namespace espalier::testing {
 /// Uniform values in [lo, hi) of a stream named `key`.
 Tensor random_tensor(Shape shape, const std::string& key, double lo = -1, double hi = 1);
 
+/// Random inputs of the graph's shapes, symbolic extents replaced by `batch`.
+std::vector<Tensor> random_inputs(const Graph& graph, int64_t batch, uint64_t seed);
+/// Largest |a - b|; infinite where shapes differ.
+double largest_difference(const Tensor& a, const Tensor& b);
+
 /// Writes networks layer by layer; parameters get roles and random values.
 class NetworkWriter {
  public:

@@ -1,6 +1,8 @@
-#include "tests/compress/networks.h"
+#include "tests/support/networks.h"
 
+#include <algorithm>
 #include <cmath>
+#include <limits>
 
 #include "base/rng.h"
 
@@ -12,6 +14,27 @@ Tensor random_tensor(Shape shape, const std::string& key, double lo, double hi) 
   for (int64_t i = 0; i < t.size(); ++i)
     t.mutable_data<float>()[i] = float(rng.uniform(uint64_t(i), lo, hi));
   return t;
+}
+
+std::vector<Tensor> random_inputs(const Graph& graph, int64_t batch, uint64_t seed) {
+  std::vector<Tensor> inputs;
+  for (ValueId v : graph.inputs()) {
+    Shape shape;
+    for (const Dim& d : graph.value(v).tensor().dims)
+      shape.push_back(d.known() ? d.value() : batch);
+    inputs.push_back(random_tensor(shape, graph.value(v).name + std::to_string(seed)));
+  }
+  return inputs;
+}
+
+double largest_difference(const Tensor& a, const Tensor& b) {
+  if (a.shape() != b.shape()) return std::numeric_limits<double>::infinity();
+  double worst = 0;
+  for (int64_t i = 0; i < a.size(); ++i) {
+    const double d = std::abs(a.at(i) - b.at(i));
+    worst = std::isnan(d) ? std::numeric_limits<double>::infinity() : std::max(worst, d);
+  }
+  return worst;
 }
 
 ValueId NetworkWriter::parameter(const std::string& name, Shape shape, double lo, double hi) {
