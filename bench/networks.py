@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """The networks that bench/versus compares on, as ONNX files with an open batch and random weights.
+Beside each NAME.onnx, NAME.npz holds 32 samples of noise to calibrate int8 on.
 
   bench/networks.py FOLDER [NAME…]
 
@@ -10,6 +11,7 @@ import math
 import os
 import sys
 
+import numpy as np
 import torch
 from torch import nn
 from torch.nn import functional as F
@@ -239,7 +241,18 @@ def export(name, folder):
         torch.onnx.export(network, example, path + ".tmp", opset_version=13, input_names=names,
                           dynamic_axes={n: {0: "N"} for n in names}, do_constant_folding=True)
     os.replace(path + ".tmp", path)
+    store_samples(samples, names, os.path.join(folder, name + ".npz"))
     print(f"{path}: {sum(p.numel() for p in network.parameters()) / 1e6:.2f} M parameters", flush=True)
+
+
+def store_samples(samples, names, path):
+    """What int8 is calibrated on: an array for each input, labels of no meaning for what takes only one."""
+    arrays = dict(zip(names, (t.numpy() for t in samples(32))))
+    if len(names) == 1:
+        arrays["y"] = np.zeros(32, np.int64)
+    with open(path + ".tmp", "wb") as f:
+        np.savez(f, **arrays)
+    os.replace(path + ".tmp", path)
 
 
 if __name__ == "__main__":

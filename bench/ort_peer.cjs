@@ -1,7 +1,8 @@
 // ONNX Runtime as a peer: times one network, or runs it over stored inputs.
 //
 //   node ort_peer.cjs time MODEL.onnx THREADS SECONDS [DIM=VALUE…]
-//       one JSON line {median_ms, p10_ms, p90_ms, runs, load_ms, version}
+//       one JSON line {median_ms, p10_ms, p90_ms, runs, load_ms, idle_mb, version}; idle_mb is what the
+//       process held before it opened the network
 //   node ort_peer.cjs eval MODEL.onnx INPUTS.npy LABELS.npy
 //       one JSON line {accuracy, samples}: inputs are f32 [N, …], labels i64 [N]; batches of 1 unless
 //       the network's first dimension is free
@@ -56,6 +57,7 @@ async function open(model, threads) {
 }
 
 async function time(model, threads, seconds, dims) {
+  const idle = process.memoryUsage().rss / 2 ** 20;
   const start = performance.now();
   const session = await open(model, threads);
   const load = performance.now() - start;
@@ -72,7 +74,7 @@ async function time(model, threads, seconds, dims) {
   times.sort((a, b) => a - b);
   console.log(JSON.stringify({
     median_ms: quantile(times, 0.5), p10_ms: quantile(times, 0.1), p90_ms: quantile(times, 0.9),
-    runs: times.length, load_ms: load, version,
+    runs: times.length, load_ms: load, idle_mb: idle, version,
   }));
 }
 

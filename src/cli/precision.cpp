@@ -8,13 +8,20 @@
 #include "cli/model_file.h"
 #include "cli/output.h"
 #include "cli/values.h"
+#include "data/locate.h"
 #include "data/source.h"
+#include "formats/npy.h"
 
 namespace espalier::cli {
 
 std::vector<std::vector<Tensor>> calibration_data(const Graph& prepared, const std::string& spec,
                                                   int64_t samples) {
-  return calibration_batches(prepared, *load_dataset(DataSpec::parse(spec), Split::train), samples);
+  const DataSpec data = DataSpec::parse(spec);
+  if (data.kind == "npz" && prepared.inputs().size() > 1) {
+    const std::string file = locate_data(data.path);
+    return calibration_batches(prepared, load_npz(file), samples, file);
+  }
+  return calibration_batches(prepared, *load_dataset(data, Split::train), samples);
 }
 
 void PrecisionChoiceOptions::add_to(CLI::App& app) {

@@ -15,7 +15,8 @@ namespace espalier::cli {
 
 struct ModelOptions;
 
-/// Batches to calibrate on, from the train split of `spec`.
+/// Batches to calibrate on: from the train split of `spec`, or, for a network with several inputs,
+/// from an NPZ file with an array for each of them, by name.
 std::vector<std::vector<Tensor>> calibration_data(const Graph& prepared, const std::string& spec,
                                                   int64_t samples);
 

@@ -1,6 +1,7 @@
 // espalier bench: how fast a network is on this machine, and where its time goes.
 #include <CLI/CLI.hpp>
 #include <algorithm>
+#include <chrono>
 #include <cmath>
 #include <cstdio>
 #include <map>
@@ -186,12 +187,14 @@ ExitCode bench_lengths(const Args& args, const Common& common) {
 
 ExitCode bench(const Args& args, const Common& common) {
   if (!args.stream.empty()) return bench_lengths(args, common);
+  const auto begin = std::chrono::steady_clock::now();
   const Workload work = workload_of(args);
   if (work.graph.states().empty() && !dynamics_of(work.graph).empty())
     return bench_host(args, common, work.graph);
   const std::string precision = args.train.empty() ? precision_of(work.graph) : args.train;
   CompileOptions options = args.compile.options();
   Session session = work.compiled(options);
+  const std::chrono::duration<double, std::milli> load = std::chrono::steady_clock::now() - begin;
   std::vector<Tensor> inputs;
   for (const TensorType& t : session.program().input_types())
     inputs.push_back(random_input(t, Rng(common.seed.value_or(0), 1).fork(inputs.size())));
@@ -215,6 +218,7 @@ ExitCode bench(const Args& args, const Common& common) {
               {"threads", session.program().threads()},
               {"batch", batch},
               {"runs", timing.runs},
+              {"load_ms", load.count()},
               {"arena_bytes", session.program().arena_bytes()},
               {"weight_bytes", session.program().weight_bytes()},
               {"reference_nodes", session.program().reference_count()}};

@@ -15,6 +15,7 @@
 #include "recipe/blueprint.h"
 #include "runtime/calibrate.h"
 #include "runtime/machine.h"
+#include "runtime/peaks.h"
 #include "train/stop.h"
 
 namespace espalier::cli {
@@ -28,7 +29,7 @@ struct Args {
   std::string file;
   double minutes = 10;
   int64_t samples = 1500;
-  bool no_zoo = false;
+  bool no_zoo = false, peaks = false;
 };
 
 CalibrationNetwork network_of(const std::string& name, const std::string& path) {
@@ -144,7 +145,41 @@ bool store_model(const Calibration& c, const fs::path& file) {
   return true;
 }
 
+/// What is reached and what no kernel can exceed, measured now; no file is read or written.
+ExitCode show_peaks(const Common& common) {
+  const MachineId machine = machine_id(num_threads());
+  const MachinePeaks peaks = measure_peaks(machine.threads);
+  const InstructionLimits one = measure_limits(1), all = measure_limits(machine.threads);
+  if (common.json) {
+    print_json({{"machine", machine.text()},
+                {"engine", machine.engine},
+                {"threads", machine.threads},
+                {"peaks", peaks_json(peaks)},
+                {"limits",
+                 {{"f32_gmacs_thread", one.f32_gmacs},
+                  {"f32_gmacs", all.f32_gmacs},
+                  {"bf16_gmacs_thread", one.bf16_gmacs},
+                  {"bf16_gmacs", all.bf16_gmacs},
+                  {"int8_gmacs_thread", one.int8_gmacs},
+                  {"int8_gmacs", all.int8_gmacs}}}});
+    return ExitCode::kOk;
+  }
+  std::printf("%s\n", machine.text().c_str());
+  print_peaks(peaks, machine.threads);
+  Table table({"instructions alone", ">1 thread",
+               ">" + std::to_string(machine.threads) + " threads", "unit"});
+  const auto row = [&](const char* what, double first, double total) {
+    if (first > 0) table.row({what, short_number(first, 3), short_number(total, 3), "GMAC/s"});
+  };
+  row("f32", one.f32_gmacs, all.f32_gmacs);
+  row("bf16", one.bf16_gmacs, all.bf16_gmacs);
+  row("int8", one.int8_gmacs, all.int8_gmacs);
+  table.print();
+  return ExitCode::kOk;
+}
+
 ExitCode calibrate_machine(const Args& args, const Common& common) {
+  if (args.peaks) return show_peaks(common);
   const CalibrateOptions options = options_of(args, common);
   catch_stop_signals();
   const Calibration c = calibrate(options);
@@ -187,9 +222,12 @@ Action calibrate_verb(CLI::App& app) {
   app.add_option("--samples", args->samples, "Networks drawn at random (default 1500)")
       ->transform(whole_number(0, 1'000'000));
   app.add_flag("--no-zoo", args->no_zoo, "Leave out the shipped definitions");
+  app.add_flag("--peaks", args->peaks,
+               "Only measure what the machine reaches and what no kernel can exceed; keep nothing");
   app.footer(
       "Examples:\n"
       "  espalier calibrate --threads 2\n"
+      "  espalier calibrate --threads 2 --peaks\n"
       "  espalier calibrate net.onnx --minutes 30\n"
       "  espalier calibrate --samples 5000 --minutes 120 --overwrite\n"
       "Tables are of this processor, its vector extensions and the thread count. Ctrl-C, or the "

@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/rng.h"
 #include "data/dataset.h"
+#include "formats/npy.h"
 #include "runtime/session.h"
 
 namespace espalier {
@@ -177,6 +178,65 @@ std::vector<std::vector<Tensor>> calibration_batches(const Graph& graph, const D
   for (int64_t b = 0; b < count; ++b)
     batches.push_back(
         {data.fetch(std::span(order).subspan(size_t(b * batch), size_t(batch))).inputs});
+  return batches;
+}
+
+namespace {
+
+const Tensor& array_for(const Value& input, std::span<const NamedTensor> arrays,
+                        const std::string& where) {
+  const auto found = std::ranges::find(arrays, input.name, &NamedTensor::name);
+  if (found == arrays.end())
+    throw bad_input(where, "has no array named '" + input.name + "', which the network takes",
+                    "name each array after an input");
+  if (found->tensor.rank() == 0)
+    throw bad_input(where + ": '" + input.name + "'", "is one number, not a row of samples");
+  return found->tensor;
+}
+
+/// Rows [first, first + count).
+Tensor rows_of(const Tensor& t, int64_t first, int64_t count) {
+  Shape shape = t.shape();
+  const size_t row = shape[0] > 0 ? t.bytes() / size_t(shape[0]) : 0;
+  shape[0] = count;
+  Tensor part(t.dtype(), shape);
+  const auto* from = static_cast<const std::byte*>(t.raw()) + size_t(first) * row;
+  std::copy_n(from, size_t(count) * row, static_cast<std::byte*>(part.mutable_raw()));
+  return part;
+}
+
+}  // namespace
+
+std::vector<std::vector<Tensor>> calibration_batches(const Graph& graph,
+                                                     std::span<const NamedTensor> arrays,
+                                                     int64_t samples, const std::string& where) {
+  constexpr int64_t kBatches = 8;  // where the network does not say how large one is
+  std::vector<const Tensor*> given;
+  int64_t rows = samples, batch = 0;
+  for (ValueId v : graph.inputs()) {
+    const Value& input = graph.value(v);
+    given.push_back(&array_for(input, arrays, where));
+    rows = std::min(rows, given.back()->shape()[0]);
+    if (input.type.is_tensor() && input.tensor().rank() > 0 && input.tensor().dims[0].known())
+      batch = input.tensor().dims[0].value();
+  }
+  if (batch == 0) batch = std::clamp<int64_t>(rows / kBatches, 1, 32);
+  std::vector<std::vector<Tensor>> batches;
+  for (int64_t first = 0; first + batch <= rows; first += batch) {
+    auto& inputs = batches.emplace_back();
+    for (size_t i = 0; i < given.size(); ++i) {
+      const Value& input = graph.value(graph.inputs()[i]);
+      Tensor part = rows_of(*given[i], first, batch);
+      const TensorType type(part.dtype(), part.shape());
+      if (!refines(type, input.type))
+        throw bad_input(
+            where + ": '" + input.name + "'",
+            "a batch of it is " + to_string(type) + ", the network takes " + to_string(input.type));
+      inputs.push_back(std::move(part));
+    }
+  }
+  if (batches.empty())
+    throw bad_input(where, "has too few samples for one batch of " + std::to_string(batch));
   return batches;
 }
 

@@ -12,6 +12,7 @@
 namespace espalier {
 
 class Dataset;
+struct NamedTensor;
 
 enum class RangeMethod : uint8_t {
   kMinMax,      ///< everything seen is representable
@@ -52,5 +53,11 @@ class Calibrator {
 /// batches of its own first extent, or of 32 where that is open. UserError when they do not fit it.
 std::vector<std::vector<Tensor>> calibration_batches(const Graph& graph, const Dataset& data,
                                                      int64_t samples);
+
+/// The same for a network with several inputs, from arrays named after them whose first axis
+/// counts samples. UserError naming the input whose array is missing or does not fit.
+std::vector<std::vector<Tensor>> calibration_batches(const Graph& graph,
+                                                     std::span<const NamedTensor> arrays,
+                                                     int64_t samples, const std::string& where);
 
 }  // namespace espalier

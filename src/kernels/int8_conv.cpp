@@ -35,12 +35,8 @@ struct Int8Conv::Plan {
 bool int8_conv_available() {
   static const bool available = [] {
     __builtin_cpu_init();
-    // Leaf 7: EDX bit 25 is AMX-INT8.
-    unsigned a = 0, b = 0, c = 0, d = 0;
-    __asm__ volatile("cpuid" : "=a"(a), "=b"(b), "=c"(c), "=d"(d) : "a"(7), "c"(0));
-    const bool amx = (d >> 25) & 1;
-    return !amx && __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512bw") &&
-           __builtin_cpu_supports("avx512vl");
+    return !has_matrix_tiles() && __builtin_cpu_supports("avx512vnni") &&
+           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
   }();
   return available && std::string_view(instruction_set()).starts_with("AVX3");
 }

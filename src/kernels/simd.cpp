@@ -31,4 +31,11 @@ const char* instruction_set() {
   return hwy::TargetName(best);
 }
 
+bool has_matrix_tiles() {
+  // Leaf 7: EDX bit 25 is AMX-INT8.
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  __asm__ volatile("cpuid" : "=a"(a), "=b"(b), "=c"(c), "=d"(d) : "a"(7), "c"(0));
+  return (d >> 25) & 1;
+}
+
 }  // namespace espalier::kernels

@@ -13,5 +13,7 @@ namespace espalier::kernels {
 void limit_instruction_set();
 /// "AVX3", "AVX2", …: what our loops run on.
 const char* instruction_set();
+/// Whether the processor multiplies 8-bit integers by matrix tiles (AMX).
+bool has_matrix_tiles();
 
 }  // namespace espalier::kernels

@@ -8,6 +8,7 @@
 
 #include "base/threads.h"
 #include "kernels/primitive.h"
+#include "kernels/register_loops.h"
 #include "kernels/stream.h"
 #include "runtime/measure_regions.h"
 #include "runtime/region_sampler.h"
@@ -87,7 +88,24 @@ double thread_start_us(int threads) {
          1e3;
 }
 
+double limit_of(DType type, int threads) {
+  const auto loop = kernels::register_loop(type);
+  if (!loop) return 0;
+  constexpr int64_t kPasses = 100'000;
+  const ThreadScope scope(threads);
+  const std::function<void()> contender = [&] {
+    parallel_chunks(threads, [&](int64_t) { loop->run(kPasses); });
+  };
+  const Timing t = time_alternating({&contender, 1}, {.rounds = 5, .seconds_per_turn = 0.03})[0];
+  return loop->macs_per_pass * double(kPasses * threads) / t.p10_ms / 1e6;
+}
+
 }  // namespace
+
+InstructionLimits measure_limits(int threads) {
+  return {limit_of(DType::f32, threads), limit_of(DType::bf16, threads),
+          limit_of(DType::i8, threads)};
+}
 
 MachinePeaks measure_peaks(int threads) {
   MachinePeaks p;

@@ -9,4 +9,13 @@ namespace espalier {
 /// compile; bandwidth the best of several passes over a set of memory.
 MachinePeaks measure_peaks(int threads);
 
+/// Billions of multiply-accumulates per second of instructions on registers alone, on all threads
+/// together: what no kernel can exceed. 0 where that is not known (kernels/register_loops.h).
+struct InstructionLimits {
+  double f32_gmacs = 0, bf16_gmacs = 0, int8_gmacs = 0;
+};
+
+/// Takes half a second.
+InstructionLimits measure_limits(int threads);
+
 }  // namespace espalier

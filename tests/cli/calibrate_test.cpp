@@ -81,6 +81,15 @@ TEST_F(CalibrateVerb, MeasuresWhatIsMissingAndReports) {
   EXPECT_THAT(people.out, HasSubstr("predicted: "));
 }
 
+TEST_F(CalibrateVerb, MeasuresPeaksAloneAndKeepsNothing) {
+  const Ran r = run_program({"calibrate", "--peaks", "--threads", "1", "--json"});
+  ASSERT_EQ(r.code, 0) << r.err;
+  const json j = json::parse(r.out);
+  EXPECT_GT(j["peaks"]["f32_gmacs"], 0);
+  EXPECT_TRUE(j["limits"]["int8_gmacs_thread"].is_number());
+  EXPECT_FALSE(std::filesystem::exists(tables_path(machine_id(1))));
+}
+
 TEST_F(CalibrateVerb, RefusesForeignAndDamagedTables) {
   CostTables t = tables_of_this_machine();
   t.machine.cpu = "Other CPU";

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "compress/half_precision.h"
+#include "formats/npy.h"
 #include "ir/builder.h"
 #include "ir/interpret.h"
 #include "ir/room.h"
@@ -277,6 +278,44 @@ TEST(Quantize, RangesOfNothingAreRepresentable) {
   const Graph q = quantize(prepared, calibrated(prepared));
   const auto x = testing::random_inputs(g, 2, 5);
   EXPECT_LT(testing::largest_difference(interpret(q, x)[0], interpret(g, x)[0]), 0.02);
+}
+
+// ---- samples for several inputs -----------------------------------------------------------------
+
+Graph gathered() {
+  return parse_graph(R"(graph "g"(%table: f32[N,4], %rows: i64[N]) -> (%y) {
+  %y: f32[N,4] = Gather(%table, %rows) {axis = 0}
+}
+)");
+}
+
+TEST(CalibrationBatches, TakeAnArrayForEachInput) {
+  Tensor table(DType::f32, {64, 4}), rows(DType::i64, {64});
+  for (int64_t i = 0; i < table.size(); ++i) table.mutable_data<float>()[i] = float(i);
+  const std::vector<NamedTensor> arrays = {{"rows", rows}, {"table", table}, {"more", rows}};
+  const auto batches = calibration_batches(gathered(), arrays, 40, "a.npz");
+  ASSERT_EQ(batches.size(), 8u);
+  EXPECT_EQ(batches[1][0].shape(), (Shape{5, 4}));
+  EXPECT_EQ(batches[1][0].at(0), 20);
+  EXPECT_EQ(batches[1][1].shape(), (Shape{5}));
+}
+
+TEST(CalibrationBatches, SayWhichArrayIsMissingOrDoesNotFit) {
+  const Tensor table(DType::f32, {8, 4}), narrow(DType::f32, {8, 3}), rows(DType::i64, {8});
+  const auto message = [](const std::vector<NamedTensor>& arrays) -> std::string {
+    try {
+      calibration_batches(gathered(), arrays, 8, "a.npz");
+    } catch (const UserError& e) {
+      return e.what();
+    }
+    return "";
+  };
+  EXPECT_THAT(message({{"table", table}}), HasSubstr("no array named 'rows'"));
+  EXPECT_THAT(message({{"table", narrow}, {"rows", rows}}), HasSubstr("'table'"));
+  EXPECT_THAT(message({{"table", Tensor(DType::f32, {})}, {"rows", rows}}),
+              HasSubstr("is one number"));
+  EXPECT_THAT(message({{"table", Tensor(DType::f32, {0, 4})}, {"rows", rows}}),
+              HasSubstr("too few samples"));
 }
 
 }  // namespace
