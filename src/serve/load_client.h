@@ -1,0 +1,40 @@
+// Clients in a closed loop over loopback: each sends a request, waits for its answer, sends the
+// next. For measurements within one process; bench/load asks servers elsewhere.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "serve/stages.h"
+
+namespace espalier::serve {
+
+struct LoadOptions {
+  uint16_t port = 0;
+  std::string path;                  ///< "/v2/models/NAME/infer"
+  std::vector<std::string> bodies;   ///< taken in turn
+  std::vector<std::string> headers;  ///< "Name: value"
+  int clients = 1;
+  int64_t most_requests = 1 << 20;  ///< of all clients together
+  Duration longest = std::chrono::seconds(1);
+  /// A connection whose answer takes longer is given up.
+  Duration patience = std::chrono::seconds(30);
+};
+
+/// What came back, of requests begun within the time.
+struct LoadResult {
+  int64_t ok = 0, refused = 0;    ///< answered 200; answered otherwise
+  int64_t closed = 0;             ///< the connection ended without a whole answer
+  double seconds = 0;             ///< until the last answer
+  std::vector<double> latencies;  ///< of what was answered 200, in seconds, in no order
+  /// Where servers told it (Server-Timing): seconds by stage, summed over those answers.
+  std::array<double, kStages> stages{};
+  double total = 0;          ///< the same for `total`
+  std::string first_answer;  ///< to bodies[0], the body
+};
+
+LoadResult ask_in_closed_loop(const LoadOptions& options);
+
+}  // namespace espalier::serve
