@@ -123,7 +123,9 @@ void add_timing(std::string_view text, LoadResult& result) {
 void add(const LoadResult& from, LoadResult& to) {
   to.ok += from.ok;
   to.refused += from.refused;
+  to.wrong += from.wrong;
   to.closed += from.closed;
+  to.unconnected += from.unconnected;
   to.latencies.insert(to.latencies.end(), from.latencies.begin(), from.latencies.end());
   for (size_t i = 0; i < kStages; ++i) to.stages[i] += from.stages[i];
   to.total += from.total;
@@ -159,7 +161,7 @@ class Load {
       if (index >= options_.most_requests) break;
       if (!connection || !connection->open()) connection.emplace(options_.port, options_.patience);
       if (!connection->open()) {
-        ++own.closed;
+        ++own.unconnected;
         // Nobody listens (any more): asking on would only spin.
         std::this_thread::sleep_for(std::chrono::milliseconds(10));
         continue;
@@ -171,6 +173,8 @@ class Load {
         ++own.closed;
       } else if (answer->status != 200) {
         ++own.refused;
+      } else if (!options_.expected.empty() && answer->body != options_.expected[which]) {
+        ++own.wrong;
       } else {
         ++own.ok;
         own.latencies.push_back(seconds(Clock::now() - sent));

@@ -13,9 +13,10 @@ namespace espalier::serve {
 
 struct LoadOptions {
   uint16_t port = 0;
-  std::string path;                  ///< "/v2/models/NAME/infer"
-  std::vector<std::string> bodies;   ///< taken in turn
-  std::vector<std::string> headers;  ///< "Name: value"
+  std::string path;                   ///< "/v2/models/NAME/infer"
+  std::vector<std::string> bodies;    ///< taken in turn
+  std::vector<std::string> headers;   ///< "Name: value"
+  std::vector<std::string> expected;  ///< answers to `bodies`; empty: not compared
   int clients = 1;
   int64_t most_requests = 1 << 20;  ///< of all clients together
   Duration longest = std::chrono::seconds(1);
@@ -23,12 +24,15 @@ struct LoadOptions {
   Duration patience = std::chrono::seconds(30);
 };
 
-/// What came back, of requests begun within the time.
+/// What came back, of requests begun within the time; each counts once.
 struct LoadResult {
-  int64_t ok = 0, refused = 0;    ///< answered 200; answered otherwise
+  int64_t ok = 0;                 ///< answered 200
+  int64_t wrong = 0;              ///< answered 200, but not as expected
+  int64_t refused = 0;            ///< answered otherwise
   int64_t closed = 0;             ///< the connection ended without a whole answer
+  int64_t unconnected = 0;        ///< nobody listened
   double seconds = 0;             ///< until the last answer
-  std::vector<double> latencies;  ///< of what was answered 200, in seconds, in no order
+  std::vector<double> latencies;  ///< of `ok`, in seconds, in no order
   /// Where servers told it (Server-Timing): seconds by stage, summed over those answers.
   std::array<double, kStages> stages{};
   double total = 0;          ///< the same for `total`

@@ -145,7 +145,7 @@ struct Tally {
   }
   void add(const LoadResult& r) {
     figures.answers += r.ok;
-    figures.failures += r.refused + r.closed;
+    figures.failures += r.refused + r.closed + r.unconnected;
   }
   ServerFigures done() {
     figures.median_per_second = median(figures.per_second);
