@@ -301,7 +301,7 @@ TEST_F(Serve, ExamplesOfThePageWork) {
     EXPECT_EQ(json::parse(said), json::parse(blocks[i + 1].text)) << blocks[i].text;
     ++compared;
   }
-  EXPECT_EQ(commands, 6);
+  EXPECT_EQ(commands, 7);
   EXPECT_EQ(compared, 4);
 }
 
