@@ -86,6 +86,30 @@ void add(Json& to, const PictureSet& set, const std::string& prefix, const Serve
   to[prefix + "loaded_ms"] = rounded(f.loaded_ms);
 }
 
+const PictureSet& set_named(const std::vector<PictureSet>& sets, const std::string& name,
+                            const Fields& recipe) {
+  std::vector<std::string> names;
+  for (const PictureSet& set : sets) {
+    if (set.name == name) return set;
+    names.push_back(set.name);
+  }
+  recipe.map().fail("overload: there are no pictures '" + name + "'", suggestion(name, names));
+}
+
+void add_loads(Json& to, const Graph& graph, const PictureSet& set, const serve::OverheadOptions& o,
+               const serve::RateOptions& rates) {
+  for (const serve::RateFigures& r : serve::bear_load(graph, set, o, rates)) {
+    const std::string prefix = "load_" + Json(r.load).dump() + "_";
+    to[prefix + "asked_per_second"] = rounded(r.per_second);
+    to[prefix + "accepted_per_second"] = rounded(r.accepted_per_second);
+    to[prefix + "asked"] = r.asked;
+    to[prefix + "shed"] = r.shed;
+    to[prefix + "failed"] = r.failures;
+    to[prefix + "p50_ms"] = rounded(r.p50_ms);
+    to[prefix + "p99_ms"] = rounded(r.p99_ms);
+  }
+}
+
 }  // namespace
 
 Findings measure_server_overheads(Fields& recipe, const MeasureOptions& options) {
@@ -104,6 +128,11 @@ Findings measure_server_overheads(Fields& recipe, const MeasureOptions& options)
   o.rounds = int(recipe.integer("rounds", 5, 1, 100));
   o.time = serve::milliseconds(1e3 * recipe.number("seconds", 1, 0.01, 60));
   o.most_requests = recipe.integer("most_requests", 100000, 1);
+  serve::RateOptions rates;
+  const std::string overloaded = recipe.string("overload", "");
+  rates.time = serve::milliseconds(1e3 * recipe.number("overload_seconds", 4, 0.01, 60));
+  rates.max_wait = serve::milliseconds(recipe.number("overload_max_wait", 100, 1, 10000));
+  rates.seed = options.seed;
   const double bar = recipe.number("least_ratio", 1.5, 0);
   recipe.done();
   if (sizes.empty() || formats.items().empty()) recipe.map().fail("names no pictures");
@@ -112,6 +141,7 @@ Findings measure_server_overheads(Fields& recipe, const MeasureOptions& options)
   if (o.picture.input.empty()) o.picture.input = graph.value(graph.inputs().at(0)).name;
   o.picture.height = o.picture.width = resize;
   const auto sets = picture_sets(sizes, formats, photos, options.seed);
+  const PictureSet* overload = overloaded.empty() ? nullptr : &set_named(sets, overloaded, recipe);
   Progress progress("asking", int64_t(sets.size()) * (o.rounds + 1), "rounds");
   const serve::OverheadReport report =
       serve::compare_servers(graph, sets, o, [&] { progress.advance(); });
@@ -128,6 +158,7 @@ Findings measure_server_overheads(Fields& recipe, const MeasureOptions& options)
     failures += figures.serial.failures + figures.fused.failures + figures.average.failures;
     furthest = std::max(furthest, figures.difference);
   }
+  if (overload) add_loads(f.measured, graph, *overload, o, rates);
   f.measured["network_alone_per_second"] = rounded(report.network_alone);
   f.measured["largest_relative_difference"] = furthest;
   f.measured["failed_requests"] = failures;

@@ -10,10 +10,14 @@
 #include <algorithm>
 #include <atomic>
 #include <charconv>
+#include <cmath>
 #include <cstring>
 #include <mutex>
 #include <optional>
 #include <thread>
+#include <utility>
+
+#include "base/rng.h"
 
 namespace espalier::serve {
 namespace {
@@ -142,23 +146,37 @@ class Load {
     }
   }
 
-  LoadResult run() {
-    const Time begin = Clock::now();
-    end_ = begin + options_.longest;
+  /// `due`: when each request is to be sent; nothing: as soon as a client is free.
+  LoadResult run(std::vector<double> due = {}) {
+    due_ = std::move(due);
+    begin_ = Clock::now();
     std::vector<std::thread> threads;
     for (int i = 0; i < options_.clients; ++i) threads.emplace_back([this] { client(); });
     for (std::thread& thread : threads) thread.join();
-    all_.seconds = seconds(Clock::now() - begin);
+    all_.seconds = seconds(Clock::now() - begin_);
     return std::move(all_);
   }
 
  private:
+  /// When the next request is to be sent, and its number; nothing when all were.
+  std::optional<std::pair<int64_t, Time>> next() {
+    const int64_t index = next_.fetch_add(1);
+    if (index >= options_.most_requests) return std::nullopt;
+    if (due_.empty()) {
+      const Time now = Clock::now();
+      if (now >= begin_ + options_.longest) return std::nullopt;
+      return std::pair(index, now);
+    }
+    if (index >= int64_t(due_.size())) return std::nullopt;
+    return std::pair(index, begin_ + milliseconds(1e3 * due_[size_t(index)]));
+  }
+
   void client() {
     LoadResult own;
     std::optional<Connection> connection;
-    while (Clock::now() < end_) {
-      const int64_t index = next_.fetch_add(1);
-      if (index >= options_.most_requests) break;
+    while (const auto turn = next()) {
+      const auto& [index, due] = *turn;
+      std::this_thread::sleep_until(due);
       if (!connection || !connection->open()) connection.emplace(options_.port, options_.patience);
       if (!connection->open()) {
         ++own.unconnected;
@@ -167,28 +185,31 @@ class Load {
         continue;
       }
       const size_t which = size_t(index) % options_.bodies.size();
-      const Time sent = Clock::now();
-      const auto answer = connection->ask(heads_[which], options_.bodies[which]);
-      if (!answer) {
-        ++own.closed;
-      } else if (answer->status != 200) {
-        ++own.refused;
-      } else if (!options_.expected.empty() && answer->body != options_.expected[which]) {
-        ++own.wrong;
-      } else {
-        ++own.ok;
-        own.latencies.push_back(seconds(Clock::now() - sent));
-        add_timing(answer->timing, own);
-        if (which == 0 && own.first_answer.empty()) own.first_answer = answer->body;
-      }
+      count(connection->ask(heads_[which], options_.bodies[which]), which, due, own);
     }
     const std::lock_guard lock(mutex_);
     add(own, all_);
   }
 
+  void count(const std::optional<Answer>& answer, size_t which, Time due, LoadResult& own) const {
+    if (!answer) {
+      ++own.closed;
+    } else if (answer->status != 200) {
+      ++own.refused;
+    } else if (!options_.expected.empty() && answer->body != options_.expected[which]) {
+      ++own.wrong;
+    } else {
+      ++own.ok;
+      own.latencies.push_back(seconds(Clock::now() - due));
+      add_timing(answer->timing, own);
+      if (which == 0 && own.first_answer.empty()) own.first_answer = answer->body;
+    }
+  }
+
   const LoadOptions& options_;
   std::vector<std::string> heads_;
-  Time end_{};
+  std::vector<double> due_;
+  Time begin_{};
   std::atomic<int64_t> next_{0};
   std::mutex mutex_;
   LoadResult all_;
@@ -197,5 +218,23 @@ class Load {
 }  // namespace
 
 LoadResult ask_in_closed_loop(const LoadOptions& options) { return Load(options).run(); }
+
+LoadResult ask_at_rate(const LoadOptions& options, double rate, uint64_t seed) {
+  const Rng rng(seed, stream_of("arrivals"));
+  std::vector<double> due;
+  double at = 0;
+  for (uint64_t i = 0; at < seconds(options.longest); ++i) {
+    at -= std::log(1 - rng.uniform(i)) / rate;
+    due.push_back(at);
+  }
+  return Load(options).run(std::move(due));
+}
+
+double quantile(std::vector<double> latencies, double share) {
+  if (latencies.empty()) return 0;
+  const size_t at = std::min(latencies.size() - 1, size_t(share * double(latencies.size())));
+  std::ranges::nth_element(latencies, latencies.begin() + std::ptrdiff_t(at));
+  return latencies[at];
+}
 
 }  // namespace espalier::serve

@@ -1,5 +1,5 @@
-// Clients in a closed loop over loopback: each sends a request, waits for its answer, sends the
-// next. For measurements within one process; bench/load asks servers elsewhere.
+// Clients over loopback, in a closed loop (each sends a request, waits for its answer, sends the
+// next) or at a rate. For measurements within one process; bench/load asks servers elsewhere.
 #pragma once
 
 #include <array>
@@ -40,5 +40,13 @@ struct LoadResult {
 };
 
 LoadResult ask_in_closed_loop(const LoadOptions& options);
+
+/// Requests at random intervals (Poisson) of `rate` a second on average, whether answered or not,
+/// as long as `clients` connections bear it. Latencies count from when a request was due, so that
+/// clients that fall behind hide nothing.
+LoadResult ask_at_rate(const LoadOptions& options, double rate, uint64_t seed);
+
+/// The value that a share of the latencies is at most; 0 of none.
+double quantile(std::vector<double> latencies, double share);
 
 }  // namespace espalier::serve

@@ -48,13 +48,14 @@ double median(std::vector<double> values) {
   return values.size() % 2 ? values[half] : (values[half - 1] + values[half]) / 2;
 }
 
-HostOptions host_options(const OverheadOptions& o, Shrink shrink) {
+HostOptions host_options(const OverheadOptions& o, Shrink shrink,
+                         Duration max_wait = std::chrono::hours(1)) {
   HostOptions host;
   host.name = kModel;
   host.network.max_batch = o.max_batch;
   host.network.instances = o.instances;
   host.network.threads = std::max(1, o.threads / o.instances);
-  host.queue.longest_wait = std::chrono::hours(1);  // these clients wait
+  host.queue.longest_wait = max_wait;
   PictureOptions picture = o.picture;
   picture.shrink = shrink;
   host.pictures = {picture};
@@ -70,9 +71,10 @@ Graph for_one(const Graph& graph) {
 
 /// Our server with one way of shrinking.
 struct FusedServer {
-  FusedServer(const Graph& graph, const OverheadOptions& o, Shrink shrink)
+  FusedServer(const Graph& graph, const OverheadOptions& o, Shrink shrink,
+              Duration max_wait = std::chrono::hours(1))
       : service(RequestLimits{}, o.threads) {
-    service.add(graph, host_options(o, shrink));
+    service.add(graph, host_options(o, shrink, max_wait));
   }
   Service service;
   Listening listening{[this](Request request, Respond respond) {
@@ -89,8 +91,8 @@ struct SerialServer {
   }};
 };
 
-LoadResult ask(uint16_t port, const PictureSet& set, const OverheadOptions& o, int clients,
-               Duration time) {
+LoadOptions load_of(uint16_t port, const PictureSet& set, const OverheadOptions& o, int clients,
+                    Duration time) {
   LoadOptions load;
   load.port = port;
   load.path = std::string("/v2/models/") + kModel + "/infer";
@@ -99,7 +101,12 @@ LoadResult ask(uint16_t port, const PictureSet& set, const OverheadOptions& o, i
   load.clients = clients;
   load.most_requests = o.most_requests;
   load.longest = time;
-  return ask_in_closed_loop(load);
+  return load;
+}
+
+LoadResult ask(uint16_t port, const PictureSet& set, const OverheadOptions& o, int clients,
+               Duration time) {
+  return ask_in_closed_loop(load_of(port, set, o, clients, time));
 }
 
 std::vector<double> outputs_of(const std::string& answer) {
@@ -224,6 +231,28 @@ OverheadReport compare_servers(const Graph& graph, const std::vector<PictureSet>
   report.geometric_mean = std::exp(log_ratio / double(sets.size()));
   report.average_geometric_mean = std::exp(log_average / double(sets.size()));
   return report;
+}
+
+std::vector<RateFigures> bear_load(const Graph& graph, const PictureSet& set,
+                                   const OverheadOptions& o, const RateOptions& rates,
+                                   double* capacity) {
+  FusedServer server(graph, o, Shrink::sample, rates.max_wait);
+  const uint16_t port = server.listening.port();
+  ask(port, set, o, o.clients, o.time / 4);
+  const LoadResult most = ask(port, set, o, o.clients, rates.time);
+  const double carried = double(most.ok) / most.seconds;
+  if (capacity) *capacity = carried;
+  std::vector<RateFigures> figures;
+  for (const double load : rates.loads) {
+    const double rate = std::max(1.0, load * carried);
+    const LoadResult r =
+        ask_at_rate(load_of(port, set, o, rates.connections, rates.time), rate, rates.seed);
+    const int64_t failures = r.closed + r.unconnected + r.wrong;
+    figures.push_back({load, rate, double(r.ok) / r.seconds, r.ok + r.refused + failures, r.ok,
+                       r.refused, failures, 1e3 * quantile(r.latencies, 0.5),
+                       1e3 * quantile(r.latencies, 0.99), 1e3 * quantile(r.latencies, 1)});
+  }
+  return figures;
 }
 
 }  // namespace espalier::serve

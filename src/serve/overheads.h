@@ -52,6 +52,14 @@ struct OverheadFigures {
   double difference = 0;     ///< relative L2 between the outputs of serial and fused
 };
 
+/// Our server at a rate of requests, given as a part of what it carried.
+struct RateFigures {
+  double load = 0, per_second = 0;  ///< of what it can carry; requests a second
+  double accepted_per_second = 0;
+  int64_t asked = 0, accepted = 0, shed = 0, failures = 0;
+  double p50_ms = 0, p99_ms = 0, max_ms = 0;  ///< of the accepted, from when they were due
+};
+
 struct OverheadReport {
   std::vector<OverheadFigures> sets;
   double network_alone = 0;   ///< pictures a second that our instances compute when fed tensors
@@ -65,5 +73,19 @@ struct OverheadReport {
 OverheadReport compare_servers(const Graph& graph, const std::vector<PictureSet>& sets,
                                const OverheadOptions& options,
                                const std::function<void()>& step = {});
+
+struct RateOptions {
+  std::vector<double> loads = {0.5, 1, 2};
+  Duration time = std::chrono::seconds(4);             ///< of each
+  Duration max_wait = std::chrono::milliseconds(100);  ///< what would wait longer is shed
+  int connections = 128;
+  uint64_t seed = 0;
+};
+
+/// What our server carries from `options.clients` that wait for their answers, then how it bears
+/// parts and multiples of that. `capacity` is told first.
+std::vector<RateFigures> bear_load(const Graph& graph, const PictureSet& set,
+                                   const OverheadOptions& options, const RateOptions& rates,
+                                   double* capacity = nullptr);
 
 }  // namespace espalier::serve
