@@ -126,6 +126,7 @@ void add_timing(std::string_view text, LoadResult& result) {
 
 void add(const LoadResult& from, LoadResult& to) {
   to.ok += from.ok;
+  to.shed += from.shed;
   to.refused += from.refused;
   to.wrong += from.wrong;
   to.closed += from.closed;
@@ -195,7 +196,7 @@ class Load {
     if (!answer) {
       ++own.closed;
     } else if (answer->status != 200) {
-      ++own.refused;
+      ++(answer->status == 503 ? own.shed : own.refused);
     } else if (!options_.expected.empty() && answer->body != options_.expected[which]) {
       ++own.wrong;
     } else {

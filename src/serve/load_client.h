@@ -28,6 +28,7 @@ struct LoadOptions {
 struct LoadResult {
   int64_t ok = 0;                 ///< answered 200
   int64_t wrong = 0;              ///< answered 200, but not as expected
+  int64_t shed = 0;               ///< answered 503
   int64_t refused = 0;            ///< answered otherwise
   int64_t closed = 0;             ///< the connection ended without a whole answer
   int64_t unconnected = 0;        ///< nobody listened

@@ -152,7 +152,7 @@ struct Tally {
   }
   void add(const LoadResult& r) {
     figures.answers += r.ok;
-    figures.failures += r.refused + r.closed + r.unconnected;
+    figures.failures += r.shed + r.refused + r.closed + r.unconnected;
   }
   ServerFigures done() {
     figures.median_per_second = median(figures.per_second);
@@ -247,9 +247,9 @@ std::vector<RateFigures> bear_load(const Graph& graph, const PictureSet& set,
     const double rate = std::max(1.0, load * carried);
     const LoadResult r =
         ask_at_rate(load_of(port, set, o, rates.connections, rates.time), rate, rates.seed);
-    const int64_t failures = r.closed + r.unconnected + r.wrong;
-    figures.push_back({load, rate, double(r.ok) / r.seconds, r.ok + r.refused + failures, r.ok,
-                       r.refused, failures, 1e3 * quantile(r.latencies, 0.5),
+    const int64_t failures = r.refused + r.closed + r.unconnected + r.wrong;
+    figures.push_back({load, rate, double(r.ok) / r.seconds, r.ok + r.shed + failures, r.ok, r.shed,
+                       failures, 1e3 * quantile(r.latencies, 0.5),
                        1e3 * quantile(r.latencies, 0.99), 1e3 * quantile(r.latencies, 1)});
   }
   return figures;

@@ -60,7 +60,7 @@ TEST_F(Serve, KilledUnderLoadAndRestartedLosesNothingSilently) {
   }
   const serve::LoadResult r = clients.get();
   by_the_last = answered(port);
-  EXPECT_EQ(r.ok + r.wrong + r.refused + r.closed + r.unconnected, load.most_requests);
+  EXPECT_EQ(r.ok + r.wrong + r.shed + r.refused + r.closed + r.unconnected, load.most_requests);
   EXPECT_EQ(r.wrong, 0);
   EXPECT_EQ(r.refused, 0);
   EXPECT_LE(r.closed, 3 * kClients) << "one request of each client, each time";
@@ -77,7 +77,7 @@ TEST_F(Serve, StoppedUnderLoadAnswersWhatItAccepted) {
   server->send(SIGTERM);
   EXPECT_EQ(server->wait(), 0);
   const serve::LoadResult r = clients.get();
-  EXPECT_EQ(r.ok + r.wrong + r.refused + r.closed + r.unconnected, load.most_requests);
+  EXPECT_EQ(r.ok + r.wrong + r.shed + r.refused + r.closed + r.unconnected, load.most_requests);
   EXPECT_EQ(r.wrong, 0);
   EXPECT_GE(r.ok, 199);
   // A connection without a request is closed; its client may just have begun another.

@@ -92,6 +92,33 @@ TEST(SerialServer, AnswersAndRefuses) {
       << "the batch is open";
 }
 
+TEST(Overheads, LoadIsBorneOrShed) {
+  OverheadOptions o = tiny();
+  o.time = std::chrono::milliseconds(100);
+  o.most_requests = 100000;
+  RateOptions rates;
+  rates.loads = {0.25, 2};
+  rates.time = std::chrono::milliseconds(200);
+  rates.connections = 8;
+  double capacity = 0;
+  const auto figures = bear_load(parse_graph(kNetwork), sets()[0], o, rates, &capacity);
+  EXPECT_GT(capacity, 0);
+  ASSERT_EQ(figures.size(), 2u);
+  for (const RateFigures& f : figures) {
+    EXPECT_EQ(f.failures, 0);
+    EXPECT_GT(f.accepted, 0);
+    EXPECT_EQ(f.accepted + f.shed, f.asked);
+    EXPECT_LE(f.p50_ms, f.p99_ms);
+  }
+  EXPECT_LT(figures[0].per_second, figures[1].per_second);
+}
+
+TEST(LoadClient, QuantilesAreOfTheSorted) {
+  EXPECT_EQ(quantile({3, 1, 2}, 0.5), 2);
+  EXPECT_EQ(quantile({3, 1, 2}, 1), 3);
+  EXPECT_EQ(quantile({}, 0.5), 0);
+}
+
 TEST(LoadClient, CountsWhatNobodyAnswers) {
   LoadOptions load;
   load.port = 1;  // nobody listens there
@@ -101,7 +128,7 @@ TEST(LoadClient, CountsWhatNobodyAnswers) {
   load.longest = std::chrono::seconds(60);
   const LoadResult r = ask_in_closed_loop(load);
   EXPECT_EQ(r.unconnected, 3);
-  EXPECT_EQ(r.ok + r.refused + r.wrong + r.closed, 0);
+  EXPECT_EQ(r.ok + r.shed + r.refused + r.wrong + r.closed, 0);
 }
 
 }  // namespace
