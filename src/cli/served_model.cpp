@@ -18,7 +18,7 @@ constexpr const char* kNameCharacters =
     "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-";
 constexpr const char* kKeys =
     "keys are max_batch, max_delay, instances, queue, max_wait, timeout, weights, shape.INPUT, "
-    "image, normalize, layout, resize";
+    "image, normalize, layout, resize, shrink";
 
 bool is_name(const std::string& text) {
   return !text.empty() && text.find_first_not_of(kNameCharacters) == std::string::npos;
@@ -111,7 +111,7 @@ class Parser {
     } else if (key == "image") {
       picture_.input = value;
       if (value.empty()) throw usage_error(where_, "image= names no input");
-    } else if (key == "normalize" || key == "layout" || key == "resize") {
+    } else if (key == "normalize" || key == "layout" || key == "resize" || key == "shrink") {
       picture_key_ = key;
       take_picture_key(key, value);
     } else {
@@ -121,6 +121,10 @@ class Parser {
 
   /// These keys are those of data sets.
   void take_picture_key(const std::string& key, const std::string& value) {
+    if (key == "shrink") {
+      picture_.shrink = shrink_named(value);
+      return;
+    }
     DataSpec spec;
     spec.set(key, value);
     if (key == "normalize") picture_.normalize = spec.normalize;

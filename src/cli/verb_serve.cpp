@@ -169,8 +169,10 @@ Action serve_verb(CLI::App& app) {
       "  curl localhost:8000/metrics                       for Prometheus\n"
       "Keys of a model: max_batch, max_delay, instances, queue, max_wait, timeout as the options;\n"
       "weights=FILE.safetensors replaces parameters; shape.INPUT=1,3,224,224 fixes a shape;\n"
-      "image=INPUT lets an input take pictures, with normalize, layout and resize as in\n"
-      "docs/data.md.\n"
+      "image=INPUT lets an input take pictures, with normalize, layout, resize and shrink as in\n"
+      "docs/data.md; shrink=average makes large JPEGs cheap, instances as many as --threads gives\n"
+      "the most answers a second.\n"
+      "The header 'Stage-Times: on' asks a request where its time went (Server-Timing).\n"
       "Ctrl-C or SIGTERM finishes what was accepted and exits 0; a second one stops at once.\n"
       "The whole of it: docs/serving.md");
   return [args](const Common& common) { return serve_models(*args, common); };

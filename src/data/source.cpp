@@ -90,7 +90,10 @@ const std::vector<DataKind>& data_kinds() {
       {"images",
        "images:DIR_OR_ZIP",
        "JPEG and PNG pictures in [train|val|test/]CLASS/ folders, or a zip of them",
-       {{"channels", "1 or 3; by default that of the first picture"}},
+       {{"channels", "1 or 3; by default that of the first picture"},
+        {"shrink",
+         "how resize makes smaller: sample (default: bilinear) or average (means of blocks "
+         "first)"}},
        load_images_source},
       {"npz",
        "npz:FILE",

@@ -16,6 +16,7 @@
 #include "data/cache.h"
 #include "data/source.h"
 #include "formats/images.h"
+#include "formats/picture_stream.h"
 #include "formats/zip.h"
 
 namespace espalier {
@@ -145,6 +146,11 @@ class Decoder {
       if (channels_ != 1 && channels_ != 3)
         throw usage_error("channels=" + std::to_string(channels_), "is not one of 1, 3");
     }
+    if (!spec.extra.contains("shrink")) return;
+    shrink_ = shrink_named(spec.option("shrink"));
+    if (spec.height == 0)
+      throw usage_error("shrink=" + spec.option("shrink"), "says nothing without resize",
+                        "resize=224 or resize=96x128 says to which size");
   }
 
   Tensor run() {
@@ -172,12 +178,16 @@ class Decoder {
   }
 
   Image decode(const Picture& picture, const std::string& bytes) const {
+    int native = 0;
+    if (spec_.height > 0) {
+      const PictureForm form{width_, height_, channels_, shrink_};
+      Image image = decode_resized(bytes, where(picture), form, kMaxPixels, &native);
+      check_colour(native, picture);
+      return image;
+    }
     Image image = decode_image(bytes, where(picture));
-    if (image.channels == 3 && channels_ == 1 && !spec_.extra.contains("channels"))
-      throw bad_input(where(picture), "has colour, the first picture is grey",
-                      "add channels=3 or channels=1");
+    check_colour(image.channels, picture);
     image = convert_channels(std::move(image), channels_);
-    if (spec_.height > 0) return resize_image(image, width_, height_);
     if (image.width != width_ || image.height != height_)
       throw bad_input(where(picture),
                       "is " + std::to_string(image.height) + "x" + std::to_string(image.width) +
@@ -185,6 +195,12 @@ class Decoder {
                           std::to_string(width_) + " (height x width)",
                       "add resize=" + std::to_string(height_) + "x" + std::to_string(width_));
     return image;
+  }
+
+  void check_colour(int native, const Picture& picture) const {
+    if (native == 3 && channels_ == 1 && !spec_.extra.contains("channels"))
+      throw bad_input(where(picture), "has colour, the first picture is grey",
+                      "add channels=3 or channels=1");
   }
 
   /// Which of several errors is reported must not depend on threads: the first picture's.
@@ -214,6 +230,7 @@ class Decoder {
   const DataSpec& spec_;
   const Listing& listing_;
   int channels_ = 0, height_ = 0, width_ = 0;
+  Shrink shrink_ = Shrink::sample;
 };
 
 RawData decode_all(const DataSpec& spec, const Listing& listing) {
@@ -234,10 +251,12 @@ RawData decode_all(const DataSpec& spec, const Listing& listing) {
 RawData load_images_source(const DataSpec& spec) {
   try {
     Listing listing = fs::is_directory(spec.path) ? list_folder(spec.path) : list_zip(spec.path);
-    const std::string key = "images 1\n" + fs::canonical(spec.path).string() + "\nresize " +
-                            std::to_string(spec.height) + "x" + std::to_string(spec.width) +
-                            " channels " + spec.option("channels", "first") + "\n" +
-                            listing.fingerprint;
+    const std::string key =
+        "images 1\n" + fs::canonical(spec.path).string() + "\nresize " +
+        std::to_string(spec.height) + "x" + std::to_string(spec.width) + " channels " +
+        spec.option("channels", "first") +
+        (spec.extra.contains("shrink") ? " shrink " + spec.option("shrink") : "") + "\n" +
+        listing.fingerprint;
     const auto decode = [&] {
       sort_and_label(listing, spec.path);
       return decode_all(spec, listing);

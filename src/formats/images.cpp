@@ -14,15 +14,11 @@ namespace {
 bool is_png(std::string_view bytes) { return bytes.starts_with("\x89PNG\r\n\x1a\n"); }
 bool is_jpeg(std::string_view bytes) { return bytes.starts_with("\xff\xd8\xff"); }
 
-/// Where an output coordinate falls between two input coordinates.
-struct Tap {
-  int low, high;
-  float weight;  // of `high`
-};
+}  // namespace
 
-std::vector<Tap> taps(int from, int to) {
+std::vector<Tap> resize_taps(int from, double extent, int to) {
   std::vector<Tap> result(static_cast<size_t>(to));
-  const double step = double(from) / to;
+  const double step = extent / to;
   for (int i = 0; i < to; ++i) {
     const double x = std::clamp((i + 0.5) * step - 0.5, 0.0, double(from - 1));
     const int low = int(x);
@@ -31,21 +27,30 @@ std::vector<Tap> taps(int from, int to) {
   return result;
 }
 
-}  // namespace
+void grey_of(const uint8_t* colour, int count, uint8_t* grey) {
+  // Weights of 2^16 that sum to 2^16.
+  for (int i = 0; i < count; ++i, colour += 3)
+    grey[i] = uint8_t((19595u * colour[0] + 38470u * colour[1] + 7471u * colour[2] + 32768u) >> 16);
+}
 
 bool is_image(std::string_view bytes) { return is_png(bytes) || is_jpeg(bytes); }
+
+std::unique_ptr<RowReader> open_rows(std::string_view bytes, const std::string& where,
+                                     uint64_t most_pixels, LeastSize least) {
+  if (is_png(bytes)) return open_png(bytes, where, most_pixels);
+  if (is_jpeg(bytes)) return open_jpeg(bytes, where, most_pixels, least);
+  throw bad_input(where, bytes.empty() ? "is empty" : "is neither a PNG nor a JPEG picture");
+}
 
 Image decode_image(std::string_view bytes, const std::string& where, int channels,
                    uint64_t most_pixels) {
   ESP_CHECK(channels == 0 || channels == 1 || channels == 3, "pictures have 1 or 3 channels");
-  Image image;
-  if (is_png(bytes)) {
-    image = decode_png(bytes, where, most_pixels);
-  } else if (is_jpeg(bytes)) {
-    image = decode_jpeg(bytes, where, most_pixels);
-  } else {
-    throw bad_input(where, bytes.empty() ? "is empty" : "is neither a PNG nor a JPEG picture");
-  }
+  const auto reader = open_rows(bytes, where, most_pixels);
+  Image image{reader->width(), reader->height(), reader->channels(), {}};
+  const size_t stride = size_t(image.width) * size_t(image.channels);
+  image.pixels.resize(stride * size_t(image.height));
+  for (int y = 0; y < image.height; ++y) reader->read(image.pixels.data() + size_t(y) * stride);
+  reader->finish();
   return channels == 0 ? image : convert_channels(std::move(image), channels);
 }
 
@@ -54,15 +59,10 @@ Image convert_channels(Image image, int channels) {
   Image out{image.width, image.height, channels, {}};
   const size_t count = size_t(image.width) * size_t(image.height);
   out.pixels.resize(count * size_t(channels));
-  const uint8_t* in = image.pixels.data();
-  for (size_t i = 0; i < count; ++i) {
-    if (channels == 3) {
-      std::fill_n(&out.pixels[3 * i], 3, in[i]);
-    } else {
-      // Weights of 2^16 that sum to 2^16, rounded.
-      out.pixels[i] = uint8_t(
-          (19595u * in[3 * i] + 38470u * in[3 * i + 1] + 7471u * in[3 * i + 2] + 32768u) >> 16);
-    }
+  if (channels == 1) {
+    grey_of(image.pixels.data(), int(count), out.pixels.data());
+  } else {
+    for (size_t i = 0; i < count; ++i) std::fill_n(&out.pixels[3 * i], 3, image.pixels[i]);
   }
   return out;
 }
@@ -92,7 +92,8 @@ Image resize_image(const Image& image, int width, int height) {
   ESP_CHECK(width > 0 && height > 0 && image.width > 0 && image.height > 0,
             "pictures have at least one pixel");
   if (image.width == width && image.height == height) return image;
-  const auto columns = taps(image.width, width), rows = taps(image.height, height);
+  const auto columns = resize_taps(image.width, image.width, width),
+             rows = resize_taps(image.height, image.height, height);
   const int channels = image.channels;
   Image out{width, height, channels, {}};
   out.pixels.reserve(size_t(width) * size_t(height) * size_t(channels));

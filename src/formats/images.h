@@ -1,4 +1,5 @@
-// Pictures: PNG and JPEG in (libpng, libjpeg), PNG out, bilinear resizing.
+// Pictures: PNG and JPEG in and out (libpng, libjpeg), bilinear resizing. What reads them only to
+// make them smaller does so row by row: formats/picture_stream.h.
 #pragma once
 
 #include <cstdint>
@@ -30,6 +31,10 @@ Image decode_image(std::string_view bytes, const std::string& where, int channel
 
 /// PNG bytes of a grey or colour picture.
 std::string encode_png(const Image& image);
+
+/// JPEG bytes of a grey or colour picture, colours at half resolution as the library has it;
+/// `quality` 1 to 100.
+std::string encode_jpeg(const Image& image, int quality = 90);
 
 /// Bilinear interpolation with half-pixel centres, edges repeated, no filtering before shrinking.
 Image resize_image(const Image& image, int width, int height);

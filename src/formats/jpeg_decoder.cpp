@@ -2,6 +2,7 @@
 #include <cstddef>
 #include <cstdio>
 #include <cstring>
+#include <vector>
 
 // jpeglib.h needs size_t and FILE declared before it.
 #include <jerror.h>
@@ -49,7 +50,7 @@ bool create(Decoder& d) {
 }
 
 /// Reads up to the pixels. CMYK stays as it is, everything else becomes grey or RGB.
-bool read_header(Decoder& d, const unsigned char* data, unsigned long size) {
+bool read_header(Decoder& d, const unsigned char* data, unsigned long size, LeastSize least) {
   if (setjmp(d.on_error)) return false;
   jpeg_mem_src(&d.jpeg, data, size);
   jpeg_read_header(&d.jpeg, TRUE);
@@ -60,62 +61,83 @@ bool read_header(Decoder& d, const unsigned char* data, unsigned long size) {
                            : d.jpeg.jpeg_color_space == JCS_GRAYSCALE ? JCS_GRAYSCALE
                                                                       : JCS_RGB;
   d.jpeg.dct_method = JDCT_ISLOW;
+  d.jpeg.scale_num = 1;
+  d.jpeg.scale_denom = unsigned(least.divisor(int(d.jpeg.image_width), int(d.jpeg.image_height)));
   jpeg_start_decompress(&d.jpeg);
   return true;
 }
 
-bool read_pixels(Decoder& d, unsigned char* pixels, size_t stride) {
+bool read_row(Decoder& d, unsigned char* row) {
   if (setjmp(d.on_error)) return false;
-  while (d.jpeg.output_scanline < d.jpeg.output_height) {
-    JSAMPROW row = pixels + d.jpeg.output_scanline * stride;
-    jpeg_read_scanlines(&d.jpeg, &row, 1);
-  }
+  jpeg_read_scanlines(&d.jpeg, &row, 1);
+  return true;
+}
+
+bool finish_file(Decoder& d) {
+  if (setjmp(d.on_error)) return false;
   jpeg_finish_decompress(&d.jpeg);
   return true;
 }
 
 /// Four inks to three lights. Adobe writes inks inverted, and so does everyone after Adobe.
-Image cmyk_to_rgb(Image image, bool inverted) {
-  const size_t count = size_t(image.width) * size_t(image.height);
-  for (size_t i = 0; i < count; ++i) {
-    const uint8_t* in = &image.pixels[4 * i];
-    const unsigned k = inverted ? in[3] : 255u - in[3];
-    for (size_t c = 0; c < 3; ++c) {
-      const unsigned light = inverted ? in[c] : 255u - in[c];
-      image.pixels[3 * i + c] = uint8_t((light * k + 127) / 255);
+void cmyk_to_rgb(const uint8_t* inks, int count, bool inverted, uint8_t* lights) {
+  for (int i = 0; i < count; ++i, inks += 4) {
+    const unsigned k = inverted ? inks[3] : 255u - inks[3];
+    for (int c = 0; c < 3; ++c) {
+      const unsigned light = inverted ? inks[c] : 255u - inks[c];
+      *lights++ = uint8_t((light * k + 127) / 255);
     }
   }
-  image.channels = 3;
-  image.pixels.resize(3 * count);
-  return image;
 }
+
+class JpegRows : public RowReader {
+ public:
+  JpegRows(std::string_view bytes, std::string where, uint64_t most_pixels, LeastSize least)
+      : where_(std::move(where)) {
+    Decoder& d = decoder_.d;
+    std::memset(&d.jpeg, 0, sizeof d.jpeg);
+    d.most_pixels = most_pixels;
+    ESP_CHECK(create(d), "the JPEG library has another version than its header");
+    if (!read_header(d, reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(), least))
+      throw damaged();
+    width_ = int(d.jpeg.output_width);
+    height_ = int(d.jpeg.output_height);
+    file_width_ = int(d.jpeg.image_width);
+    file_height_ = int(d.jpeg.image_height);
+    divisor_ = int(d.jpeg.scale_denom);
+    channels_ = d.jpeg.output_components == 1 ? 1 : 3;
+    if (d.jpeg.output_components == 4) inks_.resize(4 * size_t(width_));
+  }
+
+  void read(uint8_t* row) override {
+    if (!read_row(decoder_.d, inks_.empty() ? row : inks_.data())) throw damaged();
+    if (!inks_.empty()) cmyk_to_rgb(inks_.data(), width_, decoder_.d.jpeg.saw_Adobe_marker, row);
+  }
+  void finish() override {
+    if (!finish_file(decoder_.d)) throw damaged();
+  }
+
+ private:
+  struct Owned {
+    Decoder d;
+    ~Owned() { jpeg_destroy_decompress(&d.jpeg); }
+  };
+
+  UserError damaged() const {
+    if (decoder_.d.too_large) return too_many_pixels(where_, decoder_.d.most_pixels);
+    return bad_input(where_, std::string("is a damaged JPEG picture: ") + decoder_.d.message);
+  }
+
+  const std::string where_;
+  Owned decoder_;
+  std::vector<uint8_t> inks_;  // of a row, where there are four
+};
 
 }  // namespace
 
-Image decode_jpeg(std::string_view bytes, const std::string& where, uint64_t most_pixels) {
-  Decoder decoder;
-  std::memset(&decoder.jpeg, 0, sizeof decoder.jpeg);
-  decoder.most_pixels = most_pixels;
-  ESP_CHECK(create(decoder), "the JPEG library has another version than its header");
-  struct Guard {
-    Decoder& d;
-    ~Guard() { jpeg_destroy_decompress(&d.jpeg); }
-  } guard{decoder};
-  const auto damaged = [&] {
-    if (decoder.too_large) return too_large(where, most_pixels);
-    return bad_input(where, std::string("is a damaged JPEG picture: ") + decoder.message);
-  };
-  if (!read_header(decoder, reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size()))
-    throw damaged();
-  Image image{int(decoder.jpeg.output_width),
-              int(decoder.jpeg.output_height),
-              decoder.jpeg.output_components,
-              {}};
-  const size_t stride = size_t(image.width) * size_t(image.channels);
-  image.pixels.resize(stride * size_t(image.height));
-  if (!read_pixels(decoder, image.pixels.data(), stride)) throw damaged();
-  if (image.channels == 4) return cmyk_to_rgb(std::move(image), decoder.jpeg.saw_Adobe_marker);
-  return image;
+std::unique_ptr<RowReader> open_jpeg(std::string_view bytes, const std::string& where,
+                                     uint64_t most_pixels, LeastSize least) {
+  return std::make_unique<JpegRows>(bytes, where, most_pixels, least);
 }
 
 }  // namespace espalier

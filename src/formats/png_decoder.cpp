@@ -3,6 +3,7 @@
 #include <csetjmp>
 #include <cstdio>
 #include <cstring>
+#include <vector>
 
 #include "base/error.h"
 #include "formats/image_codecs.h"
@@ -57,44 +58,86 @@ bool read_header(Decoder& d) {
   return true;
 }
 
-bool read_pixels(Decoder& d, png_bytepp rows) {
+bool read_row(Decoder& d, png_bytep row) {
+  if (setjmp(d.on_error)) return false;
+  png_read_row(d.png, row, nullptr);
+  return true;
+}
+
+/// Interlaced pictures come as several passes over all rows.
+bool read_all(Decoder& d, png_bytepp rows) {
   if (setjmp(d.on_error)) return false;
   png_read_image(d.png, rows);
+  return true;
+}
+
+bool finish_file(Decoder& d) {
+  if (setjmp(d.on_error)) return false;
   png_read_end(d.png, nullptr);
   return true;
 }
 
+class PngRows : public RowReader {
+ public:
+  PngRows(std::string_view bytes, std::string where, uint64_t most_pixels)
+      : where_(std::move(where)) {
+    Decoder& d = decoder_.d;
+    d.png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &d, fail, ignore);
+    ESP_CHECK(d.png, "the PNG library has another version than its header");
+    d.info = png_create_info_struct(d.png);
+    ESP_CHECK(d.info, "the PNG library refuses to start");
+    d.data = bytes.data();
+    d.left = bytes.size();
+    d.most_pixels = most_pixels;
+    if (!read_header(d)) throw damaged();
+    width_ = file_width_ = int(png_get_image_width(d.png, d.info));
+    height_ = file_height_ = int(png_get_image_height(d.png, d.info));
+    channels_ = int(png_get_channels(d.png, d.info));
+    ESP_CHECK(channels_ == 1 || channels_ == 3, "PNG transforms leave grey or colour");
+    ESP_CHECK(png_get_rowbytes(d.png, d.info) == stride(), "PNG rows are 8-bit samples");
+    if (png_get_interlace_type(d.png, d.info) != PNG_INTERLACE_NONE) decode_whole();
+  }
+
+  void read(uint8_t* row) override {
+    if (whole_.empty()) {
+      if (!read_row(decoder_.d, row)) throw damaged();
+      return;
+    }
+    std::memcpy(row, whole_.data() + stride() * size_t(next_++), stride());
+  }
+  void finish() override {
+    if (!finish_file(decoder_.d)) throw damaged();
+  }
+
+ private:
+  struct Owned {
+    Decoder d;
+    ~Owned() { png_destroy_read_struct(&d.png, d.info ? &d.info : nullptr, nullptr); }
+  };
+
+  size_t stride() const { return size_t(width_) * size_t(channels_); }
+  UserError damaged() const {
+    if (decoder_.d.too_large) return too_many_pixels(where_, decoder_.d.most_pixels);
+    return bad_input(where_, std::string("is a damaged PNG picture: ") + decoder_.d.message);
+  }
+  void decode_whole() {
+    whole_.resize(stride() * size_t(height_));
+    std::vector<png_bytep> rows(static_cast<size_t>(height_));
+    for (size_t y = 0; y < rows.size(); ++y) rows[y] = whole_.data() + y * stride();
+    if (!read_all(decoder_.d, rows.data())) throw damaged();
+  }
+
+  const std::string where_;
+  Owned decoder_;
+  std::vector<uint8_t> whole_;  // of an interlaced picture
+  int next_ = 0;
+};
+
 }  // namespace
 
-Image decode_png(std::string_view bytes, const std::string& where, uint64_t most_pixels) {
-  Decoder decoder;
-  struct Guard {
-    Decoder& d;
-    ~Guard() { png_destroy_read_struct(&d.png, d.info ? &d.info : nullptr, nullptr); }
-  } guard{decoder};
-  decoder.png = png_create_read_struct(PNG_LIBPNG_VER_STRING, &decoder, fail, ignore);
-  ESP_CHECK(decoder.png, "the PNG library has another version than its header");
-  decoder.info = png_create_info_struct(decoder.png);
-  ESP_CHECK(decoder.info, "the PNG library refuses to start");
-  decoder.data = bytes.data();
-  decoder.left = bytes.size();
-  decoder.most_pixels = most_pixels;
-  const auto damaged = [&] {
-    if (decoder.too_large) return too_large(where, most_pixels);
-    return bad_input(where, std::string("is a damaged PNG picture: ") + decoder.message);
-  };
-  if (!read_header(decoder)) throw damaged();
-  Image image{int(png_get_image_width(decoder.png, decoder.info)),
-              int(png_get_image_height(decoder.png, decoder.info)),
-              int(png_get_channels(decoder.png, decoder.info)),
-              {}};
-  ESP_CHECK(image.channels == 1 || image.channels == 3, "PNG transforms leave grey or colour");
-  const size_t stride = png_get_rowbytes(decoder.png, decoder.info);
-  image.pixels.resize(stride * size_t(image.height));
-  std::vector<png_bytep> rows(static_cast<size_t>(image.height));
-  for (size_t y = 0; y < rows.size(); ++y) rows[y] = image.pixels.data() + y * stride;
-  if (!read_pixels(decoder, rows.data())) throw damaged();
-  return image;
+std::unique_ptr<RowReader> open_png(std::string_view bytes, const std::string& where,
+                                    uint64_t most_pixels) {
+  return std::make_unique<PngRows>(bytes, where, most_pixels);
 }
 
 }  // namespace espalier

@@ -23,6 +23,14 @@ std::optional<Duration> header_timeout(const Request& request) {
   return milliseconds(ms);
 }
 
+/// Header Stage-Times: on or off.
+bool wants_times(const Request& request) {
+  const auto text = request.header("Stage-Times");
+  if (!text || *text == "off") return false;
+  if (*text != "on") throw bad_input("Stage-Times", "is neither on nor off");
+  return true;
+}
+
 Response too_late() { return failure(504, "the time for this request was over before it ran"); }
 
 QueueOptions with_network(QueueOptions queue, const NetworkOptions& network, int decoders) {
@@ -49,11 +57,20 @@ struct HostedModel::Measures {
                              {{"model", model}, {"stage", name}});
   }
 
+  void observe(const StageTimes& times, Duration all) {
+    for (size_t i = 0; i < kStages; ++i)
+      if (const auto& spent = times.of(i)) stages[i]->observe(seconds(*spent));
+    total.observe(seconds(all));
+  }
+
   Counter &ok = outcome("ok"), &rejected = outcome("rejected"), &shed = outcome("shed"),
           &expired = outcome("expired"), &gone = outcome("gone"), &failed = outcome("failed");
-  Histogram &receive = stage("receive"), &handoff = stage("handoff"), &decode = stage("decode"),
-            &preprocess = stage("preprocess"), &queue = stage("queue"), &compute = stage("compute"),
-            &encode = stage("encode"), &total = stage("total");
+  std::array<Histogram*, kStages> stages = [this] {
+    std::array<Histogram*, kStages> all{};
+    for (size_t i = 0; i < kStages; ++i) all[i] = &stage(std::string(kStageNames[i]));
+    return all;
+  }();
+  Histogram &total = stage("total"), &write = stage("write");
   Histogram& batch_rows = metrics.histogram("espalier_batch_rows", "Rows that ran together",
                                             {1, 2, 4, 8, 16, 32, 64, 128, 256}, {{"model", model}});
 };
@@ -69,6 +86,8 @@ struct HostedModel::Call {
   std::shared_ptr<Form> form;
   Tensors inputs, outputs;
   Time handed{};  ///< to the pool, for encoding
+  StageTimes times;
+  bool wants_times = false;
 };
 
 class HostedModel::Job : public Work {
@@ -123,7 +142,12 @@ std::string HostedModel::metadata() const {
 
 void HostedModel::finish(Call& call, Counter& outcome, Response response) {
   outcome.add();
-  measures_->total.observe(seconds(since(call.request.began)));
+  const Time ready = Clock::now();
+  const Duration total = ready - call.request.began;
+  measures_->observe(call.times, total);
+  if (call.wants_times)
+    response.headers.emplace_back("Server-Timing", server_timing(call.times, total));
+  response.sent = [&write = measures_->write, ready] { write.observe(seconds(since(ready))); };
   call.respond(std::move(response));
 }
 
@@ -132,8 +156,9 @@ void HostedModel::infer(Request request, Respond respond) {
   call->request = std::move(request);
   call->respond = std::move(respond);
   const Request& asked = call->request;
-  measures_->receive.observe(seconds(asked.received - asked.began));
+  call->times.add(Stage::receive, asked.received - asked.began);
   try {
+    call->wants_times = wants_times(asked);
     if (timeout_ > Duration::zero()) call->deadline = asked.began + timeout_;
     if (const auto own = header_timeout(asked))
       call->deadline = std::min(call->deadline, asked.began + *own);
@@ -149,12 +174,12 @@ void HostedModel::infer(Request request, Respond respond) {
 }
 
 void HostedModel::prepare(const CallPtr& call, Ticket ticket) {
-  measures_->handoff.observe(seconds(since(call->request.received)));
+  call->times.add(Stage::handoff, since(call->request.received));
   std::unique_ptr<Job> job;
   const Time begin = Clock::now();
   try {
-    decode(*call);
-    measures_->decode.observe(seconds(since(begin)));
+    parse(*call);
+    call->times.add(Stage::parse, since(begin));
     arrange(*call);
     call->form = network_.form(call->inputs);
     job = std::make_unique<Job>(*this, call);
@@ -168,7 +193,7 @@ void HostedModel::prepare(const CallPtr& call, Ticket ticket) {
   scheduler_.submit(std::move(ticket), std::move(job), since(begin));
 }
 
-void HostedModel::decode(Call& call) const {
+void HostedModel::parse(Call& call) const {
   const Request& asked = call.request;
   if (asked.header("Content-Encoding").value_or("identity") != "identity")
     throw Rejection(415, "Content-Encoding: only identity is understood");
@@ -202,7 +227,8 @@ void HostedModel::arrange(Call& call) const {
   const auto& ports = network_.signature().inputs;
   call.inputs.resize(ports.size());
   std::vector<bool> given(ports.size());
-  Duration preprocessing{};
+  PictureSeconds spent;
+  bool pictures = false;
   for (size_t i = 0; i < call.infer.inputs.size(); ++i) {
     InferInput& input = call.infer.inputs[i];
     const std::string where = "inputs[" + std::to_string(i) + "]";
@@ -214,9 +240,8 @@ void HostedModel::arrange(Call& call) const {
     given[index] = true;
     const auto picture = std::ranges::find(pictures_, input.name, &PictureInput::name);
     if (picture != pictures_.end() && input.tensor.dtype() == DType::string) {
-      const Time begin = Clock::now();
-      input.tensor = picture->read(input.tensor, input.from_json);
-      preprocessing += since(begin);
+      input.tensor = picture->read(input.tensor, input.from_json, spent);
+      pictures = true;
     }
     check_fit(*port, input.tensor, where);
     call.inputs[index] = std::move(input.tensor);
@@ -224,7 +249,10 @@ void HostedModel::arrange(Call& call) const {
   for (size_t i = 0; i < ports.size(); ++i)
     if (!given[i]) throw bad_input("inputs", "input '" + ports[i].name + "' is missing");
   check_symbols(ports, call.inputs);
-  if (preprocessing > Duration::zero()) measures_->preprocess.observe(seconds(preprocessing));
+  if (!pictures) return;
+  call.times.add(Stage::decode, milliseconds(1e3 * spent.decode));
+  call.times.add(Stage::resize, milliseconds(1e3 * spent.resize));
+  call.times.add(Stage::normalize, milliseconds(1e3 * spent.take));
 }
 
 void HostedModel::run(int instance, std::span<const WorkPtr> batch) {
@@ -234,10 +262,15 @@ void HostedModel::run(int instance, std::span<const WorkPtr> batch) {
     requests.push_back(&static_cast<Job&>(*work).call().inputs);
     rows += work->rows;
   }
-  auto answers = static_cast<Job&>(*batch[0]).call().form->run(instance, requests);
+  RunTimes times;
+  auto answers = static_cast<Job&>(*batch[0]).call().form->run(instance, requests, &times);
   measures_->batch_rows.observe(double(rows));
-  for (size_t i = 0; i < batch.size(); ++i)
-    static_cast<Job&>(*batch[i]).call().outputs = std::move(answers[i]);
+  for (size_t i = 0; i < batch.size(); ++i) {
+    Call& call = static_cast<Job&>(*batch[i]).call();
+    call.outputs = std::move(answers[i]);
+    call.times.add(Stage::assemble, times.assemble);
+    call.times.add(Stage::compute, times.compute);
+  }
 }
 
 void HostedModel::Job::ended(End end, std::exception_ptr error) noexcept {
@@ -245,8 +278,7 @@ void HostedModel::Job::ended(End end, std::exception_ptr error) noexcept {
   if (end == End::expired) return host_.finish(*call_, measures.expired, too_late());
   if (end == End::gone)
     return host_.finish(*call_, measures.gone, failure(499, "the client has hung up"));
-  measures.queue.observe(seconds(started - entered));
-  measures.compute.observe(seconds(finished - started));
+  call_->times.add(Stage::queue, started - entered);
   if (end == End::failed) {
     Response response = failure_of(error);
     return host_.finish(*call_, response.status < 500 ? measures.rejected : measures.failed,
@@ -258,7 +290,7 @@ void HostedModel::Job::ended(End end, std::exception_ptr error) noexcept {
 
 void HostedModel::encode(Call& call) {
   const Time begin = Clock::now();
-  measures_->handoff.observe(seconds(begin - call.handed));
+  call.times.add(Stage::handoff, begin - call.handed);
   Response response;
   try {
     std::vector<NamedTensor> outputs;
@@ -277,7 +309,7 @@ void HostedModel::encode(Call& call) {
     return finish(call, response.status < 500 ? measures_->rejected : measures_->failed,
                   std::move(response));
   }
-  measures_->encode.observe(seconds(since(begin)));
+  call.times.add(Stage::encode, since(begin));
   finish(call, measures_->ok, std::move(response));
 }
 

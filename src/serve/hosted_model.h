@@ -1,5 +1,5 @@
-// One network as a service: from an HTTP request to its answer, through decoding, the queue, a
-// batch and encoding, with the time of each measured.
+// One network as a service: from an HTTP request to its answer, through parsing, pictures, the
+// queue, a batch and encoding, with the time of each measured.
 #pragma once
 
 #include <memory>
@@ -11,6 +11,7 @@
 #include "serve/pictures.h"
 #include "serve/protocol.h"
 #include "serve/scheduler.h"
+#include "serve/stages.h"
 #include "serve/task_pool.h"
 
 namespace espalier::serve {
@@ -45,6 +46,7 @@ class HostedModel {
 
   /// Answers exactly once, from whichever thread. The deadline is the least of the server's, the
   /// header Timeout-Ms and the parameter `timeout` (microseconds), from the request's first byte.
+  /// The header `Stage-Times: on` asks for the request's own times in the header Server-Timing.
   void infer(Request request, Respond respond);
   /// Batches wait for nobody any more.
   void hurry() { scheduler_.hurry(); }
@@ -58,7 +60,7 @@ class HostedModel {
   using CallPtr = std::shared_ptr<Call>;
 
   void prepare(const CallPtr& call, Ticket ticket);
-  void decode(Call& call) const;
+  void parse(Call& call) const;
   void arrange(Call& call) const;
   void run(int instance, std::span<const WorkPtr> batch);
   void encode(Call& call);

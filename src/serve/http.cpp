@@ -8,6 +8,7 @@
 #include <boost/beast/http.hpp>
 #include <optional>
 #include <set>
+#include <utility>
 
 #include "base/error.h"
 #include "base/log.h"
@@ -198,10 +199,13 @@ class Connection : public std::enable_shared_from_this<Connection> {
     response_.keep_alive(keep_);
     response_.content_length(response.body.size());
     if (!head_) response_.body() = std::move(response.body);
+    sent_ = std::move(response.sent);
     stream_.expires_after(shared_.options.send);
     http::async_write(stream_, response_, [self = shared_from_this()](error_code error, size_t) {
       self->response_ = {};
+      const auto sent = std::exchange(self->sent_, nullptr);
       if (error) return self->close();
+      if (sent) sent();
       if (!self->keep_) return self->linger();
       self->wait();
     });
@@ -230,6 +234,7 @@ class Connection : public std::enable_shared_from_this<Connection> {
   beast::flat_buffer buffer_{kBuffer};
   std::optional<http::request_parser<http::string_body>> parser_;
   http::response<http::string_body> response_;
+  std::function<void()> sent_;
   std::shared_ptr<std::atomic<bool>> gone_;
   Time began_{};
   size_t discarded_ = 0;

@@ -39,6 +39,9 @@ struct Response {
   std::string type = "application/json";
   std::vector<std::pair<std::string, std::string>> headers;
   std::string body;
+  /// Called once its last byte was handed to the system, from the thread that moves bytes; not at
+  /// all where it could not be. Empty: nobody asks.
+  std::function<void()> sent;
 };
 
 /// Takes the one response to a request, from any thread.

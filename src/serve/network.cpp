@@ -94,9 +94,15 @@ Tensors Form::compute(int instance, const Tensors& inputs) {
   return session(instance, shapes_of(inputs)).run(inputs);
 }
 
-std::vector<Tensors> Form::run(int instance, std::span<const Tensors* const> requests) {
+std::vector<Tensors> Form::run(int instance, std::span<const Tensors* const> requests,
+                               RunTimes* times) {
   ESP_CHECK(stacks_ || requests.size() == 1, "requests that do not stack run alone");
-  if (!stacks_) return {compute(instance, *requests[0])};
+  const Time begin = Clock::now();
+  if (!stacks_) {
+    std::vector<Tensors> alone = {compute(instance, *requests[0])};
+    if (times) times->compute = Clock::now() - begin;
+    return alone;
+  }
   std::vector<int64_t> rows;
   int64_t total = 0;
   for (const Tensors* request : requests) total += rows.emplace_back(rows_of(request->at(0)));
@@ -107,14 +113,17 @@ std::vector<Tensors> Form::run(int instance, std::span<const Tensors* const> req
     for (const Tensors* request : requests) parts.push_back(&request->at(i));
     inputs.push_back(stacked(parts, size));
   }
+  const Time stacked_at = Clock::now();
   const Tensors outputs = compute(instance, inputs);
+  const Time computed = Clock::now();
   std::vector<Tensors> answers;
-  int64_t begin = 0;
+  int64_t row = 0;
   for (int64_t n : rows) {
     Tensors& answer = answers.emplace_back();
-    for (const Tensor& output : outputs) answer.push_back(rows_from(output, begin, n));
-    begin += n;
+    for (const Tensor& output : outputs) answer.push_back(rows_from(output, row, n));
+    row += n;
   }
+  if (times) *times = {stacked_at - begin + (Clock::now() - computed), computed - stacked_at};
   return answers;
 }
 

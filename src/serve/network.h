@@ -16,6 +16,7 @@
 
 #include "ir/graph.h"
 #include "runtime/session.h"
+#include "serve/message.h"
 #include "serve/signature.h"
 
 namespace espalier::serve {
@@ -31,14 +32,22 @@ struct NetworkOptions {
 /// Inputs or outputs of one request, in the network's order.
 using Tensors = std::vector<Tensor>;
 
+/// Where the time of a run goes.
+struct RunTimes {
+  Duration assemble{};  ///< stacking inputs and taking outputs apart
+  Duration compute{};
+};
+
 /// The network for one set of shapes. `run` may be called for different instances at once.
 class Form {
  public:
   Form(Graph graph, bool stacks, const NetworkOptions& options);
 
   bool stacks() const { return stacks_; }
-  /// Answers requests: several only where they stack. Compiles what is not compiled yet.
-  std::vector<Tensors> run(int instance, std::span<const Tensors* const> requests);
+  /// Answers requests: several only where they stack. Compiles what is not compiled yet, which
+  /// counts as computing.
+  std::vector<Tensors> run(int instance, std::span<const Tensors* const> requests,
+                           RunTimes* times = nullptr);
   /// Compiles for every batch size and instance, and runs each once. UserError for what cannot be
   /// compiled.
   void warm_up();

@@ -46,6 +46,7 @@ PictureInput::PictureInput(const PictureOptions& options, const Port& port, uint
     : name_(port.name),
       dtype_(port.type.dtype),
       shape_(shape_for(options, port)),
+      shrink_(options.shrink),
       most_pixels_(most_pixels),
       most_elements_(most_elements) {
   if (dtype_ == DType::string || dtype_ == DType::boolean)
@@ -54,9 +55,11 @@ PictureInput::PictureInput(const PictureOptions& options, const Port& port, uint
     throw usage_error("normalize=standard", "is measured on a data set, which a server has none of",
                       "write the means and deviations: normalize=M,M,M/S,S,S");
   normalization_ = parse_normalization(options.normalize, DType::u8, shape_.channels);
+  for (int64_t c = 0; c < shape_.channels; ++c)
+    for (int v = 0; v < 256; ++v) table_.push_back(float(normalization_.apply(v, c)));
 }
 
-Tensor PictureInput::read(const Tensor& bytes, bool base64) const {
+Tensor PictureInput::read(const Tensor& bytes, bool base64, PictureSeconds& spent) const {
   const std::string where = "input '" + name_ + "'";
   if (bytes.rank() < 1 || bytes.rank() > 2 || bytes.shape()[0] < 1 ||
       (bytes.rank() == 2 && bytes.shape()[1] != 1))
@@ -75,29 +78,33 @@ Tensor PictureInput::read(const Tensor& bytes, bool base64) const {
     const std::string& given = bytes.data<std::string>()[i];
     float* out = floats.mutable_data<float>() + i * row;
     if (!base64) {
-      read_one(given, at, out);
+      read_one(given, at, out, spent);
       continue;
     }
     const auto plain = from_base64(given);
     if (!plain) throw bad_input(at, "is not base64, as pictures within JSON are written");
-    read_one(*plain, at, out);
+    read_one(*plain, at, out, spent);
   }
   return dtype_ == DType::f32 ? floats : floats.cast(dtype_);
 }
 
-void PictureInput::read_one(const std::string& bytes, const std::string& where, float* out) const {
-  const Image image = resize_image(decode_image(bytes, where, int(shape_.channels), most_pixels_),
-                                   int(shape_.width), int(shape_.height));
-  const int64_t pixels = shape_.height * shape_.width, channels = shape_.channels;
+void PictureInput::read_one(const std::string& bytes, const std::string& where, float* out,
+                            PictureSeconds& spent) const {
+  const int64_t width = shape_.width, channels = shape_.channels;
+  const int64_t plane = shape_.height * width;
   const bool interleave = shape_.layout == PictureLayout::nhwc;
-  for (int64_t c = 0; c < channels; ++c) {
-    float* to = out + c * (interleave ? 1 : pixels);
-    const int64_t step = interleave ? channels : 1;
-    float table[256];
-    for (int v = 0; v < 256; ++v) table[v] = float(normalization_.apply(v, c));
-    for (int64_t p = 0; p < pixels; ++p)
-      to[p * step] = table[image.pixels[size_t(p * channels + c)]];
-  }
+  const PictureForm form{int(width), int(shape_.height), int(channels), shrink_};
+  stream_picture(
+      bytes, where, form, most_pixels_,
+      [&](int y, const uint8_t* row) {
+        for (int64_t c = 0; c < channels; ++c) {
+          const float* table = table_.data() + 256 * c;
+          float* to = interleave ? out + y * width * channels + c : out + c * plane + y * width;
+          const int64_t step = interleave ? channels : 1;
+          for (int64_t x = 0; x < width; ++x) to[x * step] = table[row[x * channels + c]];
+        }
+      },
+      &spent);
 }
 
 }  // namespace espalier::serve

@@ -31,6 +31,8 @@ void HttpClient::send(const std::string& bytes) {
   }
 }
 
+void HttpClient::finish() { ::shutdown(socket_, SHUT_WR); }
+
 bool HttpClient::more() {
   char bytes[65536];
   const auto n = ::recv(socket_, bytes, sizeof bytes, 0);

@@ -21,6 +21,8 @@ class HttpClient {
 
   /// Bytes as they are.
   void send(const std::string& bytes);
+  /// Says that no more bytes will come.
+  void finish();
   /// The next response; `head`: of a request that has no body in its response.
   HttpAnswer read(bool head = false);
   /// A whole request and its response.

@@ -1,11 +1,8 @@
 // `espalier serve` as its clients meet it: started on a free port, asked over sockets, ended by
 // signals.
-#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cstdio>
@@ -14,8 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/files.h"
-#include "tests/cli/http_client.h"
-#include "tests/cli/program.h"
+#include "tests/cli/serve_fixture.h"
 
 namespace espalier {
 namespace {
@@ -26,54 +22,11 @@ using ::testing::HasSubstr;
 using testing::http_request;
 using testing::HttpAnswer;
 using testing::HttpClient;
+using testing::kGood;
+using testing::kInfer;
+using testing::kNetwork;
 using testing::run_program;
-using testing::Running;
-using testing::Scratch;
-
-constexpr const char* kNetwork = R"(graph "small"(%x: f32[N,2]) -> (%y) {
-  %w = parameter f32[2,2] [1, 2, 3, 4]
-  %h: f32[N,2] = MatMul(%x, %w)
-  %y: f32[N,2] = LeakyRelu(%h) {alpha = 0.5}
-}
-)";
-constexpr const char* kGood =
-    R"({"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 2], "data": [1, -1]}]})";
-constexpr const char* kInfer = "/v2/models/net/infer";
-
-class Serve : public ::testing::Test {
- protected:
-  Serve() { scratch.write("net.esp", kNetwork); }
-  ~Serve() override { ::close(said); }
-
-  /// Starts the program on a free port and waits until it listens.
-  void start(std::vector<std::string> arguments) {
-    const std::string out = scratch.path("out");
-    ASSERT_EQ(mkfifo(out.c_str(), 0600), 0);
-    // Before the program is there: it could not open a pipe that nobody reads.
-    said = ::open(out.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-    arguments.insert(arguments.begin(), "serve");
-    arguments.insert(arguments.end(), {"--port", "0", "--json", "--threads", "1"});
-    server = std::make_unique<Running>(arguments, out, scratch.path("err"));
-    fcntl(said, F_SETFL, 0);  // from now on reading waits, until it says something or ends
-    std::string line;
-    for (char c = 0; c != '\n' && ::read(said, &c, 1) == 1;) line += c;
-    ASSERT_THAT(line, ::testing::EndsWith("\n")) << read_file(scratch.path("err"));
-    port = json::parse(line).at("port").get<int>();
-  }
-  void start_net(const std::string& keys = "") {
-    start(std::vector<std::string>{scratch.path("net.esp") + keys});
-  }
-
-  static std::string error_of(const HttpAnswer& a) {
-    EXPECT_EQ(a.headers.at("content-type"), "application/json");
-    return json::parse(a.body).at("error").get<std::string>();
-  }
-
-  Scratch scratch;
-  std::unique_ptr<Running> server;
-  int said = -1;  ///< what it prints
-  int port = 0;
-};
+using testing::Serve;
 
 TEST_F(Serve, AnswersOverOneConnection) {
   start({scratch.path("net.esp"), "again=" + scratch.path("net.esp") + "?max_batch=2"});
@@ -348,7 +301,7 @@ TEST_F(Serve, ExamplesOfThePageWork) {
     EXPECT_EQ(json::parse(said), json::parse(blocks[i + 1].text)) << blocks[i].text;
     ++compared;
   }
-  EXPECT_EQ(commands, 6);
+  EXPECT_EQ(commands, 7);
   EXPECT_EQ(compared, 4);
 }
 

@@ -1,17 +1,8 @@
 // The whole server but its sockets: requests in, responses out.
-#include "serve/service.h"
-
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <future>
-#include <nlohmann/json.hpp>
-
-#include "base/error.h"
-#include "data/normalize.h"
-#include "formats/images.h"
-#include "ir/text.h"
-#include "ir/text_bytes.h"
+#include "tests/serve/service_fixture.h"
 
 namespace espalier::serve {
 namespace {
@@ -19,68 +10,6 @@ namespace {
 using namespace std::chrono_literals;
 using nlohmann::json;
 using ::testing::HasSubstr;
-
-constexpr const char* kNetwork = R"(graph "small"(%x: f32[N,2]) -> (%y) {
-  %w = parameter f32[2,2] [1, 2, 3, 4]
-  %h: f32[N,2] = MatMul(%x, %w)
-  %y: f32[N,2] = LeakyRelu(%h) {alpha = 0.5}
-}
-)";
-constexpr const char* kPictures = R"(graph "pictures"(%x: f32[N,3,2,4]) -> (%y) {
-  %y: f32[N,3,2,4] = Identity(%x)
-}
-)";
-
-class ServiceTest : public ::testing::Test {
- protected:
-  ServiceTest() : service(limits(), 2) {}
-  static RequestLimits limits() {
-    RequestLimits l;
-    l.infer.most_elements = 1000;
-    l.most_pixels = 100;
-    return l;
-  }
-  static HostOptions named(const std::string& name) {
-    HostOptions o;
-    o.name = name;
-    return o;
-  }
-  void add_small() { service.add(parse_graph(kNetwork), named("small")); }
-  void add_pictures() {
-    HostOptions o = named("pictures");
-    o.pictures = {{"x", "imagenet", PictureLayout::nchw, 0, 0}};
-    service.add(parse_graph(kPictures), o);
-  }
-
-  Response ask(Request request) {
-    request.received = Clock::now();
-    if (request.began == Time{}) request.began = request.received;
-    std::promise<Response> answer;
-    service.handle(std::move(request), [&](Response r) { answer.set_value(std::move(r)); });
-    return answer.get_future().get();
-  }
-  Response ask(const std::string& method, const std::string& path, const std::string& body = "",
-               std::vector<std::pair<std::string, std::string>> headers = {}) {
-    Request r;
-    r.method = method;
-    r.path = path;
-    r.body = body;
-    r.headers = std::move(headers);
-    return ask(std::move(r));
-  }
-  Response infer(const std::string& body,
-                 std::vector<std::pair<std::string, std::string>> headers = {}) {
-    return ask("POST", "/v2/models/small/infer", body, std::move(headers));
-  }
-  static std::string error_of(const Response& r) {
-    return json::parse(r.body).at("error").get<std::string>();
-  }
-
-  Service service;
-};
-
-constexpr const char* kGood =
-    R"({"inputs": [{"name": "x", "datatype": "FP32", "shape": [1, 2], "data": [1, -1]}]})";
 
 Request good_request() {
   Request r;
@@ -256,110 +185,6 @@ TEST_F(ServiceTest, DrainRefusesWhatComesAndFinishesWhatIsThere) {
   }
   EXPECT_EQ(infer(kGood).status, 503);
   EXPECT_EQ(ask("GET", "/v2").status, 200);
-}
-
-TEST_F(ServiceTest, MetricsSayWhereTheTimeGoes) {
-  add_small();
-  add_pictures();
-  infer(kGood);
-  const std::string text = ask("GET", "/metrics").body;
-  for (const char* stage : {"receive", "decode", "queue", "compute", "encode", "total"})
-    EXPECT_THAT(text, HasSubstr("espalier_request_stage_seconds_count{model=\"small\",stage=\"" +
-                                std::string(stage) + "\"} 1"));
-  EXPECT_THAT(text, HasSubstr("stage=\"handoff\"} 2")) << "to decode and to encode";
-  EXPECT_THAT(text, HasSubstr("espalier_batch_rows_sum{model=\"small\"} 1"));
-  EXPECT_THAT(text, HasSubstr("espalier_http_responses_total{code=\"200\"} 1"));
-}
-
-// ---- pictures ----------------------------------------------------------------------------------
-
-Image picture(int width, int height) {
-  Image image{width, height, 3, {}};
-  for (int i = 0; i < width * height * 3; ++i) image.pixels.push_back(uint8_t(40 + 7 * i));
-  return image;
-}
-
-/// What the network is to see of that picture.
-std::vector<float> expected(const Image& image) {
-  const Image small = resize_image(image, 4, 2);
-  const Normalization n = parse_normalization("imagenet", DType::u8, 3);
-  std::vector<float> values;
-  for (int c = 0; c < 3; ++c)
-    for (int p = 0; p < 8; ++p)
-      values.push_back(float(n.apply(small.pixels[size_t(3 * p + c)], c)));
-  return values;
-}
-
-TEST_F(ServiceTest, PicturesAreReadAsDataSetsReadThem) {
-  add_pictures();
-  const Image first = picture(4, 2), second = picture(9, 5);
-  const std::string a = encode_png(first), b = encode_png(second);
-  const auto check = [&](const Response& r, const std::vector<const Image*>& sent) {
-    ASSERT_EQ(r.status, 200) << r.body;
-    const auto data = json::parse(r.body)["outputs"][0]["data"].get<std::vector<float>>();
-    std::vector<float> want;
-    for (const Image* image : sent)
-      for (float v : expected(*image)) want.push_back(v);
-    EXPECT_EQ(data, want);
-  };
-  const json in_json = {{"inputs",
-                         {{{"name", "x"},
-                           {"datatype", "BYTES"},
-                           {"shape", {2}},
-                           {"data", {to_base64(a), to_base64(b)}}}}}};
-  check(ask("POST", "/v2/models/pictures/infer", in_json.dump()), {&first, &second});
-  check(ask("POST", "/v2/models/pictures/infer", b, {{"Inference-Header-Content-Length", "0"}}),
-        {&second});
-  EXPECT_THAT(ask("GET", "/v2/models/pictures").body, HasSubstr("JPEG or PNG"));
-  EXPECT_THAT(ask("GET", "/metrics").body, HasSubstr("stage=\"preprocess\"} 2"));
-}
-
-TEST_F(ServiceTest, WhatIsNoPictureIsSaid) {
-  add_pictures();
-  const auto told = [&](const json& data, const json& shape) {
-    const json body = {
-        {"inputs", {{{"name", "x"}, {"datatype", "BYTES"}, {"shape", shape}, {"data", data}}}}};
-    const Response r = ask("POST", "/v2/models/pictures/infer", body.dump());
-    return std::to_string(r.status) + " " + error_of(r);
-  };
-  EXPECT_EQ(told({"!"}, {1}),
-            "400 input 'x': picture 0: is not base64, as pictures within JSON are written");
-  EXPECT_EQ(told({to_base64("GIF89a..")}, {1}),
-            "400 input 'x': picture 0: is neither a PNG nor a JPEG picture");
-  EXPECT_THAT(told({to_base64(encode_png(picture(20, 6)))}, {1}),
-              HasSubstr("picture 0: has more than 100 pixels"));
-  EXPECT_THAT(told({"a", "b"}, {1, 2}), HasSubstr("pictures are BYTES [N]"));
-  EXPECT_THAT(told(json::array(), {0}), HasSubstr("pictures are BYTES [N]"));
-  EXPECT_EQ(told(std::vector<std::string>(42), {42}),
-            "413 input 'x': 42 pictures have more than 1000 elements");
-}
-
-TEST_F(ServiceTest, InputsThatTakeNoPicturesAreSaid) {
-  const auto refused = [&](const char* network, PictureOptions picture) {
-    HostOptions o = named("p");
-    o.pictures = {std::move(picture)};
-    try {
-      service.add(parse_graph(network), o);
-    } catch (const UserError& e) {
-      return std::string(e.what());
-    }
-    return std::string("(taken)");
-  };
-  EXPECT_THAT(refused(kPictures, {.input = "z"}), HasSubstr("no such input"));
-  EXPECT_THAT(refused(kNetwork, {.input = "x"}), HasSubstr("no batch of pictures"));
-  EXPECT_THAT(refused(kPictures, {.input = "x", .layout = PictureLayout::nhwc}),
-              HasSubstr("1 or 3 channels"));
-  EXPECT_THAT(refused(kPictures, {.input = "x", .height = 5, .width = 4}),
-              HasSubstr("resize asks for a height of 5"));
-  EXPECT_THAT(refused(kPictures, {.input = "x", .normalize = "standard"}), HasSubstr("data set"));
-  EXPECT_THAT(refused("graph \"g\"(%x: f32[N,3,H,W]) -> (%y) {\n"
-                      "  %y: f32[N,3,H,W] = Relu(%x)\n}\n",
-                      {.input = "x"}),
-              HasSubstr("pictures of any height"));
-  EXPECT_THAT(refused("graph \"g\"(%x: f32[N,3,4,0]) -> (%y) {\n"
-                      "  %y: f32[N,3,4,0] = Relu(%x)\n}\n",
-                      {.input = "x"}),
-              HasSubstr("a width of 0"));
 }
 
 TEST_F(ServiceTest, NamesAreUsedOnce) {
