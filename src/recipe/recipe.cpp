@@ -73,6 +73,10 @@ void add_data_facts(const Yaml& definition, const Dataset& data,
   };
   const PictureShape picture = data.picture_shape();
   set("classes", data.classes());
+  if (data.input_type() == DType::i64) {
+    set("vocabulary", data.classes());
+    set("context", data.sample_shape()[0]);
+  }
   set("channels", picture.channels);
   if (picture.height == picture.width) set("size", picture.height);
 }
@@ -168,6 +172,9 @@ DataSpec read_data(const Yaml& part) {
       if (key.text() != "kind" && key.text() != "path")
         at_line(value, [&, k = key.text(), v = value.text()] { spec.set(k, v); });
   }
+  for (const DataKey& key : find_data_kind(spec.kind).keys)
+    if (const auto value = spec.extra.find(key.name); key.names_file && value != spec.extra.end())
+      value->second = beside(value->second, part).string();
   if (!find_data_kind(spec.kind).generated)
     spec.path = at_line(*path_at, [&] { return locate_data(spec.path, part.file()); });
   return spec;
@@ -218,6 +225,7 @@ TrainOptions read_training(const Yaml& part, TrainOptions o, int64_t least_epoch
   constexpr int64_t kMany = 1'000'000'000;
   o.epochs = fields.integer("epochs", o.epochs, least_epochs, kMany);
   o.batch = fields.integer("batch", o.batch, 1, kMany);
+  o.epoch_steps = fields.integer("epoch_steps", o.epoch_steps, 0, kMany);
   o.eval_batch = fields.integer("eval_batch", o.eval_batch, 1, kMany);
   o.precision = fields.choice("precision", o.precision == DType::bf16, {"f32", "bf16"}) == 1
                     ? DType::bf16

@@ -5,13 +5,14 @@
 //   name: glyphs-resnet8
 //   seed: 1
 //   model: {zoo: resnet8}              # or {definition: net.yaml}, {file: net.onnx}; definitions
-//                                      # take `variables`; classes, channels and size that are not
-//                                      # given there are the data's; each takes
+//                                      # take `variables`; classes, channels, size, vocabulary and
+//                                      # context that are not given there are the data's; each takes
 //                                      # `weights: net.safetensors`
 //   data: synthetic:glyphs?val=0.1     # or the same as keys: {kind: synthetic, path: glyphs, ...}
 //   training:
 //     epochs: 20
 //     batch: 128
+//     epoch_steps: 0                   # an epoch ends after so many; 0: with the data
 //     precision: f32                   # or bf16
 //     augment: crop=4,flip
 //     loss: cross_entropy              # or mean_squared

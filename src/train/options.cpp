@@ -10,7 +10,7 @@ namespace espalier {
 std::string TrainOptions::fingerprint() const {
   std::ostringstream s;
   s.precision(17);
-  s << "epochs=" << epochs << ";batch=" << batch << ";seed=" << seed
+  s << "epochs=" << epochs << ";batch=" << batch << ";epoch_steps=" << epoch_steps << ";seed=" << seed
     << ";augment=" << augment.text() << ";loss=" << int(loss)
     << ";label_smoothing=" << label_smoothing << ";clip_norm=" << clip_norm
     << ";precision=" << name_of(precision) << ";output=" << output
@@ -30,6 +30,7 @@ void TrainOptions::check(const std::string& where) const {
   const auto part = [](double v) { return v >= 0 && v < 1; };
   need(epochs >= 1, "epochs must be at least 1");
   need(batch >= 1, "the batch must be at least 1");
+  need(epoch_steps >= 0, "the steps of an epoch cannot be negative");
   need(eval_batch >= 1, "the evaluation batch must be at least 1");
   need(part(label_smoothing), "label smoothing must lie in [0, 1)");
   need(clip_norm >= 0 && std::isfinite(clip_norm), "the clipping norm cannot be negative");

@@ -54,7 +54,8 @@ class StepBuilder {
 
  private:
   void add_forward() {
-    Forward f = training_forward(network_, options_.input, options_.output, options_.seed);
+    Forward f = training_forward(network_, {options_.input_type, options_.input},
+                                 options_.output, options_.seed);
     if (f.parameters.empty())
       throw bad_input(network_.name, "has no parameters to train",
                       "weights must be constants of a float type");
@@ -89,14 +90,21 @@ class StepBuilder {
       s_.targets = g.add_input(g.fresh_name("targets"), logits);
       s_.loss = b_.one("espalier.MeanSquaredError", {s_.logits, s_.targets}, {}, "loss");
     } else {
-      if (logits.rank() != 2)
-        throw bad_input(where, "is " + to_string(logits) + ", cross-entropy needs [N, classes]");
-      s_.targets = g.add_input(g.fresh_name("labels"), TensorType(DType::i64, {logits.dims[0]}));
-      s_.loss = b_.one("espalier.CrossEntropy", {s_.logits, s_.targets},
+      if (logits.rank() < 2)
+        throw bad_input(where,
+                        "is " + to_string(logits) + ", cross-entropy needs [N, ..., classes]");
+      const Dims answers(logits.dims.begin(), logits.dims.end() - 1);
+      s_.targets = g.add_input(g.fresh_name("labels"), TensorType(DType::i64, answers));
+      ValueId rows = s_.logits, labels = s_.targets;
+      if (logits.rank() > 2) {
+        rows = b_.reshape(rows, {-1, logits.dims.back().value()});
+        labels = b_.reshape(labels, {-1});
+      }
+      s_.loss = b_.one("espalier.CrossEntropy", {rows, labels},
                        {{"label_smoothing", float(options_.label_smoothing)}}, "loss");
       const ValueId answer =
-          b_.one("ArgMax", {s_.logits}, {{"axis", int64_t{1}}, {"keepdims", int64_t{0}}});
-      const ValueId right = b_.cast(b_.one("Equal", {answer, s_.targets}), DType::f32);
+          b_.one("ArgMax", {rows}, {{"axis", int64_t{1}}, {"keepdims", int64_t{0}}});
+      const ValueId right = b_.cast(b_.one("Equal", {answer, labels}), DType::f32);
       s_.correct = b_.reduce_sum(right, {0}, false);
     }
     g.add_output(s_.loss);

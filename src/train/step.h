@@ -16,7 +16,7 @@
 namespace espalier {
 
 enum class Loss : uint8_t {
-  kCrossEntropy,  ///< logits [N, C], labels i64 [N]
+  kCrossEntropy,  ///< logits [N, ..., C], labels i64 [N, ...]; the mean over all labels
   kMeanSquared,   ///< any float tensor, targets of its shape
 };
 
@@ -33,7 +33,8 @@ struct Optimizer {
 };
 
 struct StepOptions {
-  Shape input;  ///< of one batch: [batch, ...]
+  Shape input;                     ///< of one batch: [batch, ...]
+  DType input_type = DType::f32;  ///< or i64, for tokens
   Loss loss = Loss::kCrossEntropy;
   double label_smoothing = 0;  ///< of kCrossEntropy
   double clip_norm = 0;        ///< largest global norm of all gradients; 0: unclipped
@@ -90,7 +91,7 @@ struct StepExtension {
   std::function<void(StepGraph&)> on_updates;
 };
 
-/// Attaches loss, gradients and optimiser to a network with one float input. Its Role::kParameter
+/// Attaches loss, gradients and optimiser to a network with one input. Its Role::kParameter
 /// constants are trained, its Role::kBuffer constants follow the training forms of the nodes that
 /// read them. UserError when the network has no parameters, or its output does not fit the loss, or
 /// some node cannot be differentiated.

@@ -48,6 +48,7 @@ LoaderOptions loader_options(const TrainOptions& o) {
   l.batch = o.batch;
   l.shuffle = true;
   l.drop_last = true;
+  l.max_batches = o.epoch_steps;
   l.seed = o.seed;
   l.augment = o.augment;
   return l;
@@ -112,6 +113,7 @@ struct Trainer::Impl {
     StepOptions s;
     s.input = {options.batch};
     for (int64_t n : train_data->sample_shape()) s.input.push_back(n);
+    s.input_type = train_data->input_type();
     s.loss = options.loss;
     s.label_smoothing = options.label_smoothing;
     s.clip_norm = options.clip_norm;
@@ -129,7 +131,7 @@ struct Trainer::Impl {
   }
 
   void check_targets() const {
-    const bool labels = train_data->targets().dtype() == DType::i64;
+    const bool labels = train_data->target_type() == DType::i64;
     if (options.loss == Loss::kCrossEntropy && !labels)
       throw bad_input(train_data->description(), "has numeric targets, cross-entropy needs labels",
                       "train with the loss mean_squared");
@@ -140,12 +142,19 @@ struct Trainer::Impl {
 
   void check_classes(const StepGraph& built) const {
     if (options.loss != Loss::kCrossEntropy) return;
-    const int64_t answers = built.graph.value(built.logits).tensor().shape()[1];
+    const int64_t answers = built.graph.value(built.logits).tensor().shape().back();
     if (train_data->classes() > answers)
       throw bad_input(network.name,
                       "answers with " + std::to_string(answers) + " classes, the data has " +
                           std::to_string(train_data->classes()),
-                      "set the definition's variable 'classes'");
+                      train_data->input_type() == DType::i64
+                          ? "set the definition's variable 'vocabulary'"
+                          : "set the definition's variable 'classes'");
+  }
+
+  /// Labels of a batch: one a sample, or one a token.
+  double answers_of_batch() const {
+    return double(options.batch) * double(numel(train_data->target_shape()));
   }
 
   int64_t total_steps() const { return options.epochs * loader.batches(); }
@@ -166,12 +175,12 @@ struct Trainer::Impl {
     step->run(std::move(batch), r.learning_rate, at.step + 1);
     r.loss = step->scalar(step->graph().loss);
     const ValueId correct = step->graph().correct;
-    r.correct = correct == kNoValue ? 0 : step->scalar(correct);
+    r.correct = correct == kNoValue ? 0 : step->scalar(correct) / answers_of_batch();
     if (!std::isfinite(r.loss)) diverged("the loss became " + formatted("%g", r.loss));
     ++at.step;
     ++at.position;
     at.loss_sum += r.loss * double(options.batch);
-    at.correct += r.correct;
+    at.correct += r.correct * double(options.batch);
     for (TrainHook* hook : hooks) hook->after_step(self, r);
     return r;
   }
@@ -226,7 +235,7 @@ struct Trainer::Impl {
                   {"step", at.step},
                   {"epoch", r.epoch + 1},
                   {"loss", r.loss},
-                  {"accuracy", r.correct / double(options.batch)},
+                  {"accuracy", r.correct},
                   {"learning_rate", r.learning_rate}}
                  .dump());
   }
@@ -270,10 +279,13 @@ struct Trainer::Impl {
     const bool classes = options.loss == Loss::kCrossEntropy;
     std::string line = formatted("epoch %lld/%lld  loss %.4f", (long long)e.epoch,
                                  (long long)options.epochs, e.train_loss);
-    if (classes) line += formatted("  train %.2f %%", 100 * e.train_accuracy);
-    if (val_data)
-      line += classes ? formatted("  val %.2f %%", 100 * e.val_accuracy)
-                      : formatted("  val %.4f", e.val_loss);
+    const bool text = train_data->bytes_per_target() > 0;
+    if (classes && !text) line += formatted("  train %.2f %%", 100 * e.train_accuracy);
+    if (val_data && classes && !text) line += formatted("  val %.2f %%", 100 * e.val_accuracy);
+    if (val_data && (!classes || text)) line += formatted("  val %.4f", e.val_loss);
+    if (val_data && text)
+      line += formatted("  perplexity %.3f  bits/byte %.3f", perplexity(e.val_loss),
+                        bits_per_byte(e.val_loss, val_data->bytes_per_target()));
     log_info(line + "  " + format_duration(e.seconds + e.val_seconds));
   }
 

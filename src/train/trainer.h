@@ -26,6 +26,8 @@ namespace espalier {
 struct TrainOptions {
   int64_t epochs = 10;
   int64_t batch = 128;
+  /// Steps of an epoch: each draws a new order and ends after so many; 0: with the data.
+  int64_t epoch_steps = 0;
   uint64_t seed = 0;  ///< of order, augmentation and dropout
   Augment augment;
   Schedule schedule;
@@ -54,10 +56,16 @@ struct TrainFiles {
 
 /// How well a network answers.
 struct Evaluation {
-  double loss = 0;      ///< mean over samples
+  double loss = 0;      ///< mean over answers: samples, or the tokens of all windows
   double accuracy = 0;  ///< part answered rightly; 0 where there are no classes
   int64_t samples = 0;
 };
+
+/// e^loss of a loss in nats a token.
+double perplexity(double loss);
+/// A loss in nats a token as bits for each byte of text.
+double bits_per_byte(double loss, double bytes_per_token);
+
 /// Runs the network (in inference form) over a data set. `output` as in StepOptions.
 Evaluation evaluate(const Graph& network, const Dataset& data, Loss loss, int64_t batch = 250,
                     const std::string& output = "");
@@ -67,7 +75,7 @@ struct StepReport {
   int64_t epoch = 0;
   int64_t steps_per_epoch = 0, total_steps = 0;
   double loss = 0;
-  double correct = 0;  ///< answers of the batch that were right
+  double correct = 0;  ///< part of the batch's answers that were right
   double learning_rate = 0;
 };
 
