@@ -8,6 +8,7 @@
 #include "ir/derive.h"
 #include "ir/interpret.h"
 #include "ir/room.h"
+#include "passes/passes.h"
 
 namespace espalier {
 namespace {
@@ -145,6 +146,7 @@ Forward training_forward(const Graph& network, const TensorType& input, const st
   std::vector<Shape> shapes;
   for (ValueId v : g.inputs()) shapes.push_back(g.value(v).tensor().shape());
   f.graph = specialised(g, shapes);
+  run_passes(f.graph, {}, std::vector<std::string>{"fold_rows"});
   if (const std::string why = dynamics_of(f.graph); !why.empty())
     throw depends_on_data(network.name, why);
   return f;
