@@ -65,6 +65,21 @@ Bound bind_adamw(const BindRequest& r) {
   return kernel;
 }
 
+Bound bind_lion(const BindRequest& r) {
+  if (auto no = unfit(r, 3, 3)) return *no;
+  const AttributeReader a(*r.room, r.attrs);
+  const kernels::LionArgs args{0, a.get<float>("beta1", 0.9f), a.get<float>("beta2", 0.99f),
+                               a.get<float>("weight_decay", 0), r.in_dtype(1)};
+  auto kernel = function_kernel("lion", [args, n = r.in[0].numel()](const KernelArgs& k) {
+    kernels::LionArgs step = args;
+    step.learning_rate = k.read<float>(3)[0];
+    kernels::lion_step(n, step, k.read<float>(0), k.in[1], k.read<float>(2), k.write<float>(0),
+                       k.write<float>(1));
+  });
+  kernel->in_place = {{0, 0}, {1, 2}};
+  return kernel;
+}
+
 Bound bind_clip(const BindRequest& r) {
   const DType type = r.in_dtype(0);
   if (type != DType::f32 && type != DType::bf16)
@@ -93,6 +108,7 @@ Bound bind_clip(const BindRequest& r) {
 Entries optimiser_entries() {
   return {{"espalier.SgdStep", {"sgd", bind_sgd}},
           {"espalier.AdamWStep", {"adamw", bind_adamw}},
+          {"espalier.LionStep", {"lion", bind_lion}},
           {"espalier.ClipByGlobalNorm", {"clip", bind_clip}}};
 }
 

@@ -67,6 +67,28 @@ void adamw_range(int64_t begin, int64_t end, const AdamWArgs& a, const float* p,
                 v_next);
 }
 
+template <class G>
+void lion_typed(int64_t begin, int64_t end, const LionArgs& a, const float* p, const G* gradient,
+                const float* m, float* p_next, float* m_next) {
+  const float keep = 1 - a.learning_rate * a.weight_decay;
+#pragma GCC ivdep
+  for (int64_t i = begin; i < end; ++i) {
+    const float g = float(gradient[i]);
+    const float c = a.beta1 * m[i] + (1 - a.beta1) * g;
+    const float sign = c > 0 ? 1.0f : c < 0 ? -1.0f : c;
+    p_next[i] = p[i] * keep - a.learning_rate * sign;
+    m_next[i] = a.beta2 * m[i] + (1 - a.beta2) * g;
+  }
+}
+
+void lion_range(int64_t begin, int64_t end, const LionArgs& a, const float* p, const void* gradient,
+                const float* m, float* p_next, float* m_next) {
+  if (a.gradient_type == DType::f32)
+    lion_typed(begin, end, a, p, static_cast<const float*>(gradient), m, p_next, m_next);
+  else
+    lion_typed(begin, end, a, p, static_cast<const bfloat16*>(gradient), m, p_next, m_next);
+}
+
 template <class T>
 double squares_typed(int64_t begin, int64_t end, const T* x) {
   constexpr int64_t kLanes = 16;
@@ -114,6 +136,7 @@ namespace espalier::kernels {
 namespace {
 HWY_EXPORT(sgd_range);
 HWY_EXPORT(adamw_range);
+HWY_EXPORT(lion_range);
 HWY_EXPORT(squares_range);
 HWY_EXPORT(scale_range);
 constexpr int64_t kGrain = 1 << 15;
@@ -130,6 +153,13 @@ void adamw_step(int64_t n, const AdamWArgs& a, const float* p, const void* gradi
                 const float* v, float* p_next, float* m_next, float* v_next) {
   parallel_for(n, kGrain, [&](int64_t b, int64_t e) {
     HWY_DYNAMIC_DISPATCH(adamw_range)(b, e, a, p, gradient, m, v, p_next, m_next, v_next);
+  });
+}
+
+void lion_step(int64_t n, const LionArgs& a, const float* p, const void* gradient, const float* m,
+               float* p_next, float* m_next) {
+  parallel_for(n, kGrain, [&](int64_t b, int64_t e) {
+    HWY_DYNAMIC_DISPATCH(lion_range)(b, e, a, p, gradient, m, p_next, m_next);
   });
 }
 

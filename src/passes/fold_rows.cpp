@@ -3,6 +3,7 @@
 // then single products too, not sums over a batch of them.
 #include "ir/builder.h"
 #include "ir/patch.h"
+#include "ir/room.h"
 #include "passes/fuse_region.h"
 
 namespace espalier::passes {
@@ -36,7 +37,7 @@ ValueId bias_of(const Graph& g, NodeId add, ValueId product, const TensorType& y
 }  // namespace
 
 int fold_rows(Graph& graph) {
-  int changes = 0;
+  std::vector<std::pair<ValueId, std::string>> names;
   const Readers readers(graph);
   const std::vector<NodeId> order = graph.order();
   for (NodeId id : order) {
@@ -63,10 +64,14 @@ int fold_rows(Graph& graph) {
     const ValueId product = b.one("Gemm", operands, {{"transB", int64_t{transposed}}});
     patch.shunt(result, flat ? product : b.reshape(product, y.shape()));
     patch.apply();
-    ++changes;
+    names.emplace_back(product, graph.value(n.outputs[0]).name);
   }
-  if (changes > 0) graph.erase_dead();
-  return changes;
+  if (names.empty()) return 0;
+  graph.erase_dead();
+  // The product is known by the name it had.
+  for (const auto& [product, name] : names)
+    if (graph.find(name) == kNoValue) graph.rename(product, name);
+  return int(names.size());
 }
 
 }  // namespace espalier::passes

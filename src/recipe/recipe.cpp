@@ -184,16 +184,18 @@ namespace {
 
 Optimizer read_optimizer(const Yaml& part, Optimizer o) {
   Fields fields(part, "optimizer");
-  o.kind = fields.choice("kind", size_t(o.kind), {"sgd", "adamw"}) == 0 ? Optimizer::Kind::kSgd
-                                                                        : Optimizer::Kind::kAdamW;
+  const std::vector<std::string> names = optimizer_names();
+  const auto now = std::find(names.begin(), names.end(), o.kind) - names.begin();
+  const std::string& kind = names[fields.choice("kind", size_t(now), names)];
+  if (kind != o.kind) o.settings.clear();
+  o.kind = kind;
   o.weight_decay = fields.number("weight_decay", o.weight_decay, 0);
-  if (o.kind == Optimizer::Kind::kSgd) {
-    o.momentum = fields.number("momentum", o.momentum, 0, 0.9999);
-    o.nesterov = fields.boolean("nesterov", o.nesterov);
-  } else {
-    o.beta1 = fields.number("beta1", o.beta1, 0, 0.9999999);
-    o.beta2 = fields.number("beta2", o.beta2, 0, 0.9999999);
-    o.epsilon = fields.number("epsilon", o.epsilon, 1e-30, 1);
+  const auto before = o.all_settings();
+  for (const Setting& s : o.unit().settings) {
+    if (!fields.find(s.name)) continue;
+    const double old = before.at(s.name);
+    o.settings[s.name] = s.flag ? double(fields.boolean(s.name, old != 0))
+                                : fields.number(s.name, old, s.least, s.most);
   }
   fields.done();
   return o;

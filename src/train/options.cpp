@@ -17,9 +17,7 @@ std::string TrainOptions::fingerprint() const {
     << ";schedule=" << int(schedule.kind) << "," << schedule.peak << "," << schedule.floor << ","
     << schedule.warmup << "," << schedule.factor;
   for (double m : schedule.milestones) s << "," << m;
-  s << ";optimizer=" << int(optimizer.kind) << "," << optimizer.momentum << ","
-    << optimizer.nesterov << "," << optimizer.beta1 << "," << optimizer.beta2 << ","
-    << optimizer.epsilon << "," << optimizer.weight_decay;
+  s << ";optimizer=" << optimizer.text();
   return s.str();
 }
 
@@ -34,11 +32,7 @@ void TrainOptions::check(const std::string& where) const {
   need(eval_batch >= 1, "the evaluation batch must be at least 1");
   need(part(label_smoothing), "label smoothing must lie in [0, 1)");
   need(clip_norm >= 0 && std::isfinite(clip_norm), "the clipping norm cannot be negative");
-  need(part(optimizer.momentum), "momentum must lie in [0, 1)");
-  need(part(optimizer.beta1) && part(optimizer.beta2), "betas must lie in [0, 1)");
-  need(optimizer.epsilon > 0, "epsilon must be positive");
-  need(optimizer.weight_decay >= 0 && std::isfinite(optimizer.weight_decay),
-       "weight decay cannot be negative");
+  optimizer.check(where);
   need(precision == DType::f32 || precision == DType::bf16, "the precision must be f32 or bf16");
   schedule.check(where);
 }

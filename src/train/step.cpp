@@ -131,37 +131,15 @@ class StepBuilder {
     for (size_t i = 0; i < s_.parameters.size(); ++i) s_.parameters[i].gradient = clipped.at(i);
   }
 
-  ValueId moment(const StepParameter& p, const char* suffix) {
-    return s_.add_state(p.name + suffix, Tensor(DType::f32, b_.type(p.value).shape()));
-  }
-
   void update(StepParameter& p) {
     const Optimizer& o = options_.optimizer;
-    const auto decay = float(p.decays ? o.weight_decay : 0);
-    if (o.kind == Optimizer::Kind::kSgd) {
-      const ValueId velocity = moment(p, ":velocity");
-      const Values next = b_.op("espalier.SgdStep", {p.value, p.gradient, velocity, s_.rate},
-                                {{"momentum", float(o.momentum)},
-                                 {"nesterov", int64_t{o.nesterov}},
-                                 {"weight_decay", decay}});
-      p.updated = next.at(0);
-      s_.set_next(velocity, next.at(1));
-      return;
-    }
-    const ValueId first = moment(p, ":first"), second = moment(p, ":second");
-    const Values next =
-        b_.op("espalier.AdamWStep", {p.value, p.gradient, first, second, s_.rate, s_.step},
-              {{"beta1", float(o.beta1)},
-               {"beta2", float(o.beta2)},
-               {"epsilon", float(o.epsilon)},
-               {"weight_decay", decay}});
-    p.updated = next.at(0);
-    s_.set_next(first, next.at(1));
-    s_.set_next(second, next.at(2));
+    ParameterStep step(s_, p, settings_, p.decays ? o.weight_decay : 0);
+    p.updated = o.unit().step(step);
   }
 
   const Graph& network_;
   const StepOptions& options_;
+  const std::map<std::string, double> settings_ = options_.optimizer.all_settings();
   StepGraph s_;
   Builder b_;
 };

@@ -6,13 +6,14 @@
 #include <cstdarg>
 #include <cstdio>
 #include <nlohmann/json.hpp>
-#include <set>
+#include <optional>
 
 #include "base/error.h"
 #include "base/log.h"
 #include "base/progress.h"
 #include "base/threads.h"
 #include "ir/text.h"
+#include "train/divergence.h"
 #include "train/log.h"
 #include "train/step_session.h"
 #include "train/stop.h"
@@ -35,12 +36,6 @@ double seconds_since(Clock::time_point start) {
   std::vsnprintf(buffer, sizeof buffer, format, arguments);
   va_end(arguments);
   return buffer;
-}
-
-bool all_finite(const Tensor& t) {
-  if (t.dtype() != DType::f32) return true;
-  const auto values = t.span<float>();
-  return std::all_of(values.begin(), values.end(), [](float v) { return std::isfinite(v); });
 }
 
 LoaderOptions loader_options(const TrainOptions& o) {
@@ -81,6 +76,7 @@ struct Trainer::Impl {
   std::unique_ptr<StepSession> step;
 
   Checkpoint at;  ///< where the run stands; its states and hooks are filled when it is saved
+  std::optional<Checkpoint> good;  ///< some steps ago, to look from when numbers stop being finite
   bool stopping = false;
   std::vector<float> step_ms;
 
@@ -185,14 +181,73 @@ struct Trainer::Impl {
     return r;
   }
 
-  [[noreturn]] void diverged(const std::string& what) const {
+  /// Keeps a copy of where the run stands, where that is small. Hooks change steps in ways that
+  /// cannot be done again.
+  void remember(int64_t log_bytes) {
+    constexpr int64_t kEvery = 64;
+    constexpr size_t kMostBytes = size_t{256} << 20;
+    if (!hooks.empty() || at.position % kEvery != 0) return;
+    Checkpoint copy = at;
+    size_t bytes = 0;
+    for (const auto& [name, first] : step->graph().initial) bytes += first.bytes();
+    if (bytes > kMostBytes) return;
+    for (const std::string& name : step->state_names()) copy.states[name] = step->state(name);
+    for (const auto& [name, t] : copy.states)
+      if (!all_finite(t)) return;
+    copy.log_bytes = log_bytes;
+    good = std::move(copy);
+  }
+
+  /// Goes through the steps since `good` again and says which value of which step was the first not
+  /// to be finite; empty where that cannot be told. The states are then those of `good`.
+  std::string first_cause() {
+    if (!good) return "";
+    const auto back = [&](const std::map<std::string, Tensor>& states) {
+      for (const auto& [name, t] : states) step->set_state(name, t);
+    };
+    back(good->states);
+    Loader again(train_data, loader_options(options));
+    again.start(good->epoch, good->position);
+    std::string cause;
+    Batch batch;
+    for (int64_t number = good->step; number <= at.step && again.next(batch); ++number) {
+      std::map<std::string, Tensor> before;
+      for (const std::string& name : step->state_names()) before[name] = step->state(name);
+      const double rate =
+          learning_rate(options.schedule, number, loader.batches(), options.epochs);
+      step->run(batch, rate, number + 1);
+      bool finite = std::isfinite(step->scalar(step->graph().loss));
+      for (const std::string& name : step->state_names())
+        finite = finite && all_finite(step->state(name));
+      if (finite) continue;
+      const std::string what =
+          first_not_finite(step->graph(), before, batch, rate, number + 1);
+      if (!what.empty()) cause = what + " at step " + std::to_string(number);
+      break;
+    }
+    back(good->states);
+    return cause;
+  }
+
+  /// Puts `good` on disk where nothing newer is.
+  void keep_good() const {
+    if (!good || files.checkpoints.empty()) return;
+    const CheckpointFolder folder(files.checkpoints);
+    const auto newest = folder.newest();
+    if (!newest || newest->step < good->step) folder.save(*good);
+  }
+
+  [[noreturn]] void diverged(const std::string& what) {
+    const std::string cause = first_cause();
+    keep_good();
     std::string hint = "lower the learning rate, warm up longer, or clip gradients";
     if (!files.checkpoints.empty() && !CheckpointFolder(files.checkpoints).files().empty())
       hint +=
           "; the last good state is " + CheckpointFolder(files.checkpoints).files().back().string();
     throw bad_input("training",
                     what + " at step " + std::to_string(at.step) + " (epoch " +
-                        std::to_string(at.epoch + 1) + ")",
+                        std::to_string(at.epoch + 1) + ")" +
+                        (cause.empty() ? "" : "; the first value that is not finite is " + cause),
                     hint);
   }
 
@@ -296,6 +351,7 @@ struct Trainer::Impl {
     loader.start(at.epoch, at.position);
     Batch batch;
     auto before = Clock::now();
+    remember(log.bytes());
     while (loader.next(batch)) {
       const StepReport r = run_step(std::move(batch));
       last_rate = r.learning_rate;
@@ -309,6 +365,7 @@ struct Trainer::Impl {
                               at.loss_sum / double(at.position * options.batch)));
       progress.advance();
       const bool last = at.position == loader.batches();
+      if (!last) remember(log.bytes());
       if (should_stop() && !last) return false;
       if (options.save_every > 0 && at.step % options.save_every == 0 && !last) save(log);
     }
@@ -398,6 +455,7 @@ void Trainer::set_input(const std::string& name, const Tensor& value) {
 }
 Tensor Trainer::output(const std::string& name) const { return impl_->step->output(name); }
 
+int64_t Trainer::optimizer_bytes() const { return impl_->step->graph().optimizer_bytes; }
 int64_t Trainer::steps_done() const { return impl_->at.step; }
 int64_t Trainer::steps_per_epoch() const { return impl_->loader.batches(); }
 const std::vector<float>& Trainer::step_ms() const { return impl_->step_ms; }

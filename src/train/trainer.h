@@ -114,8 +114,9 @@ class Trainer {
   /// Goes on from the newest checkpoint. False when there is none. UserError when it is damaged,
   /// was made with other options or data, or at another thread count (unless `any_threads`).
   bool resume(bool any_threads = false);
-  /// Runs until the last epoch, a stop request or stop(). UserError naming the step when the loss
-  /// or a parameter stops being finite; the last checkpoint then still stands.
+  /// Runs until the last epoch, a stop request or stop(). When the loss or a parameter stops being
+  /// finite: UserError naming the step and, without hooks and where a copy of the states is small
+  /// enough to be kept, the value that was the first; the last good state is then a checkpoint.
   TrainResult train();
   /// Makes train() save and return after the running step.
   void stop();
@@ -137,6 +138,8 @@ class Trainer {
   /// A result that a hook added, of the last step.
   Tensor output(const std::string& name) const;
   int64_t steps_done() const;
+  /// Bytes of the states that the optimiser keeps beside the parameters.
+  int64_t optimizer_bytes() const;
   int64_t steps_per_epoch() const;
   /// Milliseconds of each of the last steps, newest last, data waiting included.
   const std::vector<float>& step_ms() const;
