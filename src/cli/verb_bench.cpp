@@ -64,7 +64,7 @@ Workload training_step(const Args& args) {
   StepOptions options;
   options.precision = args.train == "bf16" ? DType::bf16 : DType::f32;
   options.input = model.shapes_of(g).at(0);
-  options.input_type = g.value(g.inputs().at(0)).tensor().dtype;
+  options.input_type = g.value(g.inputs()[0]).tensor().dtype;
   options.optimizer.kind = args.optimizer;
   StepGraph step = build_training_step(g, options);
   return {std::move(step.graph), std::move(step.initial), {}};

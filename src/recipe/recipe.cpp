@@ -157,7 +157,28 @@ ModelPart read_model(const Yaml& part) {
   return model;
 }
 
+namespace {
+
+/// Whether data of that spec can be had: it is generated, or its path leads somewhere.
+bool is_here(const Yaml& part) {
+  try {
+    read_data(part);
+    return true;
+  } catch (const UserError& e) {
+    // Whatever else is wrong with it shall be told.
+    if (e.problem() == "does not exist") return false;
+    throw;
+  }
+}
+
+}  // namespace
+
 DataSpec read_data(const Yaml& part) {
+  if (part.is_list()) {
+    if (part.items().empty()) part.fail("data is an empty list");
+    for (const Yaml& choice : part.items())
+      if (&choice == &part.items().back() || is_here(choice)) return read_data(choice);
+  }
   DataSpec spec;
   const Yaml* path_at = &part;
   if (part.is_scalar()) {

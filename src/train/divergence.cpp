@@ -49,7 +49,7 @@ std::string first_not_finite(const StepGraph& step, const std::map<std::string, 
   StepGraph watched = step;
   watched.initial = states;
   const std::vector<ValueId> forward = results_before(watched.graph, watched.loss);
-  std::vector<ValueId> seen = watched.graph.outputs();
+  std::vector<ValueId> seen(watched.graph.outputs().begin(), watched.graph.outputs().end());
   const auto watch = [&](ValueId v) {
     if (floats(watched.graph, v) && std::find(seen.begin(), seen.end(), v) == seen.end())
       seen.push_back(v);
