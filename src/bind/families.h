@@ -22,6 +22,7 @@ Entries normalization_entries();
 Entries optimiser_entries();
 Entries reduction_entries();
 Entries movement_entries();
+Entries gather_entries();
 Entries recurrent_entries();
 Entries few_bits_entries();
 
@@ -29,7 +30,7 @@ Entries few_bits_entries();
 inline std::vector<Entries (*)()> families() {
   return {view_entries,      int8_convolution_entries, convolution_entries,   matmul_entries,
           pointwise_entries, pooling_entries,          normalization_entries, optimiser_entries,
-          reduction_entries, movement_entries,         recurrent_entries,     few_bits_entries};
+          reduction_entries, movement_entries,         gather_entries, recurrent_entries,     few_bits_entries};
 }
 
 /// What serves every operator whose room answers the pointwise facet.

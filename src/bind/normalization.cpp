@@ -1,4 +1,5 @@
-// Batch normalisation, layer normalisation, softmax and cross-entropy by our own loops.
+// Batch normalisation, and operators over rows: layer normalisation, softmax, cross-entropy, the
+// largest element.
 #include <algorithm>
 #include <cmath>
 
@@ -119,19 +120,76 @@ Bound bind_layer_norm(const BindRequest& r) {
   if (auto* no = std::get_if<Refuse>(&shape)) return *no;
   const auto s = std::get<kernels::RowsShape>(shape);
   for (size_t i = 1; i < r.in.size(); ++i)
-    if (r.in.has(i) && (r.in_dtype(i) != DType::f32 || r.in[i].numel() != s.columns))
-      return Refuse{"scale or bias is not f32 of the normalised axes"};
+    if (r.in.has(i) && (!lanes(r.in_dtype(i)) || r.in[i].numel() != s.columns))
+      return Refuse{"scale or bias is not f32 or bf16 of the normalised axes"};
   for (size_t i = 1; i < r.out.size(); ++i)
     if (r.wanted[i] && r.out_dtype(i) != DType::f32) return wrong_type(r.out_dtype(i));
   if (!r.wanted[0]) return Refuse{"the normalised result is not asked for"};
   const float epsilon = a.get<float>("epsilon", 1e-5f);
-  const bool bias = r.in.has(2);
-  return function_kernel(
-      "layer_norm", [s, epsilon, bias, results = r.out.size()](const KernelArgs& k) {
-        kernels::layer_norm_rows(s, k.in[0], k.read<float>(1), bias ? k.read<float>(2) : nullptr,
-                                 epsilon, k.out[0], results > 1 ? k.write<float>(1) : nullptr,
+  const bool bias = r.in.has(2), wide = r.in_dtype(1) == DType::f32;
+  auto kernel = function_kernel(
+      "layer_norm", [s, epsilon, bias, wide, results = r.out.size()](const KernelArgs& k) {
+        const auto f32 = [&](size_t i) {
+          if (wide) return k.read<float>(i);
+          float* to = static_cast<float*>(k.scratch) + (int64_t(i) - 1) * s.columns;
+          const auto* from = k.read<bfloat16>(i);
+          for (int64_t c = 0; c < s.columns; ++c) to[c] = float(from[c]);
+          return static_cast<const float*>(to);
+        };
+        kernels::layer_norm_rows(s, k.in[0], f32(1), bias ? f32(2) : nullptr, epsilon, k.out[0],
+                                 results > 1 ? k.write<float>(1) : nullptr,
                                  results > 2 ? k.write<float>(2) : nullptr);
       });
+  if (!wide) kernel->scratch_bytes = 2 * size_t(s.columns) * sizeof(float);
+  return kernel;
+}
+
+Bound bind_layer_norm_grad(const BindRequest& r) {
+  const AttributeReader a(*r.room, r.attrs);
+  const auto shape = last_axis_rows(r, a.integer("axis", -1), true);
+  if (auto* no = std::get_if<Refuse>(&shape)) return *no;
+  const auto s = std::get<kernels::RowsShape>(shape);
+  if (s.rows == 0) return Refuse{"there are no rows"};
+  if (r.in_dtype(1) != s.type) return wrong_type(r.in_dtype(1));
+  if (!lanes(r.in_dtype(2))) return wrong_type(r.in_dtype(2));
+  for (size_t i = 3; i < 5; ++i)
+    if (r.in_dtype(i) != DType::f32) return wrong_type(r.in_dtype(i));
+  if (!r.wanted[0]) return Refuse{"the gradient of the operand is not asked for"};
+  auto kernel = function_kernel(
+      "layer_norm_grad", [s, scale = r.in_dtype(2), results = r.out.size()](const KernelArgs& k) {
+        kernels::layer_norm_grad_rows(s, k.in[0], k.in[1], k.in[2], scale, k.read<float>(3),
+                                      k.read<float>(4), k.out[0],
+                                      results > 1 ? k.out[1] : nullptr,
+                                      results > 2 ? k.out[2] : nullptr,
+                                      static_cast<float*>(k.scratch));
+      });
+  kernel->scratch_bytes = kernels::layer_norm_grad_scratch(s);
+  kernel->in_place = {{0, 0}};
+  return kernel;
+}
+
+Bound bind_softmax_grad(const BindRequest& r) {
+  const AttributeReader a(*r.room, r.attrs);
+  const auto shape = last_axis_rows(r, a.integer("axis", -1), false);
+  if (auto* no = std::get_if<Refuse>(&shape)) return *no;
+  auto kernel = function_kernel("softmax_grad", [s = std::get<kernels::RowsShape>(shape)](
+                                                    const KernelArgs& k) {
+    kernels::softmax_grad_rows(s, k.in[0], k.in[1], k.out[0]);
+  });
+  kernel->in_place = {{0, 1}};
+  return kernel;
+}
+
+Bound bind_arg_max(const BindRequest& r) {
+  const AttributeReader a(*r.room, r.attrs);
+  const auto shape = last_axis_rows(r, a.integer("axis", 0), false);
+  if (auto* no = std::get_if<Refuse>(&shape)) return *no;
+  const auto s = std::get<kernels::RowsShape>(shape);
+  if (s.type != DType::f32) return wrong_type(s.type);
+  if (a.integer("select_last_index", 0)) return Refuse{"the last of equals is asked for"};
+  return function_kernel("arg_max", [s](const KernelArgs& k) {
+    kernels::arg_max_rows(s, k.read<float>(0), k.write<int64_t>(0));
+  });
 }
 
 [[noreturn]] void bad_label(const std::string& where, int64_t row, int64_t label, int64_t classes) {
@@ -185,6 +243,9 @@ Entries normalization_entries() {
           {"Softmax", {"softmax", bind_softmax<kernels::softmax_rows>}},
           {"LogSoftmax", {"softmax", bind_softmax<kernels::log_softmax_rows>}},
           {"LayerNormalization", {"layer_norm", bind_layer_norm}},
+          {"espalier.SoftmaxGrad", {"softmax_grad", bind_softmax_grad}},
+          {"espalier.LayerNormGrad", {"layer_norm_grad", bind_layer_norm_grad}},
+          {"ArgMax", {"arg_max", bind_arg_max}},
           {"espalier.CrossEntropy", {"cross_entropy", bind_cross_entropy}},
           {"espalier.CrossEntropyGrad", {"cross_entropy_grad", bind_cross_entropy_grad}}};
 }

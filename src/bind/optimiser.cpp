@@ -1,4 +1,4 @@
-// Optimiser steps, in place on the state they update.
+// Optimiser steps, in place on the state they update, and the clipping of their gradients.
 #include "kernels/optimiser.h"
 
 #include <cmath>
@@ -65,10 +65,51 @@ Bound bind_adamw(const BindRequest& r) {
   return kernel;
 }
 
+Bound bind_lion(const BindRequest& r) {
+  if (auto no = unfit(r, 3, 3)) return *no;
+  const AttributeReader a(*r.room, r.attrs);
+  const kernels::LionArgs args{0, a.get<float>("beta1", 0.9f), a.get<float>("beta2", 0.99f),
+                               a.get<float>("weight_decay", 0), r.in_dtype(1)};
+  auto kernel = function_kernel("lion", [args, n = r.in[0].numel()](const KernelArgs& k) {
+    kernels::LionArgs step = args;
+    step.learning_rate = k.read<float>(3)[0];
+    kernels::lion_step(n, step, k.read<float>(0), k.in[1], k.read<float>(2), k.write<float>(0),
+                       k.write<float>(1));
+  });
+  kernel->in_place = {{0, 0}, {1, 2}};
+  return kernel;
+}
+
+Bound bind_clip(const BindRequest& r) {
+  const DType type = r.in_dtype(0);
+  if (type != DType::f32 && type != DType::bf16)
+    return Refuse{"the gradients are " + std::string(name_of(type))};
+  for (bool w : r.wanted)
+    if (!w) return Refuse{"a result is not asked for"};
+  const float limit = AttributeReader(*r.room, r.attrs).get<float>("max_norm", 1);
+  std::vector<int64_t> sizes;
+  for (size_t i = 0; i < r.in.size(); ++i) sizes.push_back(r.in[i].numel());
+  auto kernel = function_kernel("clip", [type, limit, sizes](const KernelArgs& k) {
+    double sum = 0;
+    for (size_t i = 0; i < sizes.size(); ++i)
+      sum += kernels::sum_of_squares(sizes[i], type, k.in[i]);
+    const double norm = std::sqrt(sum);
+    const auto factor = float(norm > double(limit) ? double(limit) / norm : 1.0);
+    for (size_t i = 0; i < sizes.size(); ++i)
+      if (factor != 1.0f || k.in[i] != k.out[i])
+        kernels::scale_by(sizes[i], type, factor, k.in[i], k.out[i]);
+  });
+  for (size_t i = 0; i < sizes.size(); ++i) kernel->in_place.emplace_back(int(i), int(i));
+  return kernel;
+}
+
 }  // namespace
 
 Entries optimiser_entries() {
-  return {{"espalier.SgdStep", {"sgd", bind_sgd}}, {"espalier.AdamWStep", {"adamw", bind_adamw}}};
+  return {{"espalier.SgdStep", {"sgd", bind_sgd}},
+          {"espalier.AdamWStep", {"adamw", bind_adamw}},
+          {"espalier.LionStep", {"lion", bind_lion}},
+          {"espalier.ClipByGlobalNorm", {"clip", bind_clip}}};
 }
 
 }  // namespace espalier::bind

@@ -100,6 +100,22 @@ std::map<std::string, Shape> parse_shapes(const std::vector<std::string>& texts)
   return shapes;
 }
 
+namespace {
+
+/// A definition with the variables that `texts` set.
+Graph load_definition(const std::string& path, const std::vector<std::string>& texts) {
+  BlueprintOptions options;
+  for (const std::string& text : texts) {
+    const size_t equals = text.find('=');
+    if (equals == 0 || equals == text.npos)
+      throw usage_error("--variable " + text, "is not NAME=VALUE", "as in --variable width=64");
+    options.variables[text.substr(0, equals)] = text.substr(equals + 1);
+  }
+  return load_blueprint(path, options);
+}
+
+}  // namespace
+
 void ModelOptions::add_to(CLI::App& app) {
   app.add_option("model", path,
                  std::string("A network: .onnx, .tflite, .esp, .plan, or .yaml (a definition)") +
@@ -110,6 +126,9 @@ void ModelOptions::add_to(CLI::App& app) {
   app.add_option("--weights", weights, "Parameters for it, by name: .safetensors")
       ->check(given("the file name"))
       ->option_text("FILE");
+  app.add_option("--variable", variable_texts, "A definition's variable, as width=64 (repeatable)")
+      ->allow_extra_args(false)
+      ->option_text("NAME=VALUE");
   app.add_option("--shape", shape_texts, "Shape of an input, as x=1,3,224,224 (repeatable)")
       ->allow_extra_args(false);
   app.add_option("--batch", batch, "Extent of open first dimensions (default 1)")
@@ -118,8 +137,12 @@ void ModelOptions::add_to(CLI::App& app) {
 
 Graph ModelOptions::load() const {
   const bool picture = pictures && is_picture_file(path);
-  Graph g = picture ? diagram::read_picture(read_file(path), path)
-                    : load_model(path, parse_shapes(shape_texts));
+  if (!variable_texts.empty() && !is_definition_file(path))
+    throw usage_error("--variable", path + " is no definition",
+                      "the extents of a finished network are set with --shape");
+  Graph g = picture                    ? diagram::read_picture(read_file(path), path)
+            : !variable_texts.empty() ? load_definition(path, variable_texts)
+                                      : load_model(path, parse_shapes(shape_texts));
   if (picture && weights.empty())
     log_info(path + " is a picture: its large constants are taken as zeros");
   if (!weights.empty()) load_weights(g, weights);

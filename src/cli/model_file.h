@@ -37,6 +37,7 @@ struct ModelOptions {
   std::string path;
   std::string weights;  ///< a file whose tensors take the place of the parameters
   std::vector<std::string> shape_texts;
+  std::vector<std::string> variable_texts;  ///< NAME=VALUE, of a definition
   int64_t batch = 0;  ///< 0: 1 where the batch is open, else as the model says
   /// Fused regions stay as a file has them, for verbs that run networks as they are.
   bool keep_regions = false;

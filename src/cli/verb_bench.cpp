@@ -37,6 +37,7 @@ struct Args {
   std::string stream;  ///< see parse_stream; empty: one shape
   bool profile = false;
   std::string train;      ///< precision of the training step to time; empty: inference
+  std::string optimizer = "sgd";  ///< of that step
   std::string precision;  ///< auto: what is fastest; empty: as the network is
   PrecisionChoiceOptions choice;
 };
@@ -64,6 +65,8 @@ Workload training_step(const Args& args) {
   StepOptions options;
   options.precision = args.train == "bf16" ? DType::bf16 : DType::f32;
   options.input = model.shapes_of(g).at(0);
+  options.input_type = g.value(g.inputs()[0]).tensor().dtype;
+  options.optimizer.kind = args.optimizer;
   StepGraph step = build_training_step(g, options);
   return {std::move(step.graph), std::move(step.initial), {}};
 }
@@ -249,7 +252,11 @@ Action bench_verb(CLI::App& app) {
   app.add_option("--seconds", args->seconds, "How long to measure (default 1)")
       ->check(finite_number(0.01, 3600));
   app.add_option("--train", args->train,
-                 "Time a training step (cross-entropy, SGD) in f32 or bf16");
+                 "Time a training step (cross-entropy) in f32 or bf16");
+  std::string optimizers;
+  for (const std::string& name : optimizer_names())
+    optimizers += (optimizers.empty() ? "" : ", ") + name;
+  app.add_option("--optimizer", args->optimizer, "Of that step: " + optimizers + " (default sgd)");
   app.add_option("--stream", args->stream,
                  "Lengths that change from run to run beside fixed ones: T=16:400:50 is 50 of the "
                  "open dimension T")
@@ -267,6 +274,7 @@ Action bench_verb(CLI::App& app) {
       "  espalier bench net.onnx --json | jq .median_ms\n"
       "  espalier bench net.onnx --precision auto --data images:photos.zip --max-error 2\n"
       "  espalier bench recipes/zoo/resnet20.yaml --train bf16 --batch 128 --profile\n"
+      "  espalier bench recipes/zoo/char_gpt.yaml --train f32 --batch 12 --optimizer adamw\n"
       "Inputs are random numbers (--seed); median, p10 and p90 are medians over rounds.");
   return [args](const Common& common) { return bench(*args, common); };
 }

@@ -10,7 +10,10 @@
 #include "cli/output.h"
 #include "cli/values.h"
 #include "cli/verb.h"
+#include "base/error.h"
+#include "base/files.h"
 #include "data/make.h"
+#include "data/text.h"
 #include "formats/npy.h"
 
 namespace espalier::cli {
@@ -21,6 +24,7 @@ using Json = nlohmann::ordered_json;
 struct Args {
   std::string spec, name, output;
   std::string format = "idx";
+  int64_t vocabulary = 512;
 };
 
 Json keys_json(const std::vector<DataKey>& keys) {
@@ -96,6 +100,8 @@ ExitCode make(const Args& args, const Common& common) {
   const bool npz = std::filesystem::path(args.output).extension() == ".npz";
   if (npz) refuse_overwriting(args.output, common);
   const auto data = load_dataset(spec, Split::all);
+  if (npz && data->bytes_per_target() > 0)
+    throw unsupported(args.spec, "is text, which is no array", "text files are read as they are");
   Json result = {{"data", data->description()},
                  {"samples", data->size()},
                  {"shape", data->sample_shape()},
@@ -107,6 +113,19 @@ ExitCode make(const Args& args, const Common& common) {
     result["spec"] = make_data(spec, args.output, parse_data_format(args.format), common.overwrite);
   }
   print_result(common, result);
+  return ExitCode::kOk;
+}
+
+ExitCode make_tokenizer(const Args& args, const Common& common) {
+  const DataSpec spec = DataSpec::parse(args.spec);
+  const std::string text = text_of(spec, Split::train);
+  refuse_overwriting(args.output, common);
+  const BpeTokenizer made = train_bpe(text, args.vocabulary);
+  write_file_atomic(args.output, made.text());
+  print_result(common, {{"tokenizer", args.output},
+                        {"vocabulary", made.size()},
+                        {"text_bytes", text.size()},
+                        {"text_tokens", made.encode(text, spec.text()).size()}});
   return ExitCode::kOk;
 }
 
@@ -145,6 +164,27 @@ void add_make(CLI::App& app, const std::shared_ptr<Args>& args,
       "It prints the spec that reads back what was written.");
 }
 
+void add_tokenizer(CLI::App& app, const std::shared_ptr<Args>& args,
+                   const std::shared_ptr<Action>& action) {
+  CLI::App* verb = app.add_subcommand("tokenizer", "Learn a byte-pair vocabulary from text");
+  verb->add_option("spec", args->spec, "text:FILE?key=value&…; its training part is read")
+      ->required()
+      ->option_text("SPEC");
+  verb->add_option("-o,--output", args->output, "The file, in the form of GPT-2's merges.txt")
+      ->required()
+      ->check(given("the name"));
+  verb->add_option("--vocabulary", args->vocabulary, "Tokens, the 256 bytes among them (512)")
+      ->transform(whole_number(257, 65536));
+  verb->callback([action, args] {
+    *action = [args](const Common& common) { return make_tokenizer(*args, common); };
+  });
+  verb->footer(
+      "Examples:\n"
+      "  espalier data tokenizer text:book.txt -o book.bpe\n"
+      "  espalier data make 'text:book.txt?tokenizer=book.bpe&context=128'   how many windows\n"
+      "The same text gives the same tokenizer.");
+}
+
 void add_get(CLI::App& app, const std::shared_ptr<Args>& args,
              const std::shared_ptr<Action>& action) {
   CLI::App* verb = app.add_subcommand("get", "Fetch a public data set and check it");
@@ -169,6 +209,7 @@ Action data_verb(CLI::App& app) {
   app.fallthrough();
   add_list(app, action);
   add_make(app, args, action);
+  add_tokenizer(app, args, action);
   add_get(app, args, action);
   app.footer(
       "Examples:\n"

@@ -51,15 +51,23 @@ ExitCode evaluate_on(const Args& args, const Common& common) {
   const int64_t batch = args.model.batch > 0 ? args.model.batch : 250;
   const Evaluation e =
       evaluate(g, *data, classes ? Loss::kCrossEntropy : Loss::kMeanSquared, batch, args.output);
-  const std::string metric = classes ? "top1" : "mse";
-  const double value = classes ? e.accuracy : e.loss;
+  const bool text = data->bytes_per_target() > 0;
+  const std::string metric = text ? "perplexity" : classes ? "top1" : "mse";
+  const double value = text ? perplexity(e.loss) : classes ? e.accuracy : e.loss;
+  const double bits = text ? bits_per_byte(e.loss, data->bytes_per_target()) : 0;
   if (common.json) {
-    print_json({{"model", args.model.path},
-                {"metric", metric},
-                {"value", value},
-                {"loss", e.loss},
-                {"samples", e.samples},
-                {"data", data->description()}});
+    nlohmann::ordered_json j = {{"model", args.model.path}, {"metric", metric},
+                                {"value", value},           {"loss", e.loss},
+                                {"samples", e.samples},     {"data", data->description()}};
+    if (text) {
+      j["bits_per_byte"] = bits;
+      j["accuracy"] = e.accuracy;
+    }
+    print_json(j);
+  } else if (text) {
+    std::printf("perplexity %s (%s nats a token, %s bits a byte, %.2f %% of tokens right) on %s\n",
+                short_number(value).c_str(), short_number(e.loss).c_str(),
+                short_number(bits).c_str(), 100 * e.accuracy, data->description().c_str());
   } else if (classes) {
     std::printf("top-1 %.2f %% (cross-entropy %s) on %s\n", 100 * value,
                 short_number(e.loss).c_str(), data->description().c_str());
@@ -85,6 +93,7 @@ Action eval_verb(CLI::App& app) {
       "  espalier eval net.onnx --data 'idx:data/mnist?normalize=raw'\n"
       "  espalier eval net.onnx --data 'images:cifar10.zip?split=test&limit=1000'\n"
       "  espalier eval net.tflite --data 'npz:test.npz?stored=nhwc&layout=nhwc'\n"
+      "  espalier eval runs/gpt/model.onnx --data 'text:book.txt?context=64'\n"
       "Integers of a quantised network are understood by their scale: the data are its floats.\n"
       "The test split is used unless the spec names another. Kinds and keys: espalier data list.");
   return [args](const Common& common) { return evaluate_on(*args, common); };

@@ -162,7 +162,7 @@ std::vector<std::vector<Tensor>> calibration_batches(const Graph& graph, const D
   const bool tensor = input.type.is_tensor() && input.tensor().rank() > 0;
   const int64_t batch =
       tensor && input.tensor().dims[0].known() ? input.tensor().dims[0].value() : 32;
-  TensorType given(DType::f32, data.sample_shape());
+  TensorType given(data.input_type(), data.sample_shape());
   given.dims.insert(given.dims.begin(), Dim(batch));
   if (!tensor || !refines(given, input.type))
     throw bad_input(

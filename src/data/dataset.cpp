@@ -16,8 +16,13 @@ std::span<const int64_t> row_shape(const Tensor& t) { return std::span(t.shape()
 }  // namespace
 
 Batch Dataset::make_batch(int64_t count) const {
-  return {Tensor(DType::f32, with_rows(count, sample_shape())),
-          Tensor(targets().dtype(), with_rows(count, row_shape(targets())))};
+  return {Tensor(input_type(), with_rows(count, sample_shape())),
+          Tensor(target_type(), with_rows(count, target_shape()))};
+}
+
+Shape Dataset::target_shape() const {
+  const auto shape = row_shape(targets());
+  return {shape.begin(), shape.end()};
 }
 
 void Dataset::copy_target(int64_t index, int64_t row, Batch& batch) const {
@@ -26,16 +31,17 @@ void Dataset::copy_target(int64_t index, int64_t row, Batch& batch) const {
               static_cast<const char*>(targets().raw()) + size_t(index) * bytes, bytes);
 }
 
+void Dataset::write(int64_t index, int64_t row, Batch& batch) const {
+  read(index, batch.inputs.mutable_data<float>() + row * numel(sample_shape()));
+  copy_target(index, row, batch);
+}
+
 Batch Dataset::fetch(std::span<const int64_t> indices) const {
   Batch batch = make_batch(int64_t(indices.size()));
   const int64_t step = numel(sample_shape());
-  float* out = batch.inputs.mutable_data<float>();
   const int64_t grain = std::max<int64_t>(1, (int64_t{1} << 16) / std::max<int64_t>(1, step));
   parallel_for(int64_t(indices.size()), grain, [&](int64_t begin, int64_t end) {
-    for (int64_t i = begin; i < end; ++i) {
-      read(indices[size_t(i)], out + i * step);
-      copy_target(indices[size_t(i)], i, batch);
-    }
+    for (int64_t i = begin; i < end; ++i) write(indices[size_t(i)], i, batch);
   });
   return batch;
 }

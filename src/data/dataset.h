@@ -20,8 +20,8 @@ enum class PictureLayout {
 
 /// Samples that go through a network together.
 struct Batch {
-  Tensor inputs;   ///< f32 [N, sample shape]
-  Tensor targets;  ///< i64 [N] class labels, or f32 [N, target shape]
+  Tensor inputs;   ///< f32 [N, sample shape]; i64 where samples are tokens
+  Tensor targets;  ///< i64 [N] class labels, i64 [N, context] next tokens, or f32 [N, target shape]
 };
 
 /// Extents of a picture and its layout; `channels` 0 when samples are no pictures.
@@ -38,11 +38,19 @@ class Dataset {
   virtual int64_t size() const = 0;
   /// Of one sample as `read` writes it: [C, H, W] or [H, W, C] for pictures, else any shape.
   virtual const Shape& sample_shape() const = 0;
-  /// Number of classes; 0 when targets are numbers.
+  /// Of the elements of a sample: f32, or i64 where they are tokens.
+  virtual DType input_type() const { return DType::f32; }
+  virtual DType target_type() const { return targets().dtype(); }
+  /// Of one sample's target: [] for a label.
+  virtual Shape target_shape() const;
+  /// Bytes of text behind one target; 0 where targets are no tokens.
+  virtual double bytes_per_target() const { return 0; }
+  /// Number of classes, or of tokens; 0 when targets are numbers.
   virtual int64_t classes() const = 0;
   /// One name per class, or none when the source has no names.
   virtual const std::vector<std::string>& class_names() const = 0;
-  /// Targets of all samples: i64 [size] or f32 [size, ...].
+  /// Targets of all samples: i64 or f32 [size, target shape]; tokens are copied out for the first
+  /// who asks.
   virtual const Tensor& targets() const = 0;
   /// How stored elements become inputs.
   virtual const Normalization& normalization() const = 0;
@@ -51,6 +59,9 @@ class Dataset {
   virtual const std::string& description() const = 0;
   /// Writes sample `index`, normalised, to numel(sample_shape()) floats.
   virtual void read(int64_t index, float* sample) const = 0;
+
+  /// Writes sample `index` and its target to row `row` of a batch that make_batch made.
+  virtual void write(int64_t index, int64_t row, Batch& batch) const;
 
   /// The samples named by `indices`, in that order.
   Batch fetch(std::span<const int64_t> indices) const;

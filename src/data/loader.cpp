@@ -26,7 +26,8 @@ Loader::~Loader() = default;
 
 int64_t Loader::batches() const {
   const int64_t n = data_->size(), b = options_.batch;
-  return options_.drop_last ? n / b : (n + b - 1) / b;
+  const int64_t all = options_.drop_last ? n / b : (n + b - 1) / b;
+  return options_.max_batches > 0 ? std::min(all, options_.max_batches) : all;
 }
 
 int64_t Loader::samples() const { return std::min(data_->size(), batches() * options_.batch); }

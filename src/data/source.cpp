@@ -6,6 +6,7 @@
 #include "base/rng.h"
 #include "base/threads.h"
 #include "data/locate.h"
+#include "data/text.h"
 #include "formats/images.h"
 
 namespace espalier {
@@ -49,15 +50,32 @@ std::vector<int64_t> range(int64_t begin, int64_t end) {
   return rows;
 }
 
-/// Entries [begin, end) of a fixed permutation of 0..n-1, ascending.
-std::vector<int64_t> drawn(int64_t n, int64_t begin, int64_t end, std::string_view stream) {
+/// Glyphs are rows; text is not.
+std::unique_ptr<const SplitSource> open_synthetic(const DataSpec& spec) {
+  if (spec.path == "text") return open_text_source(spec);
+  for (const DataKey& key : text_keys())
+    if (spec.extra.contains(key.name))
+      throw usage_error(spec.text(), std::string("is no text, which alone has the key ") + key.name);
+  return nullptr;
+}
+
+std::vector<DataKey> synthetic_keys() {
+  std::vector<DataKey> keys = {
+      {"samples",
+       "glyphs to train on (20000), a fifth as many to test; of text, a 64th of its bytes (16000)"},
+      {"seed", "of the generator (1)"}};
+  keys.insert(keys.end(), text_keys().begin(), text_keys().end());
+  return keys;
+}
+
+}  // namespace
+
+std::vector<int64_t> drawn_rows(int64_t n, int64_t begin, int64_t end, std::string_view stream) {
   const auto order = Rng(kSplitSeed, stream_of(stream)).permutation(n);
   std::vector<int64_t> rows(order.begin() + begin, order.begin() + end);
   std::sort(rows.begin(), rows.end());
   return rows;
 }
-
-}  // namespace
 
 const std::vector<DataKey>& common_data_keys() {
   static const std::vector<DataKey> keys = {
@@ -111,13 +129,20 @@ const std::vector<DataKind>& data_kinds() {
         {"header", "yes or no (by default: yes when the first line holds no number)"},
         {"separator", "a character, or tab (,)"}},
        load_csv_source},
+      {"text",
+       "text:FILE_OR_DIR",
+       "text as windows of tokens whose targets are the tokens after them",
+       text_keys(),
+       nullptr,
+       /*generated=*/false,
+       open_text_source},
       {"synthetic",
        "synthetic:glyphs",
-       "generated here: 32x32 colour pictures of 20 glyphs",
-       {{"samples", "number of training samples (20000); a fifth as many test samples"},
-        {"seed", "of the generator (1)"}},
+       "generated here: 32x32 colour pictures of 20 glyphs; synthetic:text: English-like sentences",
+       synthetic_keys(),
        load_synthetic_source,
-       /*generated=*/true},
+       /*generated=*/true,
+       open_synthetic},
   };
   return kinds;
 }
@@ -134,6 +159,8 @@ const DataKind& find_data_kind(const std::string& name) {
 DataSource::DataSource(DataSpec spec) : spec_(std::move(spec)) {
   const DataKind& kind = find_data_kind(spec_.kind);
   if (!kind.generated) spec_.path = locate_data(spec_.path);
+  if (kind.open) opened_ = kind.open(spec_);
+  if (opened_) return;
   raw_ = kind.load(spec_);
   const std::string where = spec_.kind + ":" + spec_.path;
   ESP_CHECK(raw_.samples.rank() >= 1 && raw_.samples.shape()[0] == raw_.rows() &&
@@ -151,26 +178,32 @@ DataSource::DataSource(DataSpec spec) : spec_(std::move(spec)) {
   }
 }
 
+const RawData& DataSource::raw() const {
+  if (opened_) throw unsupported(spec_.text(), "is not made of rows");
+  return raw_;
+}
+
 std::vector<int64_t> DataSource::rows_of(Split split) const {
   const int64_t pool = raw_.train;
   // One permutation, cut in three, keeps the parts disjoint whatever the fractions are.
   const int64_t tests = raw_.test > 0 ? 0 : part_of(pool, spec_.test);
   const int64_t vals = raw_.val > 0 ? 0 : part_of(pool - tests, spec_.val);
   switch (split) {
-    case Split::train: return drawn(pool, tests + vals, pool, "splits");
+    case Split::train: return drawn_rows(pool, tests + vals, pool, "splits");
     case Split::val:
       return raw_.val > 0 ? range(pool, pool + raw_.val)
-                          : drawn(pool, tests, tests + vals, "splits");
+                          : drawn_rows(pool, tests, tests + vals, "splits");
     case Split::test:
-      return raw_.test > 0 ? range(pool + raw_.val, raw_.rows()) : drawn(pool, 0, tests, "splits");
+      return raw_.test > 0 ? range(pool + raw_.val, raw_.rows()) : drawn_rows(pool, 0, tests, "splits");
     case Split::all: return range(0, raw_.rows());
   }
   return {};
 }
 
 std::shared_ptr<const Dataset> DataSource::split(Split split) const {
-  std::vector<int64_t> rows = rows_of(split);
   DataSpec named = spec_.with_split(split);
+  if (opened_) return opened_->split(split, named);
+  std::vector<int64_t> rows = rows_of(split);
   if (rows.empty())
     throw bad_input(named.text(), "holds no samples",
                     split == Split::val && spec_.val == 0 ? "val=0 holds out nothing; try val=0.1"
@@ -179,7 +212,7 @@ std::shared_ptr<const Dataset> DataSource::split(Split split) const {
                         : "");
   if (spec_.limit > 0 && spec_.limit < int64_t(rows.size())) {
     std::vector<int64_t> kept;
-    for (int64_t i : drawn(int64_t(rows.size()), 0, spec_.limit, "limit"))
+    for (int64_t i : drawn_rows(int64_t(rows.size()), 0, spec_.limit, "limit"))
       kept.push_back(rows[size_t(i)]);
     rows = std::move(kept);
   }

@@ -24,6 +24,15 @@ struct RawData {
 struct DataKey {
   const char* name;
   const char* help;
+  bool names_file = false;  ///< its value may be a path, which a recipe means from beside itself
+};
+
+/// A source whose splits are no rows of one tensor.
+class SplitSource {
+ public:
+  virtual ~SplitSource() = default;
+  /// `named` is the spec with this split. UserError when the split holds no sample.
+  virtual std::shared_ptr<const Dataset> split(Split split, const DataSpec& named) const = 0;
 };
 
 /// One word before the colon.
@@ -34,6 +43,8 @@ struct DataKind {
   std::vector<DataKey> keys;  ///< beyond those every kind has
   RawData (*load)(const DataSpec&);
   bool generated = false;  ///< its path names no file
+  /// Asked before `load`; null, or a null result, leaves the source to `load`.
+  std::unique_ptr<const SplitSource> (*open)(const DataSpec&) = nullptr;
 };
 const std::vector<DataKind>& data_kinds();
 /// The keys every kind has.
@@ -50,7 +61,8 @@ class DataSource {
   explicit DataSource(DataSpec spec);
 
   const DataSpec& spec() const { return spec_; }
-  const RawData& raw() const { return raw_; }
+  /// All rows. UserError (unsupported) for a source that has none.
+  const RawData& raw() const;
   /// Throws UserError when the split holds no sample.
   std::shared_ptr<const Dataset> split(Split split) const;
 
@@ -58,6 +70,7 @@ class DataSource {
   std::vector<int64_t> rows_of(Split split) const;
 
   DataSpec spec_;
+  std::unique_ptr<const SplitSource> opened_;  // else raw_
   RawData raw_;
   Normalization normalization_;
 };
@@ -74,6 +87,9 @@ RawData load_csv_source(const DataSpec& spec);
 RawData load_synthetic_source(const DataSpec& spec);
 
 // What the loaders share.
+
+/// Entries [begin, end) of a fixed permutation of 0..n-1, ascending.
+std::vector<int64_t> drawn_rows(int64_t n, int64_t begin, int64_t end, std::string_view stream);
 
 /// Rows of `parts` one after another; all have one type and one row shape. Throws UserError naming
 /// `where` otherwise.

@@ -26,4 +26,17 @@ struct AdamWArgs {
 void adamw_step(int64_t n, const AdamWArgs& a, const float* p, const void* gradient, const float* m,
                 const float* v, float* p_next, float* m_next, float* v_next);
 
+struct LionArgs {
+  float learning_rate, beta1, beta2, weight_decay;
+  DType gradient_type = DType::f32;  ///< f32 or bf16
+};
+/// The sign of interpolated momentum (Chen et al., 2023).
+void lion_step(int64_t n, const LionArgs& a, const float* p, const void* gradient, const float* m,
+               float* p_next, float* m_next);
+
+/// The sum of squares of n elements, f32 or bf16, in an order that n alone decides.
+double sum_of_squares(int64_t n, DType type, const void* x);
+/// y = factor x; y may be x.
+void scale_by(int64_t n, DType type, float factor, const void* x, void* y);
+
 }  // namespace espalier::kernels

@@ -1,5 +1,5 @@
 // Operators over rows of a matrix: softmax, its logarithm, cross-entropy, layer normalisation,
-// sums. Elements are f32 or bf16; arithmetic is f32. A row is computed by one thread in one order.
+// sums, and their gradients. Elements are f32 or bf16; arithmetic is f32. A row is computed by one thread in one order.
 #pragma once
 
 #include <cstddef>
@@ -21,6 +21,19 @@ void log_softmax_rows(const RowsShape& s, const void* x, void* y);
 /// f32 of a row's length, either may be null; mean and inv_std (f32, one per row) may be null.
 void layer_norm_rows(const RowsShape& s, const void* x, const float* scale, const float* bias,
                      float epsilon, void* y, float* mean, float* inv_std);
+
+/// dx = y (dy - sum of dy y), of each row.
+void softmax_grad_rows(const RowsShape& s, const void* y, const void* dy, void* dx);
+
+/// The gradient of layer_norm_rows from its statistics; see espalier.LayerNormGrad. `scale` is of
+/// `scale_type` (f32 or bf16) as dscale and dbias are, either of which may be null.
+void layer_norm_grad_rows(const RowsShape& s, const void* dy, const void* x, const void* scale,
+                          DType scale_type, const float* mean, const float* inv_std, void* dx,
+                          void* dscale, void* dbias, float* scratch);
+size_t layer_norm_grad_scratch(const RowsShape& s);
+
+/// The place of each row's largest element, the first of equals.
+void arg_max_rows(const RowsShape& s, const float* x, int64_t* at);
 
 /// y[r] = factor * sum of row r.
 void sum_columns(const RowsShape& s, const void* x, float factor, void* y);

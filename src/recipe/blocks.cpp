@@ -86,6 +86,12 @@ ValueId BlockBuilder::he_weight(const std::string& name, const Shape& shape, dou
                                        Role::kParameter);
 }
 
+ValueId BlockBuilder::normal_parameter(const std::string& name, const Shape& shape,
+                                       double deviation) {
+  return builder_.graph().add_constant(name, normal(shape, deviation, seed_, name),
+                                       Role::kParameter);
+}
+
 ValueId BlockBuilder::uniform_parameter(const std::string& name, const Shape& shape, double bound) {
   return builder_.graph().add_constant(name, uniform_within(shape, bound, seed_, name),
                                        Role::kParameter);

@@ -37,6 +37,7 @@ class BlockBuilder {
   /// "layer1.0.conv1" for a block: its own name, or its type and a number. UserError when taken.
   std::string claim_name(Fields& fields, const Scope& scope);
   ValueId he_weight(const std::string& name, const Shape& shape, double fan_out);
+  ValueId normal_parameter(const std::string& name, const Shape& shape, double deviation);
   ValueId uniform_parameter(const std::string& name, const Shape& shape, double bound);
   ValueId constant_parameter(const std::string& name, const Shape& shape, float value);
   ValueId buffer(const std::string& name, const Shape& shape, float value);

@@ -31,8 +31,9 @@ ValueId add_input(Graph& g, const Yaml& input) {
   const std::string name = fields.string("name", "input");
   Dims dims;
   for (const Yaml& d : fields.require("shape").items()) dims.push_back(parse_dim(d));
+  const bool tokens = fields.choice("type", 0, {"f32", "i64"}) == 1;
   fields.done();
-  return g.add_input(name, TensorType(DType::f32, dims));
+  return g.add_input(name, TensorType(tokens ? DType::i64 : DType::f32, dims));
 }
 
 Variables read_variables(const Yaml* declared, const Yaml& definition,

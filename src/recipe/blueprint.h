@@ -3,7 +3,7 @@
 //   espalier: 1                      # version of this format
 //   name: tiny
 //   variables: {classes: 10}         # defaults; a recipe may set them, "$classes" reads them
-//   input: {name: image, shape: [N, 3, 32, 32]}
+//   input: {name: image, shape: [N, 3, 32, 32]}   # type: i64 takes tokens
 //   body:                            # blocks, applied in order
 //     - conv: {name: conv1, out: 16, kernel: 3, padding: 1, bias: false}
 //     - batch_norm: {name: bn1}

@@ -41,7 +41,7 @@ TrainOptions pruning_defaults(TrainOptions training) {
 /// A trained network's inputs, outputs and gradients have whatever scale its makers chose: AdamW's
 /// steps do not depend on it. Small batches make many steps of little data.
 void tune_gently(TrainOptions& training) {
-  training.optimizer.kind = Optimizer::Kind::kAdamW;
+  training.optimizer.kind = "adamw";
   training.schedule.peak = 0.002;
   training.batch = 32;
 }

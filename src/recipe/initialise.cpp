@@ -19,7 +19,10 @@ Tensor drawn(const Shape& shape, uint64_t seed, const std::string& name, Draw dr
 }  // namespace
 
 Tensor he_normal(const Shape& shape, double fan_out, uint64_t seed, const std::string& name) {
-  const double deviation = std::sqrt(2.0 / fan_out);
+  return normal(shape, std::sqrt(2.0 / fan_out), seed, name);
+}
+
+Tensor normal(const Shape& shape, double deviation, uint64_t seed, const std::string& name) {
   return drawn(shape, seed, name,
                [&](const Rng& rng, uint64_t i) { return deviation * rng.normal(i); });
 }

@@ -12,6 +12,8 @@ namespace espalier {
 /// keeps gradients' variance through rectified convolutions. `fan_out` counts the outputs one input
 /// element reaches.
 Tensor he_normal(const Shape& shape, double fan_out, uint64_t seed, const std::string& name);
+/// Normal with zero mean.
+Tensor normal(const Shape& shape, double deviation, uint64_t seed, const std::string& name);
 /// Uniform in [-bound, bound].
 Tensor uniform_within(const Shape& shape, double bound, uint64_t seed, const std::string& name);
 /// The same number everywhere.

@@ -117,11 +117,9 @@ ValueId linear(BlockBuilder& b, Fields& fields, ValueId x, const std::string& na
         "linear needs an input [N, features] or [N, tokens, features], it gets " + to_string(type),
         "put flatten before it");
   const int64_t in = type.dims.back().value(), out = fields.require_integer("out", 1);
-  if (type.rank() == 3) return dense_layer(b, x, name, in, out, fields.boolean("bias", true));
-  const double bound = 1 / std::sqrt(double(in));
-  Values operands = {x, b.uniform_parameter(name + ".weight", {out, in}, bound)};
-  if (fields.boolean("bias", true))
-    operands.push_back(b.uniform_parameter(name + ".bias", {out}, bound));
+  if (type.rank() == 3) return dense_layer(b, fields, x, name, in, out);
+  Values operands = linear_parameters(b, fields, name, in, out);
+  operands.insert(operands.begin(), x);
   return b.builder().one("Gemm", operands, {{"transB", int64_t{1}}}, name);
 }
 

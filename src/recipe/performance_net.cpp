@@ -159,7 +159,7 @@ std::vector<double> train_and_predict(PerformanceNet kind, const GroupedTable& t
   step.input = {options.batch, int64_t(x.columns())};
   step.loss = Loss::kMeanSquared;
   step.clip_norm = 1;
-  step.optimizer.kind = Optimizer::Kind::kAdamW;
+  step.optimizer.kind = "adamw";
   step.optimizer.weight_decay = 1e-3;
   StepSession session(build_training_step(network, step));
   const Rng rng(options.seed, stream_of("performance batches"));

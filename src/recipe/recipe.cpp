@@ -73,6 +73,10 @@ void add_data_facts(const Yaml& definition, const Dataset& data,
   };
   const PictureShape picture = data.picture_shape();
   set("classes", data.classes());
+  if (data.input_type() == DType::i64) {
+    set("vocabulary", data.classes());
+    set("context", data.sample_shape()[0]);
+  }
   set("channels", picture.channels);
   if (picture.height == picture.width) set("size", picture.height);
 }
@@ -153,7 +157,28 @@ ModelPart read_model(const Yaml& part) {
   return model;
 }
 
+namespace {
+
+/// Whether data of that spec can be had: it is generated, or its path leads somewhere.
+bool is_here(const Yaml& part) {
+  try {
+    read_data(part);
+    return true;
+  } catch (const UserError& e) {
+    // Whatever else is wrong with it shall be told.
+    if (e.problem() == "does not exist") return false;
+    throw;
+  }
+}
+
+}  // namespace
+
 DataSpec read_data(const Yaml& part) {
+  if (part.is_list()) {
+    if (part.items().empty()) part.fail("data is an empty list");
+    for (const Yaml& choice : part.items())
+      if (&choice == &part.items().back() || is_here(choice)) return read_data(choice);
+  }
   DataSpec spec;
   const Yaml* path_at = &part;
   if (part.is_scalar()) {
@@ -168,6 +193,9 @@ DataSpec read_data(const Yaml& part) {
       if (key.text() != "kind" && key.text() != "path")
         at_line(value, [&, k = key.text(), v = value.text()] { spec.set(k, v); });
   }
+  for (const DataKey& key : find_data_kind(spec.kind).keys)
+    if (const auto value = spec.extra.find(key.name); key.names_file && value != spec.extra.end())
+      value->second = beside(value->second, part).string();
   if (!find_data_kind(spec.kind).generated)
     spec.path = at_line(*path_at, [&] { return locate_data(spec.path, part.file()); });
   return spec;
@@ -177,16 +205,18 @@ namespace {
 
 Optimizer read_optimizer(const Yaml& part, Optimizer o) {
   Fields fields(part, "optimizer");
-  o.kind = fields.choice("kind", size_t(o.kind), {"sgd", "adamw"}) == 0 ? Optimizer::Kind::kSgd
-                                                                        : Optimizer::Kind::kAdamW;
+  const std::vector<std::string> names = optimizer_names();
+  const auto now = std::find(names.begin(), names.end(), o.kind) - names.begin();
+  const std::string& kind = names[fields.choice("kind", size_t(now), names)];
+  if (kind != o.kind) o.settings.clear();
+  o.kind = kind;
   o.weight_decay = fields.number("weight_decay", o.weight_decay, 0);
-  if (o.kind == Optimizer::Kind::kSgd) {
-    o.momentum = fields.number("momentum", o.momentum, 0, 0.9999);
-    o.nesterov = fields.boolean("nesterov", o.nesterov);
-  } else {
-    o.beta1 = fields.number("beta1", o.beta1, 0, 0.9999999);
-    o.beta2 = fields.number("beta2", o.beta2, 0, 0.9999999);
-    o.epsilon = fields.number("epsilon", o.epsilon, 1e-30, 1);
+  const auto before = o.all_settings();
+  for (const Setting& s : o.unit().settings) {
+    if (!fields.find(s.name)) continue;
+    const double old = before.at(s.name);
+    o.settings[s.name] = s.flag ? double(fields.boolean(s.name, old != 0))
+                                : fields.number(s.name, old, s.least, s.most);
   }
   fields.done();
   return o;
@@ -218,6 +248,7 @@ TrainOptions read_training(const Yaml& part, TrainOptions o, int64_t least_epoch
   constexpr int64_t kMany = 1'000'000'000;
   o.epochs = fields.integer("epochs", o.epochs, least_epochs, kMany);
   o.batch = fields.integer("batch", o.batch, 1, kMany);
+  o.epoch_steps = fields.integer("epoch_steps", o.epoch_steps, 0, kMany);
   o.eval_batch = fields.integer("eval_batch", o.eval_batch, 1, kMany);
   o.precision = fields.choice("precision", o.precision == DType::bf16, {"f32", "bf16"}) == 1
                     ? DType::bf16

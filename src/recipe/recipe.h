@@ -5,13 +5,15 @@
 //   name: glyphs-resnet8
 //   seed: 1
 //   model: {zoo: resnet8}              # or {definition: net.yaml}, {file: net.onnx}; definitions
-//                                      # take `variables`; classes, channels and size that are not
-//                                      # given there are the data's; each takes
+//                                      # take `variables`; classes, channels, size, vocabulary and
+//                                      # context that are not given there are the data's; each takes
 //                                      # `weights: net.safetensors`
-//   data: synthetic:glyphs?val=0.1     # or the same as keys: {kind: synthetic, path: glyphs, ...}
+//   data: synthetic:glyphs?val=0.1     # or the same as keys: {kind: synthetic, path: glyphs, ...};
+//                                      # of a list, the first that is there
 //   training:
 //     epochs: 20
 //     batch: 128
+//     epoch_steps: 0                   # an epoch ends after so many; 0: with the data
 //     precision: f32                   # or bf16
 //     augment: crop=4,flip
 //     loss: cross_entropy              # or mean_squared
@@ -55,7 +57,8 @@ struct ModelPart {
 ModelPart read_model(const Yaml& part);
 /// A network by file name, for verbs that take one.
 ModelPart model_from_file(const std::string& path);
-/// A spec's text or its keys. Its path is looked for as data/locate.h says.
+/// A spec's text or its keys. Its path is looked for as data/locate.h says. Of a list of specs, the
+/// first whose path is there, else the last.
 DataSpec read_data(const Yaml& part);
 /// Keys that are missing keep their value from `defaults`. `least_epochs` 0 allows no training.
 TrainOptions read_training(const Yaml& part, TrainOptions defaults = {}, int64_t least_epochs = 1);

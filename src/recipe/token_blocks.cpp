@@ -1,7 +1,9 @@
-// Blocks over sequences of tokens [N, tokens, features]: what vision transformers are made of.
+// Blocks over sequences of tokens [N, tokens, features]: what vision transformers and language
+// models are made of.
 #include "recipe/token_blocks.h"
 
 #include <cmath>
+#include <limits>
 
 #include "base/error.h"
 #include "ir/builder.h"
@@ -59,8 +61,51 @@ ValueId first_token(BlockBuilder& b, Fields& fields, ValueId x, const std::strin
                          {{"axis", int64_t{1}}}, name);
 }
 
+// Token numbers [N, tokens] as their learned vectors [N, tokens, features].
+ValueId embedding(BlockBuilder& b, Fields& fields, ValueId x, const std::string& name) {
+  const TensorType& t = b.builder().type(x);
+  if (t.rank() != 2 || t.dtype != DType::i64)
+    fields.map().fail("embedding needs token numbers i64 [N, tokens], its input is " + to_string(t),
+                      "write type: i64 at the definition's input");
+  const int64_t entries = fields.require_integer("entries", 1);
+  const ValueId table =
+      b.normal_parameter(name + ".weight", {entries, fields.require_integer("out", 1)},
+                         fields.number("deviation", kTokenDeviation, 0, 10));
+  return b.builder().one("Gather", {table, x}, {{"axis", int64_t{0}}}, name);
+}
+
+// A row of logits for each token, by the vectors of an embedding (Press & Wolf, arXiv:1608.05859)
+// or, untied, by a matrix of its own; no bias.
+ValueId token_logits(BlockBuilder& b, Fields& fields, ValueId x, const std::string& name) {
+  const Tokens t = tokens_of(b, fields, x);
+  Builder& g = b.builder();
+  const Yaml& of = fields.require("embedding");
+  const ValueId table = g.graph().find(of.text() + ".weight");
+  if (table == kNoValue || !g.type(table).dims.back().is(t.features))
+    of.fail(table == kNoValue
+                ? "there is no embedding '" + of.text() + "'"
+                : "the embedding is " + to_string(g.type(table)) + ", its input has " +
+                      std::to_string(t.features) + " features",
+            "name an embedding block with as many features");
+  ValueId matrix = table;
+  const double deviation = fields.number("deviation", kTokenDeviation, 0, 10);
+  if (!fields.boolean("tied", true))
+    matrix = b.normal_parameter(name + ".weight", g.type(table).shape(), deviation);
+  return g.one("MatMul", {x, g.transpose(matrix, {1, 0})}, {}, name);
+}
+
+// Zero where the row may look, minus infinity at later tokens.
+Tensor causal_mask(int64_t tokens) {
+  Tensor mask(DType::f32, {tokens, tokens});
+  for (int64_t i = 0; i < tokens; ++i)
+    for (int64_t j = i + 1; j < tokens; ++j)
+      mask.mutable_data<float>()[i * tokens + j] = -std::numeric_limits<float>::infinity();
+  return mask;
+}
+
 // Multi-head attention of tokens to each other (Vaswani et al., arXiv:1706.03762, equation 1):
-// softmax(q k^T / sqrt d) v for each head, one product making q, k and v.
+// softmax(q k^T / sqrt d) v for each head, one product making q, k and v. Causal: to itself and
+// those before.
 ValueId self_attention(BlockBuilder& b, Fields& fields, ValueId x, const std::string& name) {
   const Tokens t = tokens_of(b, fields, x);
   const int64_t heads = fields.require_integer("heads", 1), size = t.features / heads;
@@ -68,35 +113,50 @@ ValueId self_attention(BlockBuilder& b, Fields& fields, ValueId x, const std::st
     fields.map().fail(std::to_string(t.features) + " features cannot be divided into " +
                       std::to_string(heads) + " heads");
   Builder& g = b.builder();
-  const bool bias = fields.boolean("bias", true);
-  const ValueId qkv = dense_layer(b, x, name + ".qkv", t.features, 3 * t.features, bias);
+  const ValueId qkv = dense_layer(b, fields, x, name + ".qkv", t.features, 3 * t.features);
   const Values parts = g.op("Split", {qkv, g.ints({t.features, t.features, t.features})},
                             {{"axis", int64_t{2}}}, "", {name + ".q", name + ".k", name + ".v"});
   const auto by_heads = [&](ValueId v, std::vector<int64_t> order) {
     return g.transpose(g.reshape(v, {0, t.count, heads, size}), std::move(order));
   };
   const ValueId q = g.mul(by_heads(parts[0], {0, 2, 1, 3}), 1 / std::sqrt(double(size)));
-  const ValueId scores = g.matmul(q, by_heads(parts[1], {0, 2, 3, 1}));
+  ValueId scores = g.matmul(q, by_heads(parts[1], {0, 2, 3, 1}));
+  if (fields.boolean("causal", false))
+    scores = g.add(scores, g.constant(causal_mask(t.count), name + ".mask"));
   const ValueId weights = g.one("Softmax", {scores}, {{"axis", int64_t{-1}}});
   const ValueId mixed = g.matmul(weights, by_heads(parts[2], {0, 2, 1, 3}));
   const ValueId joined = g.reshape(g.transpose(mixed, {0, 2, 1, 3}), {0, t.count, t.features});
-  return dense_layer(b, joined, name + ".proj", t.features, t.features, bias);
+  return dense_layer(b, fields, joined, name + ".proj", t.features, t.features);
 }
 
 }  // namespace
 
-ValueId dense_layer(BlockBuilder& b, ValueId x, const std::string& name, int64_t in, int64_t out,
-                    bool bias) {
-  const double bound = 1 / std::sqrt(double(in));
+Values linear_parameters(BlockBuilder& b, Fields& fields, const std::string& name, int64_t in,
+                         int64_t out) {
+  const double bound = 1 / std::sqrt(double(in)), deviation = fields.number("deviation", 0, 0, 10);
+  const std::string weight = name + ".weight", bias = name + ".bias";
+  const bool normal = deviation > 0;
+  Values made = {normal ? b.normal_parameter(weight, {out, in}, deviation)
+                        : b.uniform_parameter(weight, {out, in}, bound)};
+  if (fields.boolean("bias", true))
+    made.push_back(normal ? b.constant_parameter(bias, {out}, 0)
+                          : b.uniform_parameter(bias, {out}, bound));
+  return made;
+}
+
+ValueId dense_layer(BlockBuilder& b, Fields& fields, ValueId x, const std::string& name, int64_t in,
+                    int64_t out) {
   Builder& g = b.builder();
-  const ValueId weight = b.uniform_parameter(name + ".weight", {out, in}, bound);
-  const ValueId y = g.one("MatMul", {x, g.transpose(weight, {1, 0})}, {}, name);
-  return bias ? g.add(y, b.uniform_parameter(name + ".bias", {out}, bound)) : y;
+  const Values p = linear_parameters(b, fields, name, in, out);
+  const ValueId y = g.one("MatMul", {x, g.transpose(p[0], {1, 0})}, {}, name);
+  return p.size() > 1 ? g.add(y, p[1]) : y;
 }
 
 std::span<const LeafType> token_blocks() {
   static constexpr LeafType kBlocks[] = {{"tokens", tokens},
                                          {"class_token", class_token},
+                                         {"embedding", embedding},
+                                         {"token_logits", token_logits},
                                          {"position_embedding", position_embedding},
                                          {"first_token", first_token},
                                          {"self_attention", self_attention}};

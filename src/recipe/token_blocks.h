@@ -7,13 +7,19 @@
 
 namespace espalier {
 
-/// First values of learned tokens and positions: uniform, with a standard deviation of 0.02.
-inline constexpr double kTokenBound = 0.02 * 1.7320508075688772;
+/// Standard deviation of the first values of learned tokens and positions.
+inline constexpr double kTokenDeviation = 0.02;
+/// The bound of uniform ones.
+inline constexpr double kTokenBound = kTokenDeviation * 1.7320508075688772;
 
-/// y = x W^T + b over the last axis of x, whatever the axes before it; W is [out, in] as PyTorch
-/// stores it.
-ValueId dense_layer(BlockBuilder& b, ValueId x, const std::string& name, int64_t in, int64_t out,
-                    bool bias);
+/// W [out, in], as PyTorch stores it, and b [out] unless `bias` is false. Normal first weights of
+/// `deviation` beside biases of zero, as in GPT-2; without it both are uniform within 1 / sqrt(in).
+Values linear_parameters(BlockBuilder& b, Fields& fields, const std::string& name, int64_t in,
+                         int64_t out);
+
+/// y = x W^T + b over the last axis of x, whatever the axes before it.
+ValueId dense_layer(BlockBuilder& b, Fields& fields, ValueId x, const std::string& name, int64_t in,
+                    int64_t out);
 
 std::span<const LeafType> token_blocks();
 

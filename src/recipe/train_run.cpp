@@ -37,6 +37,10 @@ double macs_of(const Graph& g, const Dataset& data) {
 Json to_json(const Evaluation& e, const Dataset& data, bool classes) {
   Json j = {{"data", data.description()}, {"samples", e.samples}, {"loss", e.loss}};
   if (classes) j["accuracy"] = e.accuracy;
+  if (data.bytes_per_target() > 0) {
+    j["perplexity"] = perplexity(e.loss);
+    j["bits_per_byte"] = bits_per_byte(e.loss, data.bytes_per_target());
+  }
   return j;
 }
 
@@ -104,7 +108,9 @@ TrainRun run_training(const TrainRecipe& recipe, const TrainRunOptions& options)
   const bool classes = recipe.training.loss == Loss::kCrossEntropy;
   run.test_accuracy = tested.accuracy;
   run.test_loss = tested.loss;
+  run.text = test->bytes_per_target() > 0;
   run.val_accuracy = result.history.back().val_accuracy;
+  run.val_loss = result.history.back().val_loss;
   Json history = Json::array();
   double seconds = 0;
   for (const EpochReport& e : result.history) {
@@ -119,6 +125,9 @@ TrainRun run_training(const TrainRecipe& recipe, const TrainRunOptions& options)
                         {"epochs", recipe.training.epochs},
                         {"steps", run.steps},
                         {"batch", trainer.options().batch},
+                        {"optimizer",
+                         {{"kind", recipe.training.optimizer.kind},
+                          {"state_bytes", trainer.optimizer_bytes()}}},
                         {"precision", std::string(name_of(recipe.training.precision))},
                         {"seed", recipe.training.seed},
                         {"threads", num_threads()},

@@ -19,7 +19,8 @@ struct TrainRunOptions {
 struct TrainRun {
   bool finished = false;  ///< false: stopped; everything done so far is kept
   std::string summary;    ///< the JSON of summary.json; empty when not finished
-  double test_accuracy = 0, val_accuracy = 0, test_loss = 0;
+  bool text = false;      ///< losses are nats a token
+  double test_accuracy = 0, val_accuracy = 0, test_loss = 0, val_loss = 0;
   int64_t steps = 0;
 };
 

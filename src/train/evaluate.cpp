@@ -1,9 +1,11 @@
 // Evaluation of a network on a data set.
 #include <algorithm>
 #include <cmath>
+#include <numbers>
 #include <numeric>
 
 #include "base/error.h"
+#include "base/threads.h"
 #include "runtime/session.h"
 #include "train/trainer.h"
 
@@ -44,29 +46,44 @@ void check_fit(const Value& input, const Tensor& batch) {
 
 struct Sums {
   double loss = 0, right = 0;
+  int64_t answers = 0;
 };
 
-void add_classified(Sums& sums, const Tensor& logits, const Tensor& labels, int64_t rows) {
-  if (labels.dtype() != DType::i64 || logits.rank() != 2)
+/// One row of logits, one label.
+Sums classified(const float* row, int64_t classes, int64_t label) {
+  if (label < 0 || label >= classes)
+    throw bad_input("evaluation", "a sample has label " + std::to_string(label) +
+                                      ", the network answers with " + std::to_string(classes) +
+                                      " classes");
+  const float* best = std::max_element(row, row + classes);
+  double sum = 0;
+  for (int64_t c = 0; c < classes; ++c) sum += std::exp(double(row[c]) - double(*best));
+  return {double(*best) + std::log(sum) - double(row[label]), best - row == label ? 1.0 : 0.0};
+}
+
+/// The first `samples` of a batch.
+void add_classified(Sums& sums, const Tensor& answer, const Tensor& labels, int64_t samples) {
+  const Tensor logits = answer.cast(DType::f32);
+  const Shape& shape = logits.shape();
+  if (labels.dtype() != DType::i64 || shape.size() < 2 ||
+      Shape(shape.begin(), shape.end() - 1) != labels.shape())
     throw bad_input("evaluation",
-                    "class labels and an output [N, classes] are needed, the output "
-                    "is " +
-                        to_string(TensorType(logits.dtype(), logits.shape())));
-  const int64_t classes = logits.shape()[1];
-  for (int64_t r = 0; r < rows; ++r) {
-    const int64_t label = labels.int_at(r);
-    if (label < 0 || label >= classes)
-      throw bad_input("evaluation", "a sample has label " + std::to_string(label) +
-                                        ", the network answers with " + std::to_string(classes) +
-                                        " classes");
-    int64_t best = 0;
-    for (int64_t c = 1; c < classes; ++c)
-      if (logits.at(r * classes + c) > logits.at(r * classes + best)) best = c;
-    const double top = logits.at(r * classes + best);
-    double sum = 0;
-    for (int64_t c = 0; c < classes; ++c) sum += std::exp(logits.at(r * classes + c) - top);
-    sums.loss += top + std::log(sum) - logits.at(r * classes + label);
-    sums.right += best == label ? 1 : 0;
+                    "an output with one row of classes for each label of " +
+                        to_string(TensorType(labels.dtype(), labels.shape())) +
+                        " is needed, the output is " +
+                        to_string(TensorType(answer.dtype(), answer.shape())));
+  const int64_t classes = shape.back(), rows = samples * (labels.size() / labels.shape()[0]);
+  std::vector<Sums> each(static_cast<size_t>(rows));
+  constexpr int64_t kGrain = 1 << 14;
+  parallel_for(rows, std::max<int64_t>(1, kGrain / classes), [&](int64_t begin, int64_t end) {
+    for (int64_t r = begin; r < end; ++r)
+      each[size_t(r)] =
+          classified(logits.data<float>() + r * classes, classes, labels.data<int64_t>()[r]);
+  });
+  for (const Sums& s : each) {
+    sums.loss += s.loss;
+    sums.right += s.right;
+    ++sums.answers;
   }
 }
 
@@ -79,9 +96,16 @@ void add_squared(Sums& sums, const Tensor& output, const Tensor& targets, int64_
     const double d = output.at(i) - targets.at(i);
     sums.loss += d * d / double(width);
   }
+  sums.answers += rows;
 }
 
 }  // namespace
+
+double perplexity(double loss) { return std::exp(loss); }
+
+double bits_per_byte(double loss, double bytes_per_token) {
+  return loss / (std::numbers::ln2 * bytes_per_token);
+}
 
 Evaluation evaluate(const Graph& network, const Dataset& data, Loss loss, int64_t batch,
                     const std::string& output) {
@@ -108,7 +132,7 @@ Evaluation evaluate(const Graph& network, const Dataset& data, Loss loss, int64_
     else
       add_squared(sums, answer, b.targets, valid);
   }
-  const double n = double(std::max<int64_t>(1, data.size()));
+  const double n = double(std::max<int64_t>(1, sums.answers));
   return {sums.loss / n, sums.right / n, data.size()};
 }
 

@@ -8,6 +8,7 @@
 #include "ir/derive.h"
 #include "ir/interpret.h"
 #include "ir/room.h"
+#include "passes/passes.h"
 
 namespace espalier {
 namespace {
@@ -23,7 +24,7 @@ class TrainingCopy {
     forward_.graph.name = from.name;
   }
 
-  Forward run(const Shape& input, const std::string& output) {
+  Forward run(const TensorType& input, const std::string& output) {
     add_input(input);
     for (ValueId v : from_.constants()) add_constant(v);
     for (NodeId id : from_.order()) add_node(id);
@@ -32,17 +33,16 @@ class TrainingCopy {
   }
 
  private:
-  void add_input(const Shape& input) {
+  void add_input(const TensorType& given) {
     if (from_.inputs().size() != 1 || !from_.states().empty())
       throw unsupported(from_.name, "has " + std::to_string(from_.inputs().size()) +
                                         " inputs and " + std::to_string(from_.states().size()) +
                                         " states, training takes one input and no state");
     const Value& v = from_.value(from_.inputs()[0]);
-    const TensorType given(DType::f32, input);
-    const bool fits = v.type.is_tensor() && v.tensor().dtype == DType::f32 &&
+    const bool fits = v.type.is_tensor() && v.tensor().dtype == given.dtype &&
                       v.tensor().rank() == given.rank() &&
-                      std::equal(input.begin() + 1, input.end(), v.tensor().dims.begin() + 1,
-                                 [](int64_t n, const Dim& d) { return !d.known() || d.is(n); });
+                      std::equal(given.dims.begin() + 1, given.dims.end(), v.tensor().dims.begin() + 1,
+                                 [](const Dim& n, const Dim& d) { return !d.known() || d == n; });
     if (!fits)
       throw bad_input(
           "input '" + v.name + "'",
@@ -137,7 +137,7 @@ class TrainingCopy {
 
 }  // namespace
 
-Forward training_forward(const Graph& network, const Shape& input, const std::string& output,
+Forward training_forward(const Graph& network, const TensorType& input, const std::string& output,
                          uint64_t seed) {
   Forward f = TrainingCopy(network, seed).run(input, output);
   // Next values must survive the removal of what the output does not need.
@@ -146,6 +146,7 @@ Forward training_forward(const Graph& network, const Shape& input, const std::st
   std::vector<Shape> shapes;
   for (ValueId v : g.inputs()) shapes.push_back(g.value(v).tensor().shape());
   f.graph = specialised(g, shapes);
+  run_passes(f.graph, {}, std::vector<std::string>{"fold_rows"});
   if (const std::string why = dynamics_of(f.graph); !why.empty())
     throw depends_on_data(network.name, why);
   return f;

@@ -23,10 +23,10 @@ struct Forward {
 };
 
 /// Training form by the rooms' `with_mode`: the results a node gains there are, in order, the next
-/// values of its buffer operands. `input` is the shape of one batch; `output` names the value kept
-/// as the only output (empty: the network's own). UserError for a network without exactly one float
-/// input that takes this shape. What nodes draw is a function of `seed`, the node and the step.
-Forward training_forward(const Graph& network, const Shape& input, const std::string& output,
+/// values of its buffer operands. `input` is the type of one batch; `output` names the value kept
+/// as the only output (empty: the network's own). UserError for a network without exactly one
+/// input that takes this type. What nodes draw is a function of `seed`, the node and the step.
+Forward training_forward(const Graph& network, const TensorType& input, const std::string& output,
                          uint64_t seed = 0);
 
 /// The graph with contractions computed in `precision`, and what lies between them as well where

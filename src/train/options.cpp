@@ -10,16 +10,14 @@ namespace espalier {
 std::string TrainOptions::fingerprint() const {
   std::ostringstream s;
   s.precision(17);
-  s << "epochs=" << epochs << ";batch=" << batch << ";seed=" << seed
+  s << "epochs=" << epochs << ";batch=" << batch << ";epoch_steps=" << epoch_steps << ";seed=" << seed
     << ";augment=" << augment.text() << ";loss=" << int(loss)
     << ";label_smoothing=" << label_smoothing << ";clip_norm=" << clip_norm
     << ";precision=" << name_of(precision) << ";output=" << output
     << ";schedule=" << int(schedule.kind) << "," << schedule.peak << "," << schedule.floor << ","
     << schedule.warmup << "," << schedule.factor;
   for (double m : schedule.milestones) s << "," << m;
-  s << ";optimizer=" << int(optimizer.kind) << "," << optimizer.momentum << ","
-    << optimizer.nesterov << "," << optimizer.beta1 << "," << optimizer.beta2 << ","
-    << optimizer.epsilon << "," << optimizer.weight_decay;
+  s << ";optimizer=" << optimizer.text();
   return s.str();
 }
 
@@ -30,14 +28,11 @@ void TrainOptions::check(const std::string& where) const {
   const auto part = [](double v) { return v >= 0 && v < 1; };
   need(epochs >= 1, "epochs must be at least 1");
   need(batch >= 1, "the batch must be at least 1");
+  need(epoch_steps >= 0, "the steps of an epoch cannot be negative");
   need(eval_batch >= 1, "the evaluation batch must be at least 1");
   need(part(label_smoothing), "label smoothing must lie in [0, 1)");
   need(clip_norm >= 0 && std::isfinite(clip_norm), "the clipping norm cannot be negative");
-  need(part(optimizer.momentum), "momentum must lie in [0, 1)");
-  need(part(optimizer.beta1) && part(optimizer.beta2), "betas must lie in [0, 1)");
-  need(optimizer.epsilon > 0, "epsilon must be positive");
-  need(optimizer.weight_decay >= 0 && std::isfinite(optimizer.weight_decay),
-       "weight decay cannot be negative");
+  optimizer.check(where);
   need(precision == DType::f32 || precision == DType::bf16, "the precision must be f32 or bf16");
   schedule.check(where);
 }

@@ -54,7 +54,8 @@ class StepBuilder {
 
  private:
   void add_forward() {
-    Forward f = training_forward(network_, options_.input, options_.output, options_.seed);
+    Forward f = training_forward(network_, {options_.input_type, options_.input},
+                                 options_.output, options_.seed);
     if (f.parameters.empty())
       throw bad_input(network_.name, "has no parameters to train",
                       "weights must be constants of a float type");
@@ -89,14 +90,21 @@ class StepBuilder {
       s_.targets = g.add_input(g.fresh_name("targets"), logits);
       s_.loss = b_.one("espalier.MeanSquaredError", {s_.logits, s_.targets}, {}, "loss");
     } else {
-      if (logits.rank() != 2)
-        throw bad_input(where, "is " + to_string(logits) + ", cross-entropy needs [N, classes]");
-      s_.targets = g.add_input(g.fresh_name("labels"), TensorType(DType::i64, {logits.dims[0]}));
-      s_.loss = b_.one("espalier.CrossEntropy", {s_.logits, s_.targets},
+      if (logits.rank() < 2)
+        throw bad_input(where,
+                        "is " + to_string(logits) + ", cross-entropy needs [N, ..., classes]");
+      const Dims answers(logits.dims.begin(), logits.dims.end() - 1);
+      s_.targets = g.add_input(g.fresh_name("labels"), TensorType(DType::i64, answers));
+      ValueId rows = s_.logits, labels = s_.targets;
+      if (logits.rank() > 2) {
+        rows = b_.reshape(rows, {-1, logits.dims.back().value()});
+        labels = b_.reshape(labels, {-1});
+      }
+      s_.loss = b_.one("espalier.CrossEntropy", {rows, labels},
                        {{"label_smoothing", float(options_.label_smoothing)}}, "loss");
       const ValueId answer =
-          b_.one("ArgMax", {s_.logits}, {{"axis", int64_t{1}}, {"keepdims", int64_t{0}}});
-      const ValueId right = b_.cast(b_.one("Equal", {answer, s_.targets}), DType::f32);
+          b_.one("ArgMax", {rows}, {{"axis", int64_t{1}}, {"keepdims", int64_t{0}}});
+      const ValueId right = b_.cast(b_.one("Equal", {answer, labels}), DType::f32);
       s_.correct = b_.reduce_sum(right, {0}, false);
     }
     g.add_output(s_.loss);
@@ -123,37 +131,15 @@ class StepBuilder {
     for (size_t i = 0; i < s_.parameters.size(); ++i) s_.parameters[i].gradient = clipped.at(i);
   }
 
-  ValueId moment(const StepParameter& p, const char* suffix) {
-    return s_.add_state(p.name + suffix, Tensor(DType::f32, b_.type(p.value).shape()));
-  }
-
   void update(StepParameter& p) {
     const Optimizer& o = options_.optimizer;
-    const auto decay = float(p.decays ? o.weight_decay : 0);
-    if (o.kind == Optimizer::Kind::kSgd) {
-      const ValueId velocity = moment(p, ":velocity");
-      const Values next = b_.op("espalier.SgdStep", {p.value, p.gradient, velocity, s_.rate},
-                                {{"momentum", float(o.momentum)},
-                                 {"nesterov", int64_t{o.nesterov}},
-                                 {"weight_decay", decay}});
-      p.updated = next.at(0);
-      s_.set_next(velocity, next.at(1));
-      return;
-    }
-    const ValueId first = moment(p, ":first"), second = moment(p, ":second");
-    const Values next =
-        b_.op("espalier.AdamWStep", {p.value, p.gradient, first, second, s_.rate, s_.step},
-              {{"beta1", float(o.beta1)},
-               {"beta2", float(o.beta2)},
-               {"epsilon", float(o.epsilon)},
-               {"weight_decay", decay}});
-    p.updated = next.at(0);
-    s_.set_next(first, next.at(1));
-    s_.set_next(second, next.at(2));
+    ParameterStep step(s_, p, settings_, p.decays ? o.weight_decay : 0);
+    p.updated = o.unit().step(step);
   }
 
   const Graph& network_;
   const StepOptions& options_;
+  const std::map<std::string, double> settings_ = options_.optimizer.all_settings();
   StepGraph s_;
   Builder b_;
 };

@@ -12,28 +12,18 @@
 #include <vector>
 
 #include "ir/builder.h"
+#include "train/optimizer.h"
 
 namespace espalier {
 
 enum class Loss : uint8_t {
-  kCrossEntropy,  ///< logits [N, C], labels i64 [N]
+  kCrossEntropy,  ///< logits [N, ..., C], labels i64 [N, ...]; the mean over all labels
   kMeanSquared,   ///< any float tensor, targets of its shape
 };
 
-struct Optimizer {
-  enum class Kind : uint8_t { kSgd, kAdamW };
-  Kind kind = Kind::kSgd;
-  double momentum = 0.9;  ///< of kSgd
-  bool nesterov = true;   ///< of kSgd
-  double beta1 = 0.9;     ///< of kAdamW
-  double beta2 = 0.999;   ///< of kAdamW
-  double epsilon = 1e-8;  ///< of kAdamW
-  /// Applied to parameters of two axes and more: biases and normalisations are left alone.
-  double weight_decay = 5e-4;
-};
-
 struct StepOptions {
-  Shape input;  ///< of one batch: [batch, ...]
+  Shape input;                     ///< of one batch: [batch, ...]
+  DType input_type = DType::f32;  ///< or i64, for tokens
   Loss loss = Loss::kCrossEntropy;
   double label_smoothing = 0;  ///< of kCrossEntropy
   double clip_norm = 0;        ///< largest global norm of all gradients; 0: unclipped
@@ -66,6 +56,7 @@ struct StepGraph {
   ValueId loss = kNoValue;     ///< f32 []
   ValueId correct = kNoValue;  ///< f32 [], right answers; kNoValue for kMeanSquared
   std::vector<StepParameter> parameters;
+  int64_t optimizer_bytes = 0;  ///< of the states that the optimiser keeps
   /// First values of all states, by the name of their input.
   std::map<std::string, Tensor> initial;
   /// First values of inputs that hooks added, by name; Trainer::set_input changes them.
@@ -90,7 +81,7 @@ struct StepExtension {
   std::function<void(StepGraph&)> on_updates;
 };
 
-/// Attaches loss, gradients and optimiser to a network with one float input. Its Role::kParameter
+/// Attaches loss, gradients and optimiser to a network with one input. Its Role::kParameter
 /// constants are trained, its Role::kBuffer constants follow the training forms of the nodes that
 /// read them. UserError when the network has no parameters, or its output does not fit the loss, or
 /// some node cannot be differentiated.

@@ -6,13 +6,14 @@
 #include <cstdarg>
 #include <cstdio>
 #include <nlohmann/json.hpp>
-#include <set>
+#include <optional>
 
 #include "base/error.h"
 #include "base/log.h"
 #include "base/progress.h"
 #include "base/threads.h"
 #include "ir/text.h"
+#include "train/divergence.h"
 #include "train/log.h"
 #include "train/step_session.h"
 #include "train/stop.h"
@@ -37,17 +38,12 @@ double seconds_since(Clock::time_point start) {
   return buffer;
 }
 
-bool all_finite(const Tensor& t) {
-  if (t.dtype() != DType::f32) return true;
-  const auto values = t.span<float>();
-  return std::all_of(values.begin(), values.end(), [](float v) { return std::isfinite(v); });
-}
-
 LoaderOptions loader_options(const TrainOptions& o) {
   LoaderOptions l;
   l.batch = o.batch;
   l.shuffle = true;
   l.drop_last = true;
+  l.max_batches = o.epoch_steps;
   l.seed = o.seed;
   l.augment = o.augment;
   return l;
@@ -80,6 +76,7 @@ struct Trainer::Impl {
   std::unique_ptr<StepSession> step;
 
   Checkpoint at;  ///< where the run stands; its states and hooks are filled when it is saved
+  std::optional<Checkpoint> good;  ///< some steps ago, to look from when numbers stop being finite
   bool stopping = false;
   std::vector<float> step_ms;
 
@@ -112,6 +109,7 @@ struct Trainer::Impl {
     StepOptions s;
     s.input = {options.batch};
     for (int64_t n : train_data->sample_shape()) s.input.push_back(n);
+    s.input_type = train_data->input_type();
     s.loss = options.loss;
     s.label_smoothing = options.label_smoothing;
     s.clip_norm = options.clip_norm;
@@ -129,7 +127,7 @@ struct Trainer::Impl {
   }
 
   void check_targets() const {
-    const bool labels = train_data->targets().dtype() == DType::i64;
+    const bool labels = train_data->target_type() == DType::i64;
     if (options.loss == Loss::kCrossEntropy && !labels)
       throw bad_input(train_data->description(), "has numeric targets, cross-entropy needs labels",
                       "train with the loss mean_squared");
@@ -140,12 +138,19 @@ struct Trainer::Impl {
 
   void check_classes(const StepGraph& built) const {
     if (options.loss != Loss::kCrossEntropy) return;
-    const int64_t answers = built.graph.value(built.logits).tensor().shape()[1];
+    const int64_t answers = built.graph.value(built.logits).tensor().shape().back();
     if (train_data->classes() > answers)
       throw bad_input(network.name,
                       "answers with " + std::to_string(answers) + " classes, the data has " +
                           std::to_string(train_data->classes()),
-                      "set the definition's variable 'classes'");
+                      train_data->input_type() == DType::i64
+                          ? "set the definition's variable 'vocabulary'"
+                          : "set the definition's variable 'classes'");
+  }
+
+  /// Labels of a batch: one a sample, or one a token.
+  double answers_of_batch() const {
+    return double(options.batch) * double(numel(train_data->target_shape()));
   }
 
   int64_t total_steps() const { return options.epochs * loader.batches(); }
@@ -166,24 +171,83 @@ struct Trainer::Impl {
     step->run(std::move(batch), r.learning_rate, at.step + 1);
     r.loss = step->scalar(step->graph().loss);
     const ValueId correct = step->graph().correct;
-    r.correct = correct == kNoValue ? 0 : step->scalar(correct);
+    r.correct = correct == kNoValue ? 0 : step->scalar(correct) / answers_of_batch();
     if (!std::isfinite(r.loss)) diverged("the loss became " + formatted("%g", r.loss));
     ++at.step;
     ++at.position;
     at.loss_sum += r.loss * double(options.batch);
-    at.correct += r.correct;
+    at.correct += r.correct * double(options.batch);
     for (TrainHook* hook : hooks) hook->after_step(self, r);
     return r;
   }
 
-  [[noreturn]] void diverged(const std::string& what) const {
+  /// Keeps a copy of where the run stands, where that is small. Hooks change steps in ways that
+  /// cannot be done again.
+  void remember(int64_t log_bytes) {
+    constexpr int64_t kEvery = 64;
+    constexpr size_t kMostBytes = size_t{256} << 20;
+    if (!hooks.empty() || at.position % kEvery != 0) return;
+    Checkpoint copy = at;
+    size_t bytes = 0;
+    for (const auto& [name, first] : step->graph().initial) bytes += first.bytes();
+    if (bytes > kMostBytes) return;
+    for (const std::string& name : step->state_names()) copy.states[name] = step->state(name);
+    for (const auto& [name, t] : copy.states)
+      if (!all_finite(t)) return;
+    copy.log_bytes = log_bytes;
+    good = std::move(copy);
+  }
+
+  /// Goes through the steps since `good` again and says which value of which step was the first not
+  /// to be finite; empty where that cannot be told. The states are then those of `good`.
+  std::string first_cause() {
+    if (!good) return "";
+    const auto back = [&](const std::map<std::string, Tensor>& states) {
+      for (const auto& [name, t] : states) step->set_state(name, t);
+    };
+    back(good->states);
+    Loader again(train_data, loader_options(options));
+    again.start(good->epoch, good->position);
+    std::string cause;
+    Batch batch;
+    for (int64_t number = good->step; number <= at.step && again.next(batch); ++number) {
+      std::map<std::string, Tensor> before;
+      for (const std::string& name : step->state_names()) before[name] = step->state(name);
+      const double rate =
+          learning_rate(options.schedule, number, loader.batches(), options.epochs);
+      step->run(batch, rate, number + 1);
+      bool finite = std::isfinite(step->scalar(step->graph().loss));
+      for (const std::string& name : step->state_names())
+        finite = finite && all_finite(step->state(name));
+      if (finite) continue;
+      const std::string what =
+          first_not_finite(step->graph(), before, batch, rate, number + 1);
+      if (!what.empty()) cause = what + " at step " + std::to_string(number);
+      break;
+    }
+    back(good->states);
+    return cause;
+  }
+
+  /// Puts `good` on disk where nothing newer is.
+  void keep_good() const {
+    if (!good || files.checkpoints.empty()) return;
+    const CheckpointFolder folder(files.checkpoints);
+    const auto newest = folder.newest();
+    if (!newest || newest->step < good->step) folder.save(*good);
+  }
+
+  [[noreturn]] void diverged(const std::string& what) {
+    const std::string cause = first_cause();
+    keep_good();
     std::string hint = "lower the learning rate, warm up longer, or clip gradients";
     if (!files.checkpoints.empty() && !CheckpointFolder(files.checkpoints).files().empty())
       hint +=
           "; the last good state is " + CheckpointFolder(files.checkpoints).files().back().string();
     throw bad_input("training",
                     what + " at step " + std::to_string(at.step) + " (epoch " +
-                        std::to_string(at.epoch + 1) + ")",
+                        std::to_string(at.epoch + 1) + ")" +
+                        (cause.empty() ? "" : "; the first value that is not finite is " + cause),
                     hint);
   }
 
@@ -226,7 +290,7 @@ struct Trainer::Impl {
                   {"step", at.step},
                   {"epoch", r.epoch + 1},
                   {"loss", r.loss},
-                  {"accuracy", r.correct / double(options.batch)},
+                  {"accuracy", r.correct},
                   {"learning_rate", r.learning_rate}}
                  .dump());
   }
@@ -270,10 +334,13 @@ struct Trainer::Impl {
     const bool classes = options.loss == Loss::kCrossEntropy;
     std::string line = formatted("epoch %lld/%lld  loss %.4f", (long long)e.epoch,
                                  (long long)options.epochs, e.train_loss);
-    if (classes) line += formatted("  train %.2f %%", 100 * e.train_accuracy);
-    if (val_data)
-      line += classes ? formatted("  val %.2f %%", 100 * e.val_accuracy)
-                      : formatted("  val %.4f", e.val_loss);
+    const bool text = train_data->bytes_per_target() > 0;
+    if (classes && !text) line += formatted("  train %.2f %%", 100 * e.train_accuracy);
+    if (val_data && classes && !text) line += formatted("  val %.2f %%", 100 * e.val_accuracy);
+    if (val_data && (!classes || text)) line += formatted("  val %.4f", e.val_loss);
+    if (val_data && text)
+      line += formatted("  perplexity %.3f  bits/byte %.3f", perplexity(e.val_loss),
+                        bits_per_byte(e.val_loss, val_data->bytes_per_target()));
     log_info(line + "  " + format_duration(e.seconds + e.val_seconds));
   }
 
@@ -284,6 +351,7 @@ struct Trainer::Impl {
     loader.start(at.epoch, at.position);
     Batch batch;
     auto before = Clock::now();
+    remember(log.bytes());
     while (loader.next(batch)) {
       const StepReport r = run_step(std::move(batch));
       last_rate = r.learning_rate;
@@ -297,6 +365,7 @@ struct Trainer::Impl {
                               at.loss_sum / double(at.position * options.batch)));
       progress.advance();
       const bool last = at.position == loader.batches();
+      if (!last) remember(log.bytes());
       if (should_stop() && !last) return false;
       if (options.save_every > 0 && at.step % options.save_every == 0 && !last) save(log);
     }
@@ -386,6 +455,7 @@ void Trainer::set_input(const std::string& name, const Tensor& value) {
 }
 Tensor Trainer::output(const std::string& name) const { return impl_->step->output(name); }
 
+int64_t Trainer::optimizer_bytes() const { return impl_->step->graph().optimizer_bytes; }
 int64_t Trainer::steps_done() const { return impl_->at.step; }
 int64_t Trainer::steps_per_epoch() const { return impl_->loader.batches(); }
 const std::vector<float>& Trainer::step_ms() const { return impl_->step_ms; }

@@ -26,6 +26,8 @@ namespace espalier {
 struct TrainOptions {
   int64_t epochs = 10;
   int64_t batch = 128;
+  /// Steps of an epoch: each draws a new order and ends after so many; 0: with the data.
+  int64_t epoch_steps = 0;
   uint64_t seed = 0;  ///< of order, augmentation and dropout
   Augment augment;
   Schedule schedule;
@@ -54,10 +56,16 @@ struct TrainFiles {
 
 /// How well a network answers.
 struct Evaluation {
-  double loss = 0;      ///< mean over samples
+  double loss = 0;      ///< mean over answers: samples, or the tokens of all windows
   double accuracy = 0;  ///< part answered rightly; 0 where there are no classes
   int64_t samples = 0;
 };
+
+/// e^loss of a loss in nats a token.
+double perplexity(double loss);
+/// A loss in nats a token as bits for each byte of text.
+double bits_per_byte(double loss, double bytes_per_token);
+
 /// Runs the network (in inference form) over a data set. `output` as in StepOptions.
 Evaluation evaluate(const Graph& network, const Dataset& data, Loss loss, int64_t batch = 250,
                     const std::string& output = "");
@@ -67,7 +75,7 @@ struct StepReport {
   int64_t epoch = 0;
   int64_t steps_per_epoch = 0, total_steps = 0;
   double loss = 0;
-  double correct = 0;  ///< answers of the batch that were right
+  double correct = 0;  ///< part of the batch's answers that were right
   double learning_rate = 0;
 };
 
@@ -106,8 +114,9 @@ class Trainer {
   /// Goes on from the newest checkpoint. False when there is none. UserError when it is damaged,
   /// was made with other options or data, or at another thread count (unless `any_threads`).
   bool resume(bool any_threads = false);
-  /// Runs until the last epoch, a stop request or stop(). UserError naming the step when the loss
-  /// or a parameter stops being finite; the last checkpoint then still stands.
+  /// Runs until the last epoch, a stop request or stop(). When the loss or a parameter stops being
+  /// finite: UserError naming the step and, without hooks and where a copy of the states is small
+  /// enough to be kept, the value that was the first; the last good state is then a checkpoint.
   TrainResult train();
   /// Makes train() save and return after the running step.
   void stop();
@@ -129,6 +138,8 @@ class Trainer {
   /// A result that a hook added, of the last step.
   Tensor output(const std::string& name) const;
   int64_t steps_done() const;
+  /// Bytes of the states that the optimiser keeps beside the parameters.
+  int64_t optimizer_bytes() const;
   int64_t steps_per_epoch() const;
   /// Milliseconds of each of the last steps, newest last, data waiting included.
   const std::vector<float>& step_ms() const;

@@ -1,4 +1,4 @@
-// The examples of docs/recipes.md: each YAML block names its file in its first line and is used as
+// The examples of docs/recipes.md and docs/training.md: each YAML block names its file in its first line and is used as
 // the page says, with less data and fewer epochs.
 #include <gtest/gtest.h>
 
@@ -56,6 +56,33 @@ TEST(Docs, RecipesAndDefinitionsOfThePageWork) {
                          {"--train-epochs", "1", "--prune-epochs", "1", "--set", "calibration=32",
                           "--set", "measure.rounds=3"});
   EXPECT_TRUE(fitted.code == 0 || fitted.code == 5) << fitted.err;
+}
+
+TEST(Docs, TrainingOfThePageWorks) {
+  const Scratch scratch;
+  const auto blocks = yaml_blocks(read_file(ESPALIER_SOURCE_DIR "/docs/training.md"));
+  for (const char* name : {"gpt.yaml", "lion.yaml"}) ASSERT_TRUE(blocks.contains(name)) << name;
+  ASSERT_EQ(blocks.size(), 2u);
+  for (const auto& [name, text] : blocks) scratch.write(name, text);
+  const std::string tokenizer = scratch.path("sentences.bpe");
+  const Ran learned = run_program({"data", "tokenizer", "synthetic:text?samples=1000", "-o",
+                                   tokenizer, "--vocabulary", "320"});
+  ASSERT_EQ(learned.code, 0) << learned.err;
+  const auto train = [&](const std::string& recipe, const std::string& out,
+                         const std::vector<std::string>& more) {
+    std::vector<std::string> command = {"train", scratch.path(recipe), "-o", scratch.path(out),
+                                        "-q", "--threads", "1", "--epochs", "1", "--set",
+                                        "training.epoch_steps=4", "--set", "data.samples=1000"};
+    command.insert(command.end(), more.begin(), more.end());
+    const Ran ran = run_program(command);
+    EXPECT_EQ(ran.code, 0) << ran.err;
+  };
+  train("gpt.yaml", "gpt", {});
+  train("gpt.yaml", "bpe", {"--set", "data.tokenizer=" + tokenizer});
+  train("lion.yaml", "lion", {});
+  const Ran eval = run_program({"eval", scratch.path("gpt/model.onnx"), "--data",
+                                "synthetic:text?context=32&samples=1000", "--json"});
+  EXPECT_EQ(eval.code, 0) << eval.err;
 }
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <signal.h>
 
 #include <chrono>
+#include <cmath>
 #include <filesystem>
 #include <nlohmann/json.hpp>
 #include <thread>
@@ -101,6 +102,39 @@ TEST_F(Train, KilledAnywhereItEndsTheSame) {
   const Ran last = run_program(command("killed", true));
   ASSERT_EQ(last.code, 0) << last.err;
   expect_same_end("whole", "killed");
+}
+
+TEST_F(Train, ALanguageModelKilledAnywhereEndsTheSame) {
+  scratch.write("recipe.yaml",
+                "espalier: 1\ntask: train\nname: gpt\nseed: 4\n"
+                "model: {zoo: char_gpt, variables: {layers: 1, width: 16, heads: 2, hidden: 32}}\n"
+                "data:\n  - {kind: text, path: no/such/text}\n"
+                "  - {kind: synthetic, path: text, samples: 300, context: 8, stride: 1}\n"
+                "training:\n  epochs: 3\n  epoch_steps: 40\n  batch: 4\n  clip_norm: 1\n"
+                "  optimizer: {kind: adafactor}\n  schedule: {kind: cosine, peak: 0.05}\n"
+                "  log_every: 1\n  save_every: 7\n");
+  const Ran whole = run_program(command("whole"));
+  ASSERT_EQ(whole.code, 0) << whole.err;
+  for (const int64_t at : {0, 5, 33, 47, 100}) {
+    Running run(command("killed", true));
+    wait_for(run, "killed", at);
+    run.send(SIGKILL);
+    run.wait();
+  }
+  const Ran last = run_program(command("killed", true));
+  ASSERT_EQ(last.code, 0) << last.err;
+  expect_same_end("whole", "killed");
+  const json end = summary("whole");
+  EXPECT_EQ(end["steps"], 120);
+  EXPECT_NEAR(end["test"]["perplexity"].get<double>(), std::exp(end["test"]["loss"].get<double>()),
+              1e-9);
+  EXPECT_LT(end["history"][2]["val_loss"].get<double>(), end["history"][0]["val_loss"]);
+  EXPECT_GT(end["optimizer"]["state_bytes"].get<int64_t>(), 0);
+  const Ran eval = run_program({"eval", scratch.path("whole/model.onnx"), "--data",
+                                "synthetic:text?samples=300&context=8", "--json"});
+  ASSERT_EQ(eval.code, 0) << eval.err;
+  EXPECT_EQ(json::parse(eval.out)["metric"], "perplexity");
+  EXPECT_NEAR(json::parse(eval.out)["loss"].get<double>(), end["test"]["loss"].get<double>(), 1e-4);
 }
 
 TEST_F(Train, InterruptedItSavesAndGoesOn) {

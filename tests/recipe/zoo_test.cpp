@@ -53,6 +53,13 @@ const Published kPublished[] = {
      "DeiT-Ti); by hand 28,901,376 for the patches, 102,049,152 for each of 12 blocks, 192,000 for "
      "the classes",
      5717416, 5717416, 28901376.0 + 12 * 102049152.0 + 192000},
+    {"char_gpt",
+     "by hand, of GPT-2 with a tied head: (V + T) d for tokens and positions, 12 d^2 + 13 d for "
+     "each of L blocks, 2 d at the end; 12 d^2 T + 2 d T^2 multiply-accumulates a block, V d T for "
+     "the head",
+     (65 + 64) * 128 + 4 * (12 * 128 * 128 + 13 * 128) + 2 * 128,
+     (65 + 64) * 128 + 4 * (12 * 128 * 128 + 13 * 128) + 2 * 128,
+     4 * (12.0 * 128 * 128 * 64 + 2.0 * 128 * 64 * 64) + 65.0 * 128 * 64},
     {"ds_cnn",
      "24,908 parameters and 2.7 million multiply-accumulates in MLPerf Tiny's reference model; "
      "Keras counts running statistics",
@@ -79,6 +86,26 @@ TEST_P(Zoo, HasThePublishedSize) {
     one.push_back(g.value(g.inputs()[0]).tensor().dims[d].value());
   EXPECT_EQ(cost_of(specialised(g, std::vector<Shape>{one})).macs, GetParam().macs)
       << GetParam().source;
+}
+
+TEST(ZooGpt, HasTheSizeOfTheFormulaWhateverItsVariables) {
+  const auto parameters = [](const Graph& g) {
+    int64_t n = 0;
+    for (ValueId v : g.constants())
+      if (g.value(v).role == Role::kParameter) n += g.value(v).constant->size();
+    return n;
+  };
+  // 10.9 million: the GPT of the benchmarks.
+  const BlueprintOptions large{0,
+                               {{"vocabulary", "256"},
+                                {"context", "256"},
+                                {"width", "384"},
+                                {"layers", "6"},
+                                {"heads", "6"},
+                                {"hidden", "1536"},
+                                {"tied", "false"}}};
+  EXPECT_EQ(parameters(zoo("char_gpt", large)), (256 + 256 + 256) * 384 +
+                                                    6 * (12 * 384 * 384 + 13 * 384) + 2 * 384);
 }
 
 TEST(ZooNames, AreThoseOfPyTorch) {

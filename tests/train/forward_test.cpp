@@ -30,7 +30,7 @@ Graph dropping_network() {
 /// What is left of ones after training form at `step`.
 std::vector<float> left(uint64_t seed, int64_t step) {
   const Graph network = dropping_network();
-  const Forward f = training_forward(network, {1, 1}, "", seed);
+  const Forward f = training_forward(network, {DType::f32, Shape{1, 1}}, "", seed);
   std::vector<Tensor> feed;
   for (ValueId v : f.graph.inputs()) {
     const std::string& name = f.graph.value(v).name;

@@ -64,12 +64,13 @@ StepOptions squared(Optimizer optimizer) {
   return o;
 }
 
+const Optimizer kPlainSgd{"sgd", {{"momentum", 0}, {"nesterov", 0}}, 0};
 const Tensor kX = Tensor::from<float>({2, 1}, {1, 3});
 const Tensor kY = Tensor::from<float>({2, 1}, {0, 0});
 
 // Residuals are 3 and 7: loss (9 + 49) / 2, dw = 3 * 1 + 7 * 3 = 24, db = 3 + 7 = 10.
 TEST(Step, SgdWithNesterovMomentumAndDecayByHand) {
-  Optimizer sgd{.momentum = 0.5, .nesterov = true, .weight_decay = 0.1};
+  const Optimizer sgd{"sgd", {{"momentum", 0.5}}, 0.1};
   Running run(build_training_step(line(), squared(sgd)));
   EXPECT_EQ(violation(run.step.graph), "");
   EXPECT_NEAR(run(kX, kY, 0.01f), 29, 1e-5);
@@ -85,7 +86,7 @@ TEST(Step, SgdWithNesterovMomentumAndDecayByHand) {
 }
 
 TEST(Step, AdamWByHand) {
-  Optimizer adam{.kind = Optimizer::Kind::kAdamW, .weight_decay = 0.1};
+  const Optimizer adam{"adamw", {}, 0.1};
   Running run(build_training_step(line(), squared(adam)));
   run(kX, kY, 0.01f, 1);
   // The first step of Adam is the learning rate in the direction of the sign.
@@ -94,8 +95,45 @@ TEST(Step, AdamWByHand) {
   EXPECT_NEAR(run.session.state("w:second").at(0), 0.001 * 24 * 24, 1e-4);
 }
 
+// c = 0.1 g has the sign of g; m = 0.01 g.
+TEST(Step, LionByHand) {
+  Running run(build_training_step(line(), squared({"lion", {}, 0.5})));
+  run(kX, kY, 0.01f);
+  EXPECT_NEAR(run.session.state("w").at(0), 2 * (1 - 0.01 * 0.5) - 0.01, 1e-6);
+  EXPECT_NEAR(run.session.state("b").at(0), 1 - 0.01, 1e-6);
+  EXPECT_NEAR(run.session.state("w:momentum").at(0), 0.01 * 24, 1e-5);
+}
+
+// The first step forgets everything before it: beta2 = 0, so u = g / |g|, whose root mean square
+// is 1; it is scaled by the parameter's size, 2 and 1.
+TEST(Step, AdafactorByHand) {
+  Running run(build_training_step(line(), squared({"adafactor", {}, 0})));
+  run(kX, kY, 0.01f, 1);
+  EXPECT_NEAR(run.session.state("w").at(0), 2 - 0.01 * 2, 1e-5);
+  EXPECT_NEAR(run.session.state("b").at(0), 1 - 0.01, 1e-5);
+  EXPECT_NEAR(run.session.state("w:rows").at(0), 24 * 24, 1e-2);
+  EXPECT_NEAR(run.session.state("b:second").at(0), 100, 1e-3);
+}
+
+TEST(Step, OptimisersKeepTheBytesTheyAreKnownFor) {
+  const int64_t matrices = 4 * (16 * 2 + 5 * 16), vectors = 4 * (16 + 5);
+  const std::map<std::string, int64_t> known = {{"sgd", matrices + vectors},
+                                                {"adamw", 2 * (matrices + vectors)},
+                                                {"lion", matrices + vectors},
+                                                {"adafactor", 4 * (16 + 2 + 5 + 16) + vectors}};
+  for (const std::string& kind : optimizer_names()) {
+    StepOptions o;
+    o.input = {4, 2};
+    o.optimizer.kind = kind;
+    const StepGraph step = build_training_step(testing::mlp(2, 16, 5), o);
+    EXPECT_EQ(violation(step.graph), "") << kind;
+    ASSERT_TRUE(known.contains(kind)) << kind;
+    EXPECT_EQ(step.optimizer_bytes, known.at(kind)) << kind;
+  }
+}
+
 TEST(Step, ClippingScalesAllGradientsTogether) {
-  StepOptions o = squared({.momentum = 0, .nesterov = false, .weight_decay = 0});
+  StepOptions o = squared(kPlainSgd);
   o.clip_norm = 2.6;
   Running run(build_training_step(line(), o));
   run(kX, kY, 1);
@@ -124,7 +162,7 @@ TEST(Step, DropoutDrawsAnewEachStepAndIsOffInInference) {
   Tensor ones(DType::f32, {200, 1});
   for (int i = 0; i < 200; ++i) ones.mutable_data<float>()[i] = 1;
   g.add_output(b.one("MatMul", {y, g.add_constant("w", ones, Role::kParameter)}));
-  StepOptions o = squared({.momentum = 0, .nesterov = false, .weight_decay = 0});
+  StepOptions o = squared(kPlainSgd);
   o.input = {1, 200};
   o.seed = 11;
   Running run(build_training_step(g, o));
@@ -147,7 +185,7 @@ TEST(Step, NoiseIsDrawnAnewEachStepAndFixedInInference) {
   const ValueId w =
       g.add_constant("w", Tensor::from<float>({4, 1}, {1, 1, 1, 1}), Role::kParameter);
   g.add_output(b.matmul(b.add(x, noise), w));
-  StepOptions o = squared({.momentum = 0, .nesterov = false, .weight_decay = 0});
+  StepOptions o = squared(kPlainSgd);
   o.input = {1, 4};
   Running run(build_training_step(g, o));
   const Tensor input(DType::f32, {1, 4}), zero(DType::f32, {1, 1});
@@ -172,7 +210,7 @@ TEST(Step, ExtensionsAddStatesInputsAndOutputs) {
     w.updated = b.mul(w.updated, mask);
   };
   Running run(build_training_step(
-      line(), squared({.momentum = 0, .nesterov = false, .weight_decay = 0}), std::span(&e, 1)));
+      line(), squared(kPlainSgd), std::span(&e, 1)));
   run(kX, kY, 0.1f);
   EXPECT_EQ(run.session.state("w").at(0), 0);
   EXPECT_NEAR(run.session.state("sum").at(0), 24, 1e-5);

@@ -17,6 +17,7 @@ namespace espalier {
 namespace {
 
 namespace fs = std::filesystem;
+using ::testing::ContainsRegex;
 using ::testing::HasSubstr;
 
 struct Folder {
@@ -72,8 +73,11 @@ TEST(Trainer, LearnsXor) {
 }
 
 TEST(Trainer, LearnsBlobsWithEveryOptimizer) {
-  for (const auto kind : {Optimizer::Kind::kSgd, Optimizer::Kind::kAdamW}) {
-    TrainOptions o = options(12, kind == Optimizer::Kind::kSgd ? 0.1 : 0.02);
+  const std::map<std::string, double> rates = {
+      {"sgd", 0.1}, {"adamw", 0.02}, {"lion", 0.005}, {"adafactor", 0.1}};
+  for (const std::string& kind : optimizer_names()) {
+    SCOPED_TRACE(kind);
+    TrainOptions o = options(12, rates.at(kind));
     o.optimizer.kind = kind;
     o.label_smoothing = 0.05;
     o.clip_norm = 5;
@@ -183,6 +187,22 @@ TEST(Trainer, NamesTheStepAtWhichItDivergesAndKeepsTheLastGoodState) {
   EXPECT_THAT(message, HasSubstr("training: the loss became nan at step 6 (epoch 2)"));
   EXPECT_THAT(message, HasSubstr("the last good state is"));
   EXPECT_EQ(CheckpointFolder(files.checkpoints).newest()->step, 4);
+}
+
+TEST(Trainer, NamesTheFirstValueThatIsNotFinite) {
+  const Folder folder;
+  const auto data = testing::blobs(64, 3, 1);
+  const TrainFiles files = folder.files("run");
+  // A rate that makes weights grow past what f32 holds.
+  TrainOptions o = options(40, 1e12);
+  o.schedule.kind = Schedule::Kind::kConstant;
+  Trainer trainer(testing::mlp(2, 8, 3), data, data, o, files);
+  const std::string message = error_of([&] { trainer.train(); });
+  EXPECT_THAT(message, ContainsRegex("training: .* at step [0-9]+"));
+  EXPECT_THAT(message, ContainsRegex("the first value that is not finite is .*fc[12].* at step"));
+  EXPECT_THAT(message, HasSubstr("the last good state is"));
+  for (const auto& [name, t] : CheckpointFolder(files.checkpoints).newest()->states)
+    for (int64_t i = 0; i < t.size(); ++i) ASSERT_TRUE(std::isfinite(t.at(i))) << name;
 }
 
 TEST(Trainer, HooksSeeStepsKeepTensorsAndStartFromGivenWeights) {

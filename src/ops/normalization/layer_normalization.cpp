@@ -71,15 +71,20 @@ void reference(const Norm& a, Ref<Real>& r) {
   }
 }
 
-// With h = (x - mean) inv_std and means over the normalised axes:
-//   dx = inv_std (g - mean g - h mean(g h)),  g = dy scale,
-// plus what flows through the statistics: (dMean - dInvStdDev inv_std^2 h) / n.
+/// Scale, and bias where there is one, have the extents of the normalised axes.
+bool plain_parameters(const Norm& a, const Tape& t) {
+  const Dims& dims = t.type_x(0).dims;
+  const int64_t axis = a.axis < 0 ? a.axis + int64_t(dims.size()) : a.axis;
+  const Dims normalised(dims.begin() + axis, dims.end());
+  if (t.type_x(1).dims != normalised) return false;
+  return t.inputs() < 3 || t.x(2) == kNoValue || t.type_x(2).dims == normalised;
+}
+
+// Through y: LayerNormGrad. Through the statistics, with n elements in a row and h the normalised
+// ones: dx += (dMean - dInvStdDev inv_std^2 h) / n.
 Values gradient(const Norm& a, Builder& b, const Tape& t) {
   const TensorType type = t.type_x(0);
   const DType dtype = type.dtype;
-  std::vector<int64_t> over;
-  for (int64_t i = a.axis < 0 ? a.axis + type.rank() : a.axis; i < type.rank(); ++i)
-    over.push_back(i);
   Values statistics = {kNoValue, kNoValue};
   if (t.outputs() == 3 && t.y(1) != kNoValue && t.y(2) != kNoValue) {
     statistics = {t.y(1), t.y(2)};
@@ -87,32 +92,36 @@ Values gradient(const Norm& a, Builder& b, const Tape& t) {
     const Values again = b.op(layer_normalization(), Attributes::of(a), {t.x(0), t.x(1)});
     statistics = {again[1], again[2]};
   }
-  const ValueId inv_std = b.cast(statistics[1], dtype);
-  const ValueId h = b.mul(b.sub(t.x(0), b.cast(statistics[0], dtype)), inv_std);
   const auto sum = [&](ValueId u, ValueId v) {
     return u == kNoValue ? v : v == kNoValue ? u : b.add(u, v);
   };
   Values d(t.inputs(), kNoValue);
   if (t.dy(0) != kNoValue) {
-    if (t.wants(0)) {
-      const ValueId g = b.mul(t.dy(0), t.x(1));
-      const ValueId along_h = b.mul(h, b.reduce_mean(b.mul(g, h), over));
-      d[0] = b.mul(inv_std, b.sub(b.sub(g, b.reduce_mean(g, over)), along_h));
-    }
-    if (t.wants(1)) d[1] = b.unbroadcast(b.mul(t.dy(0), h), t.x(1));
-    if (t.wants(2)) d[2] = b.unbroadcast(t.dy(0), t.x(2));
+    const Values operands = {t.dy(0), t.x(0), t.x(1), statistics[0], statistics[1]};
+    const Values made =
+        plain_parameters(a, t)
+            ? b.op(layer_norm_grad(), Attributes::of(LayerNormGrad{a.axis}), operands)
+            : layer_norm_gradients(b, a.axis, operands[0], operands[1], operands[2], operands[3],
+                                   operands[4]);
+    if (t.wants(0)) d[0] = made[0];
+    if (t.wants(1)) d[1] = made[1];
+    if (t.wants(2))
+      d[2] = plain_parameters(a, t) ? made[2] : b.unbroadcast(t.dy(0), t.x(2));
   }
   if (!t.wants(0)) return d;
+  const ValueId inv_std = b.cast(statistics[1], dtype);
   ValueId through = kNoValue;
   if (t.outputs() > 1 && t.dy(1) != kNoValue) through = b.cast(t.dy(1), dtype);
   if (t.outputs() > 2 && t.dy(2) != kNoValue) {
+    const ValueId h = b.mul(b.sub(t.x(0), b.cast(statistics[0], dtype)), inv_std);
     const ValueId slope = b.mul(b.cast(t.dy(2), dtype), b.mul(inv_std, inv_std));
     through = sum(through, b.neg(b.mul(slope, h)));
   }
   if (through == kNoValue) return d;
   const ValueId everywhere = b.one("Expand", {through, shape_of(b, t.x(0))});
   double count = 1;
-  for (int64_t i : over) count *= double(std::max<int64_t>(1, type.dims[size_t(i)].value()));
+  for (int64_t i = a.axis < 0 ? a.axis + type.rank() : a.axis; i < type.rank(); ++i)
+    count *= double(std::max<int64_t>(1, type.dims[size_t(i)].value()));
   d[0] = sum(d[0], b.mul(everywhere, 1 / count));
   return d;
 }

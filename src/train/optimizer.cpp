@@ -1,0 +1,90 @@
+#include "train/optimizer.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <sstream>
+
+#include "base/error.h"
+#include "train/step.h"
+
+namespace espalier {
+
+#define ESP_OPTIMIZER(name) const OptimizerUnit& name##_optimizer();
+#include "train/optimizers.inc"
+#undef ESP_OPTIMIZER
+
+std::span<const OptimizerUnit* const> optimizers() {
+  static const std::array all = {
+#define ESP_OPTIMIZER(name) &name##_optimizer(),
+#include "train/optimizers.inc"
+#undef ESP_OPTIMIZER
+  };
+  return all;
+}
+
+std::vector<std::string> optimizer_names() {
+  std::vector<std::string> names;
+  for (const OptimizerUnit* unit : optimizers()) names.emplace_back(unit->name);
+  return names;
+}
+
+const OptimizerUnit& find_optimizer(const std::string& name) {
+  std::string known;
+  for (const OptimizerUnit* unit : optimizers()) {
+    if (unit->name == name) return *unit;
+    known += (known.empty() ? "" : ", ") + std::string(unit->name);
+  }
+  throw usage_error("optimizer '" + name + "'", "is not known", "known: " + known);
+}
+
+std::map<std::string, double> Optimizer::all_settings() const {
+  std::map<std::string, double> all = settings;
+  for (const Setting& s : unit().settings) all.try_emplace(s.name, s.fallback);
+  return all;
+}
+
+std::string Optimizer::text() const {
+  std::ostringstream out;
+  out.precision(17);
+  out << kind;
+  for (const auto& [name, value] : all_settings()) out << "," << name << "=" << value;
+  out << ",weight_decay=" << weight_decay;
+  return out.str();
+}
+
+void Optimizer::check(const std::string& where) const {
+  const std::vector<Setting>& known = unit().settings;
+  for (const auto& [name, value] : settings) {
+    const auto found = std::find_if(known.begin(), known.end(),
+                                    [&](const Setting& s) { return name == s.name; });
+    if (found == known.end())
+      throw bad_input(where, "optimizer '" + kind + "' has no setting '" + name + "'");
+    if (!(value >= found->least && value <= found->most)) {
+      std::ostringstream bounds;
+      bounds << name << " must lie between " << found->least << " and " << found->most;
+      throw bad_input(where, bounds.str());
+    }
+  }
+  if (!(weight_decay >= 0) || !std::isfinite(weight_decay))
+    throw bad_input(where, "weight decay cannot be negative");
+}
+
+Builder ParameterStep::builder() const { return Builder(step_.graph); }
+ValueId ParameterStep::parameter() const { return parameter_.value; }
+ValueId ParameterStep::gradient() const { return parameter_.gradient; }
+ValueId ParameterStep::rate() const { return step_.rate; }
+ValueId ParameterStep::number() const { return step_.step; }
+Shape ParameterStep::shape() const {
+  return step_.graph.value(parameter_.value).tensor().shape();
+}
+
+ValueId ParameterStep::state(const std::string& suffix, const Shape& shape) {
+  const Tensor zero(DType::f32, shape);
+  step_.optimizer_bytes += int64_t(zero.bytes());
+  return step_.add_state(parameter_.name + ":" + suffix, zero);
+}
+
+void ParameterStep::next(ValueId state, ValueId value) { step_.set_next(state, value); }
+
+}  // namespace espalier

@@ -1,0 +1,87 @@
+// Optimisers as exchangeable units: how one parameter's step is written into the graph of a
+// training step, what state it keeps, and its settings.
+//
+// To add one: a file in train/optimizers/ with a function `const OptimizerUnit& NAME_optimizer()`,
+// and ESP_OPTIMIZER(NAME) in train/optimizers.inc. Recipes then take it as optimizer: {kind: NAME}.
+#pragma once
+
+#include <map>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "ir/builder.h"
+
+namespace espalier {
+
+struct StepGraph;
+struct StepParameter;
+
+/// A number that steers an optimiser.
+struct Setting {
+  const char* name;
+  double fallback;
+  double least, most;
+  const char* what;
+  bool flag = false;  ///< 0 or 1, written false or true
+};
+
+/// One parameter's step while it is written. Clipping has been done; the schedule gives the rate.
+class ParameterStep {
+ public:
+  ParameterStep(StepGraph& step, const StepParameter& parameter,
+                const std::map<std::string, double>& settings, double decay)
+      : step_(step), parameter_(parameter), settings_(settings), decay_(decay) {}
+
+  Builder builder() const;
+  ValueId parameter() const;  ///< before the step, f32
+  ValueId gradient() const;   ///< f32, or bf16 of a step in bf16
+  ValueId rate() const;       ///< f32 []
+  ValueId number() const;     ///< i64 [], counts from 1
+  Shape shape() const;        ///< of the parameter
+  /// Weight decay, 0 for parameters it does not apply to (those of fewer than two axes).
+  float decay() const { return float(decay_); }
+  float setting(const std::string& name) const { return float(settings_.at(name)); }
+  /// A state "PARAMETER:suffix" that is zero before the first step.
+  ValueId state(const std::string& suffix, const Shape& shape);
+  /// What the state is after the step.
+  void next(ValueId state, ValueId value);
+
+ private:
+  StepGraph& step_;
+  const StepParameter& parameter_;
+  const std::map<std::string, double>& settings_;
+  double decay_;
+};
+
+struct OptimizerUnit {
+  const char* name;
+  const char* paper;
+  std::vector<Setting> settings;
+  /// Appends the step and returns the parameter after it.
+  ValueId (*step)(ParameterStep& parameter);
+};
+
+std::span<const OptimizerUnit* const> optimizers();
+/// UserError (usage) with the names there are.
+const OptimizerUnit& find_optimizer(const std::string& name);
+std::vector<std::string> optimizer_names();
+
+/// An optimiser as it is chosen.
+struct Optimizer {
+  std::string kind = "sgd";
+  /// Settings that differ from the unit's own values.
+  std::map<std::string, double> settings = {};
+  /// Applied to parameters of two axes and more: biases and normalisations are left alone.
+  double weight_decay = 5e-4;
+
+  const OptimizerUnit& unit() const { return find_optimizer(kind); }
+  /// All settings of the unit, in their order.
+  std::map<std::string, double> all_settings() const;
+  /// "adamw,beta1=0.9,…": what a resumed run must agree on.
+  std::string text() const;
+  /// UserError for an unknown kind or setting, or a value outside its bounds.
+  void check(const std::string& where) const;
+};
+
+}  // namespace espalier
