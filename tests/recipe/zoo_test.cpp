@@ -53,6 +53,13 @@ const Published kPublished[] = {
      "DeiT-Ti); by hand 28,901,376 for the patches, 102,049,152 for each of 12 blocks, 192,000 for "
      "the classes",
      5717416, 5717416, 28901376.0 + 12 * 102049152.0 + 192000},
+    {"bert_mini_encoder",
+     "11.2 M parameters (Turc et al. 2019) less 7,945,216 of the embeddings and their norm's 512 "
+     "and "
+     "65,792 of the pooler; by hand 128 x 786,432 of each block's layers and 2 x 128 x 128 x 256 "
+     "of "
+     "its attention",
+     3159040, 3159040, 4 * (100663296.0 + 8388608)},
     {"ds_cnn",
      "24,908 parameters and 2.7 million multiply-accumulates in MLPerf Tiny's reference model; "
      "Keras counts running statistics",

@@ -126,8 +126,11 @@ class Gemm final : public GeneratedGemm {
   Job job_of(const void* const* operands, float* c, float* packed_a, int64_t matrix) const {
     const auto at = [&](size_t operand) { return static_cast<const float*>(operands[operand]); };
     const int64_t offset = matrix * p_.m * p_.n;
-    return {operands, at(a_operand_) + matrix * p_.a_batch_stride,
-            weights_ ? nullptr : at(b_operand_) + matrix * p_.b_batch_stride, c + offset, offset,
+    return {operands,
+            at(a_operand_) + matrix * p_.a_batch_stride,
+            weights_ ? nullptr : at(b_operand_) + matrix * p_.b_batch_stride,
+            c + offset,
+            offset,
             packed_a};
   }
 
@@ -213,8 +216,7 @@ class Gemm final : public GeneratedGemm {
     if (k + depth == p_.k) apply_rest(job, tiles, panels);
   }
 
-  void tile(const Job& job, Range tiles, int64_t t, int64_t panel, int64_t k,
-            int64_t depth) const {
+  void tile(const Job& job, Range tiles, int64_t t, int64_t panel, int64_t k, int64_t depth) const {
     const int64_t row = rows_.begin(t), column = columns_.begin(panel) * kGemmLanes;
     MicroKernelArgs args;
     args.a = t_.pack_a ? job.packed_a + (row - rows_.begin(tiles.begin)) * depth
@@ -223,8 +225,7 @@ class Gemm final : public GeneratedGemm {
                       : job.b + column + k * p_.b_stride;
     args.c = job.c + row * p_.n + column;
     if (p_.bias) args.bias = bias_.data() + column;
-    if (residual_ >= 0)
-      args.residual = residual(job, size_t(residual_)) + row * p_.n + column;
+    if (residual_ >= 0) args.residual = residual(job, size_t(residual_)) + row * p_.n + column;
     args.k = depth;
     args.first = k == 0;
     args.last = k + depth == p_.k;
@@ -270,6 +271,7 @@ std::string GemmProblem::text() const {
   const auto number = [](const char* name, int64_t value) { return name + std::to_string(value); };
   std::string s = number("", m) + number("x", n) + number("x", k);
   if (batch != 1) s = number("", batch) + " of " + s;
+  if (convolution) s += " conv";
   if (a_stride != k) s += number(" a", a_stride);
   if (b_stride != 0) s += number(" b", b_stride);
   if (batch != 1 && a_batch_stride != m * a_stride) s += number(" a-next", a_batch_stride);
@@ -342,8 +344,7 @@ std::variant<GemmProblem, std::string> gemm_problem(const MatmulSpec& s) {
   if (!a_next || !b_next) return "matrices are broadcast";
   p.a_batch_stride = *a_next;
   p.b_batch_stride = *b_next;
-  if (s.bias && (s.bias->type != DType::f32 || !s.bias->constant ||
-                 numel(s.bias->shape) != p.n))
+  if (s.bias && (s.bias->type != DType::f32 || !s.bias->constant || numel(s.bias->shape) != p.n))
     return "the bias is not one known number per column";
   p.bias = s.bias.has_value();
   if (s.epilogue.scales.size() > 1) return "the sum has several scales";

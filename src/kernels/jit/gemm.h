@@ -25,7 +25,8 @@ struct GemmProblem {
   int64_t a_batch_stride = 0;  ///< elements between matrices
   int64_t b_batch_stride = 0;
   bool bias = false;
-  Epilogue epilogue;  ///< no scale or one
+  Epilogue epilogue;         ///< no scale or one
+  bool convolution = false;  ///< of one pixel, which other kernels compute as such; b transposed
 
   double macs() const { return double(batch) * double(m) * double(n) * double(k); }
   /// "128x1024x256 bias f16": equal texts, equal problems.

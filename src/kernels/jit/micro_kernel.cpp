@@ -72,9 +72,7 @@ class GeneratedTile final : public MicroKernel, private Xbyak::CodeGenerator {
   Zmm sum(int row, int vector) const { return Zmm(row * s_.vectors + vector); }
   Zmm b_vector(int vector) const { return Zmm(s_.rows * s_.vectors + vector); }
   Zmm spare() const { return Zmm(31); }
-  bool narrow(int vector) const {
-    return vector == s_.vectors - 1 && s_.last_lanes < kGemmLanes;
-  }
+  bool narrow(int vector) const { return vector == s_.vectors - 1 && s_.last_lanes < kGemmLanes; }
   int a_step() const { return int(sizeof(float)) * (s_.a_stride == 0 ? s_.rows : 1); }
   int b_step() const {
     return int(s_.b_stride == 0 ? s_.vectors * kGemmLanes : s_.b_stride) * int(sizeof(float));
@@ -222,9 +220,7 @@ class GeneratedTile final : public MicroKernel, private Xbyak::CodeGenerator {
     // Of two numbers one of which is NaN, vmaxps and vminps give the second: NaN stays.
     const auto all = [&](const auto& f) { each_sum([&](int i, int j) { f(sum(i, j)); }); };
     switch (step.op.code) {
-      case ScalarCode::kRelu:
-        vpxord(p, p, p);
-        return all([&](const Zmm& x) { vmaxps(x, p, x); });
+      case ScalarCode::kRelu: vpxord(p, p, p); return all([&](const Zmm& x) { vmaxps(x, p, x); });
       case ScalarCode::kClip:
         number(p, step.op.p0);
         all([&](const Zmm& x) { vmaxps(x, p, x); });
