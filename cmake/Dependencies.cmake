@@ -16,6 +16,7 @@ pkg_check_modules(LIBZIP REQUIRED IMPORTED_TARGET libzip)
 # Debian's dnnl-config.cmake insists on OpenCL headers that the CPU engine does not need.
 find_library(DNNL_LIBRARY dnnl REQUIRED)
 find_library(HWY_LIBRARY hwy REQUIRED)
+find_path(XBYAK_INCLUDE_DIR xbyak/xbyak.h REQUIRED)
 find_library(ONNX_LIBRARY onnx REQUIRED)
 find_library(ONNX_PROTO_LIBRARY onnx_proto REQUIRED)
 if(NOT TARGET DNNL::dnnl)

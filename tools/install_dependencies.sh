@@ -17,6 +17,7 @@ pkg-config         finds libraries without a CMake file
 git                fetches the source; tools/check.sh asks it what changed
 libdnnl-dev        oneDNN: dense matrix products and convolutions
 libhwy-dev         Highway: portable SIMD
+libxbyak-dev       Xbyak: kernels generated at run time
 libprotobuf-dev    the bytes of ONNX files
 protobuf-compiler  the bytes of ONNX files
 libonnx-dev        the ONNX schema and its checker

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "bind/kernel.h"
+#include "bind/kernel_choices.h"
 #include "ir/room.h"
 
 namespace espalier {
@@ -24,6 +25,8 @@ struct BindRequest {
   std::vector<Layout> layouts;
   /// Results somebody reads.
   std::vector<bool> wanted;
+  /// What was chosen by measuring; null: nothing.
+  const KernelChoices* choices = nullptr;
 
   const TensorType& out_type(size_t i) const { return out[i].tensor(); }
   Shape in_shape(size_t i) const { return in[i].shape(); }

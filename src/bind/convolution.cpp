@@ -28,22 +28,6 @@ bool is_padded(const kernels::ConvGeometry& g) {
   return some(g.pads_begin) || some(g.pads_end);
 }
 
-Bound finish(const std::string& family, kernels::Prepared prepared, const BindRequest& r,
-             const Contraction& c) {
-  if (!prepared.sequence) return Refuse{prepared.refusal};
-  KernelPtr kernel = sequence_kernel(family, std::move(prepared.sequence));
-  kernel->operand_layouts.assign(r.in.size(), Layout::kPlain);
-  for (size_t i = 0; i < r.in.size(); ++i)
-    if (r.in.constant(i)) kernel->absorbed.push_back(int(i));  // packed
-  kernel->operand_layouts[size_t(c[0].outer)] = Layout::kChannelsLast;
-  for (const ContractionStep& step : c.steps)
-    if (step.residual)
-      kernel->operand_layouts[size_t(step.residual->outer)] = Layout::kChannelsLast;
-  kernel->result_layouts = {Layout::kChannelsLast};
-  kernel->in_place = residual_places(c);
-  return kernel;
-}
-
 kernels::Weight weight_of(const Contraction& c, size_t i) {
   return {c[i].type.dtype, c[i].type.shape(), c[i].constant ? c[i].constant->raw() : nullptr,
           size_t(std::max(0, c[i].outer))};
@@ -87,15 +71,18 @@ std::optional<Refuse> set_integer_weights(const Contraction& c, kernels::ConvSpe
   return std::nullopt;
 }
 
-Bound bind_convolution(const BindRequest& r) {
+}  // namespace
+
+std::variant<ConvolutionRequest, Refuse> convolution_request(const BindRequest& r) {
   auto parsed = contraction_of(r);
   if (auto* no = std::get_if<Refuse>(&parsed)) return *no;
-  const Contraction& c = std::get<Contraction>(parsed);
-  const bool transposed = c.room->full_name() == "ConvTranspose";
-  if (!transposed && c.room->full_name() != "Conv")
+  ConvolutionRequest request{std::get<Contraction>(std::move(parsed)), {}, {}, false};
+  const Contraction& c = request.contraction;
+  request.transposed = c.room->full_name() == "ConvTranspose";
+  if (!request.transposed && c.room->full_name() != "Conv")
     return Refuse{"the region is around " + c.room->op.name};
   if (c[0].constant) return Refuse{"the operand is a constant"};
-  kernels::ConvSpec s;
+  kernels::ConvSpec& s = request.spec;
   s.x = c[0].type.shape();
   s.y = c.result.shape();
   const Shape w = c[1].type.shape();
@@ -103,20 +90,45 @@ Bound bind_convolution(const BindRequest& r) {
   s.x_operand = size_t(c[0].outer);
   s.x_type = c[0].type.dtype;
   s.y_type = result_type(c);
-  s.geometry = (transposed ? transposed_geometry : geometry_of)(*c.room, c.attrs, s.x, w, s.y);
+  s.geometry =
+      (request.transposed ? transposed_geometry : geometry_of)(*c.room, c.attrs, s.x, w, s.y);
   s.weight = weight_of(c, 1);
-  IntegerWeights weights;
   if (c.integer()) {
-    if (const auto no = set_integer_weights(c, s, weights)) return *no;
+    if (const auto no = set_integer_weights(c, s, request.integers)) return *no;
   } else {
     if (!dense_float(s.x_type)) return Refuse{"the operand is " + name_of_type(s.x_type)};
     if (c.has(2)) s.bias = weight_of(c, 2);
   }
-  auto epilogue = epilogue_of(c, s.y_type, weights.scales);
+  auto epilogue = epilogue_of(c, s.y_type, request.integers.scales);
   if (auto* no = std::get_if<Refuse>(&epilogue)) return *no;
   s.epilogue = std::get<kernels::Epilogue>(std::move(epilogue));
-  return transposed ? finish("onednn.deconv", kernels::prepare_transposed_convolution(s), r, c)
-                    : finish("onednn.conv", kernels::prepare_convolution(s), r, c);
+  return request;
+}
+
+void set_channels_last(Kernel& kernel, const BindRequest& r, const Contraction& c) {
+  kernel.operand_layouts.assign(r.in.size(), Layout::kPlain);
+  for (size_t i = 0; i < r.in.size(); ++i)
+    if (r.in.constant(i)) kernel.absorbed.push_back(int(i));  // packed
+  kernel.operand_layouts[size_t(c[0].outer)] = Layout::kChannelsLast;
+  for (const ContractionStep& step : c.steps)
+    if (step.residual) kernel.operand_layouts[size_t(step.residual->outer)] = Layout::kChannelsLast;
+  kernel.result_layouts = {Layout::kChannelsLast};
+}
+
+namespace {
+
+Bound bind_convolution(const BindRequest& r) {
+  const auto parsed = convolution_request(r);
+  if (const auto* no = std::get_if<Refuse>(&parsed)) return *no;
+  const auto& request = std::get<ConvolutionRequest>(parsed);
+  auto prepared = request.transposed ? kernels::prepare_transposed_convolution(request.spec)
+                                     : kernels::prepare_convolution(request.spec);
+  if (!prepared.sequence) return Refuse{prepared.refusal};
+  KernelPtr kernel = sequence_kernel(request.transposed ? "onednn.deconv" : "onednn.conv",
+                                     std::move(prepared.sequence));
+  set_channels_last(*kernel, r, request.contraction);
+  kernel->in_place = residual_places(request.contraction);
+  return kernel;
 }
 
 }  // namespace

@@ -1,4 +1,6 @@
 // Matrix products by oneDNN: MatMul and Gemm, in float and in integers.
+#include "bind/matmul.h"
+
 #include <algorithm>
 
 #include "bind/attribute_reader.h"
@@ -80,17 +82,20 @@ std::optional<Refuse> float_bias(const Contraction& c, const Product& p, kernels
   return std::nullopt;
 }
 
-Bound bind_matmul(const BindRequest& r) {
+}  // namespace
+
+std::variant<MatmulRequest, Refuse> matmul_request(const BindRequest& r) {
   auto parsed = contraction_of(r);
   if (auto* no = std::get_if<Refuse>(&parsed)) return *no;
-  const Contraction& c = std::get<Contraction>(parsed);
+  MatmulRequest m{std::get<Contraction>(std::move(parsed)), {}, {}};
+  const Contraction& c = m.contraction;
   const std::string name = c.room->full_name();
   if (name != "MatMul" && name != "Gemm") return Refuse{"the region is around " + c.room->op.name};
   const Product p = name == "Gemm" ? gemm_product(c) : matmul_product(c);
   if (numel(p.a) == 0 || numel(p.b) == 0) return Refuse{"a tensor is empty"};
   if (c[0].constant) return Refuse{"the first operand is a constant"};
 
-  kernels::MatmulSpec s;
+  kernels::MatmulSpec& s = m.spec;
   s.a = p.a;
   s.b = p.b;
   s.y = p.y;
@@ -102,7 +107,6 @@ Bound bind_matmul(const BindRequest& r) {
   s.b_constant = c[1].constant ? c[1].constant->raw() : nullptr;
   s.a_operand = size_t(c[0].outer);
   s.b_operand = size_t(std::max(0, c[1].outer));
-  Tensor bias;
   std::vector<float> scales;
   if (c.integer()) {
     if (kernels::integer_sums_saturate()) return Refuse{"without VNNI, sums of products saturate"};
@@ -113,23 +117,38 @@ Bound bind_matmul(const BindRequest& r) {
     if (auto* no = std::get_if<Refuse>(&made)) return *no;
     auto& weights = std::get<IntegerWeights>(made);
     scales = weights.scales;
-    bias = weights.bias;
-    if (bias.size() > 0) s.bias = kernels::Weight{DType::f32, {1, p.y.back()}, bias.raw(), 2};
+    m.bias = weights.bias;
+    if (m.bias.size() > 0) s.bias = kernels::Weight{DType::f32, {1, p.y.back()}, m.bias.raw(), 2};
   } else {
     if (s.a_type != DType::f32 && s.a_type != DType::bf16)
       return Refuse{"the operand is " + std::string(name_of(s.a_type))};
-    if (auto no = float_bias(c, p, s, bias)) return *no;
+    if (auto no = float_bias(c, p, s, m.bias)) return *no;
     if (p.alpha != 1) scales = {p.alpha};
   }
   auto epilogue = epilogue_of(c, s.y_type, scales);
   if (auto* no = std::get_if<Refuse>(&epilogue)) return *no;
   s.epilogue = std::get<kernels::Epilogue>(std::move(epilogue));
-  auto prepared = kernels::prepare_matmul(s);
+  return m;
+}
+
+std::vector<int> constant_operands(const BindRequest& r) {
+  std::vector<int> constants;
+  for (size_t i = 0; i < r.in.size(); ++i)
+    if (r.in.constant(i)) constants.push_back(int(i));
+  return constants;
+}
+
+namespace {
+
+Bound bind_matmul(const BindRequest& r) {
+  const auto request = matmul_request(r);
+  if (const auto* no = std::get_if<Refuse>(&request)) return *no;
+  const auto& [contraction, bias, spec] = std::get<MatmulRequest>(request);
+  auto prepared = kernels::prepare_matmul(spec);
   if (!prepared.sequence) return Refuse{prepared.refusal};
   KernelPtr kernel = sequence_kernel("onednn.matmul", std::move(prepared.sequence));
-  for (size_t i = 0; i < r.in.size(); ++i)
-    if (r.in.constant(i)) kernel->absorbed.push_back(int(i));
-  kernel->in_place = residual_places(c);
+  kernel->absorbed = constant_operands(r);
+  kernel->in_place = residual_places(contraction);
   return kernel;
 }
 

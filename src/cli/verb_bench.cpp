@@ -11,6 +11,7 @@
 #include "base/rng.h"
 #include "base/threads.h"
 #include "cli/bench_stream.h"
+#include "cli/bench_tune.h"
 #include "cli/compile_options.h"
 #include "cli/measure.h"
 #include "cli/model_file.h"
@@ -35,6 +36,8 @@ struct Args {
   CompileFlags compile;
   double seconds = 1;
   std::string stream;  ///< see parse_stream; empty: one shape
+  std::string tune;    ///< how long to look for faster kernels; empty: not at all
+  bool whole_space = false;
   bool profile = false;
   std::string train;      ///< precision of the training step to time; empty: inference
   std::string optimizer = "sgd";  ///< of that step
@@ -188,7 +191,27 @@ ExitCode bench_lengths(const Args& args, const Common& common) {
                       args.model.batch, args.compile.options(), args.seconds, common);
 }
 
+ExitCode bench_tuned(const Args& args, const Common& common) {
+  if (!args.train.empty() || !args.precision.empty() || args.profile || !args.stream.empty())
+    throw usage_error("--tune", "goes with none of --train, --precision, --stream and --profile",
+                      "bench again with --tuned --profile to see the time of each operator");
+  if (args.compile.tuned)
+    throw usage_error("--tune", "and --tuned do not go together",
+                      "--tune times the network with and without what it finds");
+  const Graph g = args.model.load_static();
+  if (const std::string why = dynamics_of(g); !why.empty())
+    throw depends_on_data(args.model.path, why);
+  BenchTune how;
+  how.seconds = parse_duration("--tune", args.tune);
+  how.whole_space = args.whole_space;
+  how.bench_seconds = args.seconds;
+  return bench_tune(args.model.path, g, how, args.compile.options(), common);
+}
+
 ExitCode bench(const Args& args, const Common& common) {
+  if (args.whole_space && args.tune.empty())
+    throw usage_error("--whole-space", "is a way to tune", "say --tune 10m as well");
+  if (!args.tune.empty()) return bench_tuned(args, common);
   if (!args.stream.empty()) return bench_lengths(args, common);
   const auto begin = std::chrono::steady_clock::now();
   const Workload work = workload_of(args);
@@ -264,6 +287,13 @@ Action bench_verb(CLI::App& app) {
   app.add_option("--precision", args->precision,
                  "auto: what is fastest of f32, bf16 and (given data) int8");
   args->choice.add_to(app);
+  app.add_option("--tune", args->tune,
+                 "Look so long for faster kernels (30s, 2m), then time the network without and "
+                 "with them; --tuned uses them later")
+      ->option_text("DURATION")
+      ->check(given("the duration"));
+  app.add_flag("--whole-space", args->whole_space,
+               "Let --tune measure every tile instead of the dozens that suit the device");
   app.add_flag("--profile", args->profile, "Show the time of each operator");
   args->compile.add_to(app);
   app.footer(
@@ -272,6 +302,7 @@ Action bench_verb(CLI::App& app) {
       "  espalier bench net.onnx --batch 8 --profile\n"
       "  espalier bench speech.onnx --stream T=16:400:50\n"
       "  espalier bench net.onnx --json | jq .median_ms\n"
+      "  espalier bench net.onnx --threads 1 --tune 30s\n"
       "  espalier bench net.onnx --precision auto --data images:photos.zip --max-error 2\n"
       "  espalier bench recipes/zoo/resnet20.yaml --train bf16 --batch 128 --profile\n"
       "  espalier bench recipes/zoo/char_gpt.yaml --train f32 --batch 12 --optimizer adamw\n"

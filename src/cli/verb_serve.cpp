@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "base/threads.h"
+#include "cli/compile_options.h"
 #include "cli/output.h"
 #include "cli/served_model.h"
 #include "cli/values.h"
@@ -23,7 +24,7 @@ struct Args {
   int port = 8000;
   int64_t max_batch = 8, instances = 1, queue = 256;
   double max_delay_ms = 0, max_wait_ms = 1000, timeout_ms = 30000;
-  bool reference = false;
+  bool reference = false, tuned = false;
   int64_t max_body_mb = 64, max_header_kb = 16, max_elements = int64_t{1} << 24,
           max_pixels = int64_t{1} << 25, connections = 512;
 };
@@ -54,9 +55,10 @@ serve::HttpOptions http_of(const Args& args) {
   return http;
 }
 
-void add_model(serve::Service& service, ServedModel model) {
+void add_model(serve::Service& service, ServedModel model, bool tuned) {
   // The threads asked for are a model's; its instances share them.
   model.options.network.threads = std::max(1, num_threads() / model.options.network.instances);
+  if (tuned) model.options.network.choices = tuned_choices(model.options.network.threads);
   try {
     service.add(load_served_model(model), model.options);
   } catch (const UserError& e) {
@@ -92,7 +94,7 @@ ExitCode serve_models(const Args& args, const Common& common) {
   for (const std::string& text : args.models)
     models.push_back(parse_served_model(text, defaults_of(args)));
   serve::Service service(limits_of(args), std::max(2, available_cpus()));
-  for (ServedModel& model : models) add_model(service, std::move(model));
+  for (ServedModel& model : models) add_model(service, std::move(model), args.tuned);
   serve::serve(service, http_of(args), signals,
                [&](uint16_t port) { announce(args, service, port, common); });
   return ExitCode::kOk;
@@ -122,6 +124,8 @@ void add_batching(CLI::App& app, Args& args) {
             ->check(finite_number(0, serve::kMostMilliseconds)));
   group(app.add_flag("--reference", args.reference,
                      "Compute with the plain reference loops instead of kernels"));
+  group(app.add_flag("--tuned", args.tuned,
+                     "Use the kernels that bench --tune found to be faster on this machine"));
 }
 
 void add_limits(CLI::App& app, Args& args) {

@@ -287,6 +287,14 @@ void store_tile(const Plan::Store& s, const float* x, void* y, int64_t offset, s
   }
 }
 
+// ---- rows ---------------------------------------------------------------------------------------
+
+void unary_row(const ScalarOp& op, const float* x, float* y, size_t n) { unary(op, x, y, n); }
+
+void add_scaled_row(const float* x, float scale, float* y, size_t n) {
+  map2(x, y, y, n, [&](DF d, VF u, VF v) HWY_ATTR { return hn::MulAdd(hn::Set(d, scale), u, v); });
+}
+
 // ---- tiles --------------------------------------------------------------------------------------
 
 void run_range(const Plan& p, const void* const* operands, void* const* results, int64_t begin,
@@ -344,6 +352,16 @@ HWY_AFTER_NAMESPACE();
 
 namespace espalier::kernels {
 HWY_EXPORT(run_range);
+HWY_EXPORT(unary_row);
+HWY_EXPORT(add_scaled_row);
+
+void apply_scalar(const ScalarOp& op, const float* x, float* y, size_t n) {
+  HWY_DYNAMIC_DISPATCH(unary_row)(op, x, y, n);
+}
+
+void add_scaled(const float* x, float scale, float* y, size_t n) {
+  HWY_DYNAMIC_DISPATCH(add_scaled_row)(x, scale, y, n);
+}
 
 void PointwiseKernel::run(const void* const* operands, void* const* results) const {
   const Plan& p = *plan_;

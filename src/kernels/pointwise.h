@@ -38,6 +38,11 @@ struct PointwiseChain {
 /// Element types that chains read and write: f32, bf16, bool, u8 and i8.
 bool pointwise_handles(DType type);
 
+/// y = op(x), a function of one operand, on the calling thread; y may be x.
+void apply_scalar(const ScalarOp& op, const float* x, float* y, size_t n);
+/// y += scale x, on the calling thread.
+void add_scaled(const float* x, float scale, float* y, size_t n);
+
 /// A chain prepared for running; immutable.
 class PointwiseKernel {
  public:

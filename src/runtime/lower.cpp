@@ -127,6 +127,7 @@ class Lowering {
       operands.push_back({&at.type, at.constant});
       r.layouts.push_back(at.copies.empty() ? Layout::kPlain : at.copies[0].layout);
     }
+    r.choices = options_.choices.get();
     r.in = TypesIn(describe(g, id), std::move(operands));
     for (ValueId v : n.outputs) {
       if (v != kNoValue) require_static(g, v);

@@ -12,6 +12,7 @@
 namespace espalier {
 
 class CostModel;
+class KernelChoices;
 
 struct CompileOptions {
   /// Threads the program runs on; 0: num_threads() at compile time.
@@ -25,6 +26,8 @@ struct CompileOptions {
   bool profile = false;
   /// Decides which regions stay fused (passes/fuse_by_cost.h); null: all do.
   std::shared_ptr<const CostModel> cost_model;
+  /// Where generated kernels serve and how they are cut (runtime/tuned_kernels.h); null: nowhere.
+  std::shared_ptr<const KernelChoices> choices;
 };
 
 /// One step of a program, for people: what runs, for which node, at which cost.

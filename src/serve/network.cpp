@@ -82,6 +82,7 @@ Session& Form::session(int instance, std::span<const Shape> shapes) {
     const std::lock_guard lock(compiling_);
     auto& slot = programs_[key];
     CompileOptions options;
+    options.choices = options_.choices;
     options.threads = options_.threads;
     if (!slot) slot = compile(specialised(graph_, key), options);
     program = slot;

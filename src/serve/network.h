@@ -27,6 +27,7 @@ struct NetworkOptions {
   int threads = 1;         ///< of each
   bool reference = false;  ///< by the interpreter instead of kernels
   size_t most_forms = 16;  ///< sets of shapes that programs are kept for
+  std::shared_ptr<const KernelChoices> choices;  ///< see CompileOptions
 };
 
 /// Inputs or outputs of one request, in the network's order.

@@ -60,6 +60,13 @@ const Published kPublished[] = {
      (65 + 64) * 128 + 4 * (12 * 128 * 128 + 13 * 128) + 2 * 128,
      (65 + 64) * 128 + 4 * (12 * 128 * 128 + 13 * 128) + 2 * 128,
      4 * (12.0 * 128 * 128 * 64 + 2.0 * 128 * 64 * 64) + 65.0 * 128 * 64},
+    {"bert_mini_encoder",
+     "11.2 M parameters (Turc et al. 2019) less 7,945,216 of the embeddings and their norm's 512 "
+     "and "
+     "65,792 of the pooler; by hand 128 x 786,432 of each block's layers and 2 x 128 x 128 x 256 "
+     "of "
+     "its attention",
+     3159040, 3159040, 4 * (100663296.0 + 8388608)},
     {"ds_cnn",
      "24,908 parameters and 2.7 million multiply-accumulates in MLPerf Tiny's reference model; "
      "Keras counts running statistics",

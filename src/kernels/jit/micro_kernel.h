@@ -1,0 +1,81 @@
+// The innermost loops of a generated matrix product: one tile of the result held in vector
+// registers while k runs, generated for its exact extents, strides and epilogue.
+//
+// Each element is one chain of fused multiply-adds in the order of k, started at zero and carried
+// through memory exactly between blocks of k. So every tile, unrolling and blocking gives the same
+// bits, and one kernel may take another's place at any time.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "kernels/convolution.h"
+
+namespace espalier::kernels {
+
+/// Lanes of a vector register: f32 in 512 bits.
+inline constexpr int kGemmLanes = 16;
+/// Vector registers.
+inline constexpr int kGemmRegisters = 32;
+
+/// What a tile is generated for. Strides in elements.
+struct MicroKernelSpec {
+  int rows = 1;         ///< of the tile
+  int vectors = 1;      ///< of the tile, each kGemmLanes columns
+  int last_lanes = 16;  ///< columns in its last vector
+  int unroll = 1;       ///< steps of k in the body of the loop
+  int prefetch = 0;     ///< steps of k that b is fetched ahead into the first cache; 0: not at all
+  /// Between the rows of a: 0 where a is packed, `rows` numbers for each step of k.
+  int64_t a_stride = 0;
+  /// Between the rows of b: 0 where b is packed, `vectors` whole vectors for each step of k.
+  int64_t b_stride = 0;
+  int64_t c_stride = 0;             ///< between the rows of the result, and of a residual
+  bool bias = false;                ///< one number per column, padded to whole vectors
+  float scale = 1;                  ///< of the sum, the bias included
+  std::vector<EpilogueStep> steps;  ///< such as `inlined` accepts
+
+  bool operator==(const MicroKernelSpec& other) const;
+};
+
+/// What it is called with.
+struct MicroKernelArgs {
+  const float* a = nullptr;
+  const float* b = nullptr;
+  float* c = nullptr;
+  const float* bias = nullptr;
+  const float* residual = nullptr;
+  int64_t k = 0;
+  int64_t first = 1;  ///< the sum starts here; 0: it goes on from what c holds
+  int64_t last = 1;   ///< the sum ends here: epilogue; 0: c takes the sum as it is
+};
+
+/// The step is part of generated code: the cheap functions of one operand, and adding a residual.
+bool inlined(const EpilogueStep& step);
+
+/// Registers hold the tile's sums, a row of b, and where several vectors share it a number of a.
+constexpr bool tile_fits(int rows, int vectors) {
+  return rows >= 1 && vectors >= 1 &&
+         rows * vectors + vectors + (vectors > 1 ? 1 : 0) <= kGemmRegisters;
+}
+
+/// Whether code can be generated here: AVX-512, not forbidden by ESPALIER_MAX_ISA, and memory that
+/// may be executed. Empty, or the reason why not.
+const std::string& no_generated_kernels();
+
+/// Generated code; immutable, any thread may call it.
+class MicroKernel {
+ public:
+  virtual ~MicroKernel() = default;
+  void operator()(const MicroKernelArgs& args) const { run_(&args); }
+  size_t code_bytes() const { return bytes_; }
+
+ protected:
+  void (*run_)(const MicroKernelArgs*) = nullptr;
+  size_t bytes_ = 0;
+};
+
+/// Generates, or takes what is still held for the same specification.
+std::shared_ptr<const MicroKernel> micro_kernel(const MicroKernelSpec& spec);
+
+}  // namespace espalier::kernels
