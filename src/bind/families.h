@@ -16,7 +16,11 @@ Entries view_entries();
 Entries int8_convolution_entries();
 Entries convolution_entries();
 Entries matmul_entries();
-Entries generated_product_entries();
+  return {view_entries,        int8_convolution_entries, generated_product_entries,
+          convolution_entries, matmul_entries,           attention_entries,
+          pointwise_entries,   pooling_entries,          normalization_entries,
+          optimiser_entries,   reduction_entries,        movement_entries,
+          gather_entries,      recurrent_entries,        few_bits_entries};
 Entries pointwise_entries();
 Entries pooling_entries();
 Entries normalization_entries();
@@ -30,10 +34,10 @@ Entries few_bits_entries();
 /// All families in order of preference.
 inline std::vector<Entries (*)()> families() {
   return {view_entries,        int8_convolution_entries, generated_product_entries,
-          convolution_entries, matmul_entries,           pointwise_entries,
-          pooling_entries,     normalization_entries,    optimiser_entries,
-          reduction_entries,   movement_entries,         gather_entries,
-          recurrent_entries,   few_bits_entries};
+          convolution_entries, matmul_entries,           attention_entries,
+          pointwise_entries,   pooling_entries,          normalization_entries,
+          optimiser_entries,   reduction_entries,        movement_entries,
+          gather_entries,      recurrent_entries,        few_bits_entries};
 }
 
 /// What serves every operator whose room answers the pointwise facet.

@@ -30,6 +30,24 @@ HWY_INLINE VF exp_v(DF d, VF x) {
   return keep_nan(x, hn::IfThenElse(hn::Gt(x, top), inf, y));
 }
 
+// exp(x) for x <= 0, below 1.2e-7 of it away: x = n ln 2 + r, 2^n put into the exponent of a
+// Chebyshev fit of exp(r). What is smaller than 2^-125 is 0.
+HWY_INLINE VF exp_below_v(DF d, VF x) {
+  const hn::RebindToSigned<DF> di;
+  // So large that adding it rounds to integers, which its lowest bits hold.
+  const VF least = hn::Set(d, -86.6f), large = hn::Set(d, 12582912.0f);
+  const VF v = hn::Max(x, least);
+  const VF rounded = hn::MulAdd(v, hn::Set(d, 1.44269504f), large), n = hn::Sub(rounded, large);
+  VF r = hn::NegMulAdd(n, hn::Set(d, 0.693145751953125f), v);
+  r = hn::NegMulAdd(n, hn::Set(d, 1.4286068202862268e-06f), r);
+  VF p = hn::MulAdd(r, hn::Set(d, 0.0013926203361634337f), hn::Set(d, 0.008363194882419041f));
+  for (float c : {0.0416665544984137f, 0.166665768946066f, 0.5f, 1.0f, 1.0f})
+    p = hn::MulAdd(p, r, hn::Set(d, c));
+  const auto power = hn::ShiftLeft<23>(hn::BitCast(di, rounded));
+  const VF y = hn::BitCast(d, hn::Add(hn::BitCast(di, p), power));
+  return keep_nan(x, hn::IfThenElseZero(hn::Ge(x, least), y));
+}
+
 HWY_INLINE VF log_v(DF d, VF x) {
   const VF zero = hn::Zero(d), inf = hn::Set(d, std::numeric_limits<float>::infinity());
   VF y = hn::Log(d, x);

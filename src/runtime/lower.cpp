@@ -9,6 +9,7 @@
 #include "ir/derive.h"
 #include "ir/interpret.h"
 #include "passes/fuse_region.h"
+#include "passes/passes.h"
 #include "runtime/schedule.h"
 
 namespace espalier {
@@ -191,6 +192,7 @@ class Lowering {
       if (n.outputs[i] != kNoValue) body->add_output(results.at(i));
     reinfer(*body, /*fold=*/true);
     body->erase_dead();
+    if (n.room->full_name() == "espalier.Fused") fuse_parts(*body);
 
     Scope inner = scope_of(*body);
     for (const auto& [outer, v] : inner_of)
@@ -204,6 +206,17 @@ class Lowering {
       scope[size_t(v)].constant = from.constant;
     }
     expansions_.push_back(std::move(body));
+  }
+
+  /// Parts of a region that no kernel takes whole become regions, as they would have been without
+  /// it; never all of it again.
+  void fuse_parts(Graph& body) const {
+    Graph parts = body;
+    PassOptions how;
+    how.disabled = options_.disabled_passes;
+    const std::string order[] = {"fuse_epilogue", "fuse_pointwise"};
+    run_passes(parts, how, order);
+    if (parts.order().size() > 1) body = std::move(parts);
   }
 
   void emit(const Graph& g, NodeId id, const Node& n, const KernelPtr& kernel,
