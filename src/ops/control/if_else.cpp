@@ -110,6 +110,7 @@ const Room& if_else() {
         .quantize = no_quantize(),
         .pointwise = not_pointwise(),
         .expand = no_expand(),
+        .emit = no_c_form(),
         .samples = {{sample, {condition(true), OperandSpec::of({2, 3})}},
                     {sample, {condition(false), OperandSpec::of({2, 3})}}},
         .control = form(),

@@ -175,6 +175,7 @@ const Room& loop() {
         .quantize = no_quantize(),
         .pointwise = not_pointwise(),
         .expand = no_expand(),
+        .emit = no_c_form(),
         .samples = {{sample, {fixed(Tensor::scalar<int64_t>(3)), OperandSpec::omitted(), x, step}},
                     {sample, {OperandSpec::omitted(), fixed(Tensor::scalar(true)), x, step}},
                     {sample,

@@ -206,6 +206,7 @@ const Room& scan() {
         .quantize = no_quantize(),
         .pointwise = not_pointwise(),
         .expand = no_expand(),
+        .emit = no_c_form(),
         .samples = {{{body, 1, {}, {}, {}, {}, 1}, operands({4, 2})},
                     {{body, 1, {1}, {1}, {-1}, {1}, 1}, operands({2, 3})},
                     {{body, 1, {}, {}, {1}, {}, 1}, operands({0, 2})}},

@@ -30,6 +30,7 @@ const Room& conv_integer() {
       .quantize = is_integer_form(),
       .pointwise = not_pointwise(),
       .expand = expand,
+      .emit = Derive{},
       .samples = {{{.pads = {1, 1, 1, 1}}, {u8({1, 2, 4, 4}), i8({3, 2, 3, 3}), u8({}), i8({3})}},
                   {{}, {u8({1, 1, 3, 3}), u8({1, 1, 2, 2})}}},
   });

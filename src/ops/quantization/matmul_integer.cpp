@@ -29,6 +29,7 @@ const Room& matmul_integer() {
       .quantize = is_integer_form(),
       .pointwise = not_pointwise(),
       .expand = expand,
+      .emit = Derive{},
       .samples = {{{}, {u8({3, 4}), i8({4, 2}), u8({}), i8({2})}},
                   {{}, {i8({2, 3, 4}), i8({4, 2})}},
                   {{}, {u8({3, 4}), u8({4, 2}), u8({3})}}},

@@ -35,6 +35,7 @@ const Room& qlinear_conv() {
       .quantize = is_integer_form(),
       .pointwise = not_pointwise(),
       .expand = expand,
+      .emit = Derive{},
       .samples = {{{.pads = {1, 1, 1, 1}},
                    {u8({1, 2, 4, 4}), scale(0.01f), u8({}), i8({3, 2, 3, 3}),
                     OperandSpec::ranged({3}, 0.01, 0.02), i8({3}), scale(0.2f), u8({}),

@@ -32,6 +32,7 @@ const Room& qlinear_matmul() {
       .quantize = is_integer_form(),
       .pointwise = not_pointwise(),
       .expand = expand,
+      .emit = Derive{},
       .samples = {{{},
                    {u8({3, 4}), scale(0.01f), u8({}), i8({4, 2}), scale(0.02f), i8({}), scale(0.1f),
                     u8({})}},
