@@ -204,7 +204,7 @@ class CWriter {
   std::vector<CScratch> scratches_;
   size_t body_bytes_ = 0;
   std::string text_;
-  int depth_ = 1, loops_ = 0;
+  int depth_ = 2, loops_ = 0;
 };
 
 /// "float", "int32_t"; bool is uint8_t. UserError (unsupported) for types C has no name for.
