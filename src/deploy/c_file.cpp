@@ -15,8 +15,8 @@ constexpr size_t kColumns = 98;
 
 std::string table_text(const std::string& name, const Tensor& values) {
   const int64_t count = std::max<int64_t>(1, values.size());
-  std::string text = "static const " + c_type(values.dtype()) + " " + name + "[" +
-                     std::to_string(count) + "] = {";
+  std::string text =
+      "static const " + c_type(values.dtype()) + " " + name + "[" + std::to_string(count) + "] = {";
   if (values.size() == 0) return text + "0};\n";
   std::string line = "\n    ";
   for (int64_t i = 0; i < values.size(); ++i) {
@@ -91,8 +91,8 @@ const CNetwork& CFile::add(const Graph& graph, const std::string& name) {
   CFunctionText made = c_function(*this, prepared, inner);
   functions_.push_back(std::move(made.text));
   network.arena_bytes = made.arena_bytes;
-  public_functions_ += "int " + network.name + "(" + parameters(network) + ") {\n  return " + inner +
-                       "(" + (made.arena_bytes > 0 ? "arena.bytes" : "0");
+  public_functions_ += "int " + network.name + "(" + parameters(network) + ") {\n  return " +
+                       inner + "(" + (made.arena_bytes > 0 ? "arena.bytes" : "0");
   for (const auto* list : {&network.inputs, &network.outputs})
     for (const CArgument& a : *list) public_functions_ += ", " + a.identifier;
   public_functions_ += ");\n}\n";
@@ -117,27 +117,30 @@ std::string CFile::source() const {
                                        "#include <string.h>"};
   const std::string parts = bundled_parts(parts_, standard);
   std::ranges::sort(standard);
-  std::string text = "/* Written by espalier export. C99; link with -lm. */\n#include \"" + stem_ +
-                     ".h\"\n\n";
+  std::string text =
+      "/* Written by espalier export. C99; link with -lm. */\n#include \"" + stem_ + ".h\"\n\n";
   for (const std::string& line : standard) text += line + "\n";
   text += "\n" + parts + "\n";
   for (const auto& [name, values] : tables_) text += table_text(name, values);
   if (arena_bytes() > 0)
-    text += "\n/* Activations, aligned for every type. */\nstatic union {\n  double number;\n"
-            "  int64_t integer;\n  unsigned char bytes[" +
-            std::to_string(arena_bytes()) + "];\n} arena;\n";
+    text +=
+        "\n/* Activations, aligned for every type. */\nstatic union {\n  double number;\n"
+        "  int64_t integer;\n  unsigned char bytes[" +
+        std::to_string(arena_bytes()) + "];\n} arena;\n";
   for (const std::string& function : functions_) text += "\n" + function;
   return text + "\n" + public_functions_;
 }
 
 std::string CFile::header() const {
   const std::string upper = upper_case(stem_);
-  std::string text = "/* Written by espalier export. */\n#ifndef ESPALIER_" + upper +
-                     "_H\n#define ESPALIER_" + upper +
-                     "_H\n\n#include <stdint.h>\n\n#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n"
-                     "/* Bytes of activations (static, shared by the networks) and of constants. */\n"
-                     "#define " + upper + "_ARENA_BYTES " + std::to_string(arena_bytes()) +
-                     "\n#define " + upper + "_WEIGHT_BYTES " + std::to_string(weight_bytes()) + "\n";
+  std::string text =
+      "/* Written by espalier export. */\n#ifndef ESPALIER_" + upper + "_H\n#define ESPALIER_" +
+      upper +
+      "_H\n\n#include <stdint.h>\n\n#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n"
+      "/* Bytes of activations (static, shared by the networks) and of constants. */\n"
+      "#define " +
+      upper + "_ARENA_BYTES " + std::to_string(arena_bytes()) + "\n#define " + upper +
+      "_WEIGHT_BYTES " + std::to_string(weight_bytes()) + "\n";
   for (const CNetwork& n : networks_) {
     text += "\n";
     for (const auto* list : {&n.inputs, &n.outputs})
@@ -145,9 +148,10 @@ std::string CFile::header() const {
         text += "/* " + c_comment(a.name) + ": " + c_comment(to_string(a.type)) + " */\n#define " +
                 upper_case(n.name + "_" + a.identifier) + "_SIZE " +
                 std::to_string(a.type.numel()) + "\n";
-    text += "/* 0, or 1 where data asks for what is not there (an index outside its axis). Not to be\n"
-            "   called by two threads at once. */\nint " +
-            n.name + "(" + parameters(n) + ");\n";
+    text +=
+        "/* 0, or 1 where data asks for what is not there (an index outside its axis). Not to be\n"
+        "   called by two threads at once. */\nint " +
+        n.name + "(" + parameters(n) + ");\n";
   }
   return text + "\n#ifdef __cplusplus\n}\n#endif\n\n#endif\n";
 }

@@ -5,10 +5,12 @@
 
 #include "base/error.h"
 #include "deploy/c_names.h"
+#include "deploy/c_region.h"
 #include "ir/builder.h"
 #include "ir/derive.h"
 #include "ir/interpret.h"
 #include "ir/room.h"
+#include "passes/fuse_region.h"
 #include "passes/passes.h"
 #include "runtime/memory_plan.h"
 
@@ -20,23 +22,13 @@ constexpr size_t kWidestElement = 8;
 /// Offsets and sizes above this do not fit an int.
 constexpr int64_t kMostElements = int64_t{1} << 30;
 
-int results_read(const Node& n) {
-  return int(std::ranges::count_if(n.outputs, [](ValueId v) { return v != kNoValue; }));
-}
-
-std::optional<ScalarOp> scalar_of(const Graph& g, NodeId id) {
-  const Node& n = g.node(id);
-  if (!n.room->pointwise.answered() || results_read(n) != 1) return std::nullopt;
-  return (*n.room->pointwise)(n.attrs, types_in(g, id));
-}
-
 /// Whether the node is written through what it expands to.
 bool expands(const Graph& g, NodeId id) {
   const Node& n = g.node(id);
   if (n.room->emit.answered()) return false;
   if (n.room->emit.refused())
     throw unsupported(describe(g, id), "has no C form: it " + n.room->emit.why());
-  if (scalar_of(g, id)) return false;
+  if (passes::scalar_of(g, id)) return false;
   if (!n.room->expand.answered())
     throw unsupported(describe(g, id), "has no C form with these operands");
   return true;
@@ -129,8 +121,7 @@ class FunctionWriter {
 
   const std::string& pointer(ValueId v) {
     std::string& p = pointer_[size_t(v)];
-    if (p.empty() && g_.is_constant(v))
-      p = module_.table(*g_.value(v).constant, g_.value(v).name);
+    if (p.empty() && g_.is_constant(v)) p = module_.table(*g_.value(v).constant, g_.value(v).name);
     ESP_CHECK(!p.empty(), "a value is read before it is made");
     return p;
   }
@@ -140,17 +131,24 @@ class FunctionWriter {
     const std::string what = describe(g_, id);
     for (ValueId v : n.outputs)
       if (v != kNoValue) check_type(g_, v, what);
+    if (const auto region = CRegion::of(g_, id)) {
+      std::vector<std::string> pointers;
+      for (ValueId v : n.inputs) pointers.push_back(pointer(v));
+      take_region(id, *region, region->write(module_, pointers, target(n.outputs[0]).pointer));
+      ++step_;
+      return;
+    }
     std::vector<CSource> sources;
     for (ValueId v : n.inputs)
       sources.push_back(v == kNoValue ? CSource{}
-                                      : CSource{pointer(v), g_.value(v).tensor().dtype, "$", {}});
+                                      : CSource{pointer(v), g_.value(v).tensor().dtype, {}});
     std::vector<CTarget> targets;
     for (ValueId v : n.outputs) targets.push_back(v == kNoValue ? CTarget{} : target(v));
     CWriter writer(module_, g_, id, std::move(sources), std::move(targets));
     if (n.room->emit.answered())
       (*n.room->emit)(n.attrs, writer);
     else
-      writer.map(*scalar_of(g_, id));
+      writer.map(*passes::scalar_of(g_, id));
     writer.finish();
     take(id, writer);
     ++step_;
@@ -159,7 +157,7 @@ class FunctionWriter {
   CTarget target(ValueId v) {
     std::string& p = pointer_[size_t(v)];
     if (p.empty()) p = names_.fresh("v_", g_.value(v).name);
-    return {p, g_.value(v).tensor().dtype, "$", {}};
+    return {p, g_.value(v).tensor().dtype, {}};
   }
 
   bool is_parameter(const std::string& p) const {
@@ -177,22 +175,37 @@ class FunctionWriter {
       else if (!is_parameter(pointer_[size_t(v)]))
         take_memory(v);
     }
-    for (const auto& [o, i] : writer.overlays()) overlay(n, writer, o, i);
+    for (const auto& [o, i] : writer.overlays()) overlay(n, writer.overlays(), o, i);
+    take_text(id, writer);
+  }
+
+  void take_region(NodeId id, const CRegion& region, const CWriter& writer) {
+    const Node& n = g_.node(id);
+    if (!is_parameter(pointer_[size_t(n.outputs[0])])) take_memory(n.outputs[0]);
+    std::vector<std::pair<size_t, size_t>> overlays;
+    for (const auto& [o, i] : writer.overlays())
+      if (const int outer = region.outer_operand(i); outer >= 0) overlays.emplace_back(o, outer);
+    if (!writer.wrote_whole(0))
+      for (size_t i : region.residuals()) overlays.emplace_back(0, i);
+    for (const auto& [o, i] : overlays) overlay(n, overlays, o, i);
+    take_text(id, writer);
+  }
+
+  void take_text(NodeId id, const CWriter& writer) {
     std::string declarations;
     for (const CScratch& s : writer.scratches()) {
-      const int buffer =
-          new_buffer(size_t(s.count) * size_of(s.dtype), step_, step_);
+      const int buffer = new_buffer(size_t(s.count) * size_of(s.dtype), step_, step_);
       scratches_.push_back({c_type(s.dtype) + "*", s.name, buffer});
       declarations += "    @" + s.name + "\n";
     }
     if (writer.body_bytes() > 0) {
       const std::string name = "body" + std::to_string(id);
-      scratches_.push_back(
-          {"unsigned char*", name, new_buffer(writer.body_bytes(), step_, step_)});
+      scratches_.push_back({"unsigned char*", name, new_buffer(writer.body_bytes(), step_, step_)});
       declarations += "    @" + name + "\n";
     }
     if (writer.text().empty()) return;
-    text_ += "  { /* " + c_comment(describe(g_, id)) + " */\n" + declarations + writer.text() + "  }\n";
+    text_ +=
+        "  { /* " + c_comment(describe(g_, id)) + " */\n" + declarations + writer.text() + "  }\n";
   }
 
   void take_view(ValueId v, ValueId of) {
@@ -217,7 +230,8 @@ class FunctionWriter {
   }
 
   /// The result takes the operand's memory if nobody reads that afterwards.
-  void overlay(const Node& n, const CWriter& writer, size_t o, size_t i) {
+  void overlay(const Node& n, const std::vector<std::pair<size_t, size_t>>& pairs, size_t o,
+               size_t i) {
     const ValueId to = n.outputs[o], from = n.inputs[i];
     if (to == kNoValue) return;
     const int target = buffer_[size_t(to)], source = buffer_[size_t(from)];
@@ -230,7 +244,6 @@ class FunctionWriter {
     for (size_t k = 0; k < n.inputs.size(); ++k) {
       const ValueId v = n.inputs[k];
       if (v == kNoValue || buffer_[size_t(v)] < 0 || root(buffer_[size_t(v)]) != home) continue;
-      const auto& pairs = writer.overlays();
       if (std::ranges::find(pairs, std::pair(o, k)) == pairs.end()) return;
     }
     Buffer& b = buffers_[size_t(home)];
@@ -259,11 +272,10 @@ class FunctionWriter {
         lives.push_back({buffers_[i].bytes, buffers_[i].first, buffers_[i].last});
       }
     const MemoryPlan plan = plan_memory(lives, kWidestElement);
-    const auto at = [&](int buffer) {
-      return plan.offsets[size_t(place[size_t(root(buffer))])];
-    };
+    const auto at = [&](int buffer) { return plan.offsets[size_t(place[size_t(root(buffer))])]; };
     const auto declared = [&](const Declared& d, const std::string& name) {
-      const std::string base = at(d.buffer) == 0 ? "arena" : "arena + " + std::to_string(at(d.buffer));
+      const std::string base =
+          at(d.buffer) == 0 ? "arena" : "arena + " + std::to_string(at(d.buffer));
       return d.type + " const " + name + " = " +
              (d.type == "unsigned char*" ? base : "(" + d.type + ")(" + base + ")") + ";";
     };
@@ -279,7 +291,8 @@ class FunctionWriter {
     std::string text = text_;
     for (const Declared& d : scratches_) {
       const bool body = d.type == "unsigned char*";
-      text = replaced(text, "@" + d.name + "\n", declared(d, body ? CWriter::kBodyArena : d.name) + "\n");
+      text = replaced(text, "@" + d.name + "\n",
+                      declared(d, body ? CWriter::kBodyArena : d.name) + "\n");
     }
     text = declarations + text;
     std::string unused;
@@ -308,11 +321,14 @@ class FunctionWriter {
 
 Graph prepared_for_c(const Graph& graph) {
   Graph g = graph.compacted();
-  const std::vector<std::string> passes = {"fold_constants",  "fold_branches", "fold_identity",
-                                           "fold_batch_norm", "fold_gelu",     "fold_layer_norm",
-                                           "remove_dead"};
+  const std::vector<std::string> folds = {"fold_constants",  "fold_branches", "fold_identity",
+                                          "fold_batch_norm", "fold_gelu",     "fold_layer_norm",
+                                          "remove_dead"};
+  const std::vector<std::string> fuses = {"fuse_integer", "fuse_epilogue", "fuse_pointwise",
+                                          "remove_dead"};
+  passes::expand_regions(g);
   for (bool changed = true; changed;) {
-    run_passes(g, {}, passes);
+    run_passes(g, {}, folds);
     changed = false;
     for (NodeId id : std::vector<NodeId>(g.order())) {
       if (!expands(g, id)) continue;
@@ -320,6 +336,9 @@ Graph prepared_for_c(const Graph& graph) {
       changed = true;
     }
   }
+  run_passes(g, {}, fuses);
+  for (NodeId id : std::vector<NodeId>(g.order()))
+    if (passes::region_body(g, id) && !CRegion::of(g, id)) expand_in_place(g, id);
   return g.compacted();
 }
 

@@ -8,12 +8,12 @@ namespace {
 
 const std::set<std::string>& reserved() {
   static const std::set<std::string> words = {
-      "auto",     "break",  "case",    "char",   "const",    "continue", "default",  "do",
-      "double",   "else",   "enum",    "extern", "float",    "for",      "goto",     "if",
-      "inline",   "int",    "long",    "register", "restrict", "return", "short",    "signed",
-      "sizeof",   "static", "struct",  "switch", "typedef",  "union",    "unsigned", "void",
-      "volatile", "while",  "class",   "new",    "delete",   "this",     "template", "operator",
-      "private",  "public", "namespace", "bool", "true",     "false",    "try",      "catch"};
+      "auto",     "break",  "case",      "char",     "const",    "continue", "default",  "do",
+      "double",   "else",   "enum",      "extern",   "float",    "for",      "goto",     "if",
+      "inline",   "int",    "long",      "register", "restrict", "return",   "short",    "signed",
+      "sizeof",   "static", "struct",    "switch",   "typedef",  "union",    "unsigned", "void",
+      "volatile", "while",  "class",     "new",      "delete",   "this",     "template", "operator",
+      "private",  "public", "namespace", "bool",     "true",     "false",    "try",      "catch"};
   return words;
 }
 
@@ -22,7 +22,8 @@ const std::set<std::string>& reserved() {
 std::string c_identifier(const std::string& name) {
   std::string id;
   for (char c : name) {
-    const bool fits = std::isalnum(static_cast<unsigned char>(c)) && static_cast<unsigned char>(c) < 128;
+    const bool fits =
+        std::isalnum(static_cast<unsigned char>(c)) && static_cast<unsigned char>(c) < 128;
     if (fits)
       id += c;
     else if (!id.empty() && id.back() != '_')

@@ -48,6 +48,18 @@ std::string index_of(int64_t offset, const std::vector<std::pair<std::string, in
 
 }  // namespace
 
+Tensor dequantised(const CQuantised& q) {
+  const Tensor& stored = *q.constant;
+  Tensor real(DType::f32, stored.shape());
+  const int64_t behind =
+      q.scales.size() > 1 ? product(stored.shape(), size_t(q.axis) + 1, stored.shape().size()) : 1;
+  for (int64_t i = 0; i < stored.size(); ++i) {
+    const auto s = q.scales.size() > 1 ? size_t(i / behind) % q.scales.size() : size_t{0};
+    real.mutable_data<float>()[i] = float(stored.int_at(i) - q.zero_points[s]) * q.scales[s];
+  }
+  return real;
+}
+
 CWriter::CWriter(CModule& module, const Graph& graph, NodeId node, std::vector<CSource> sources,
                  std::vector<CTarget> targets)
     : module_(module),
@@ -74,11 +86,12 @@ void CWriter::refuse(const std::string& why) const {
 std::string CWriter::in(size_t i) {
   if (!has(i)) return "0";
   const CSource& source = sources_[i];
-  if (source.value == "$") return source.pointer;
+  if (!source.quantised) return source.pointer;
   if (whole_in_[i].empty()) {
-    const int64_t count = size(i);
-    const std::string whole = scratch(dtype(i), count);
-    nest({count}, {{0, {1}}}, [&](const std::vector<std::string>& at) {
+    if (source.quantised->constant)
+      return whole_in_[i] = module_.table(dequantised(*source.quantised), "real");
+    const std::string whole = scratch(dtype(i), size(i));
+    nest({size(i)}, {{0, {1}}}, [&](const std::vector<std::string>& at) {
       line(whole + "[" + at[0] + "] = " + load(i, at[0]) + ";");
     });
     whole_in_[i] = whole;
@@ -88,30 +101,45 @@ std::string CWriter::in(size_t i) {
 
 std::string CWriter::out(size_t o) {
   const CTarget& target = targets_[o];
-  if (target.value == "$") return target.pointer;
-  if (whole_out_[o].empty()) whole_out_[o] = scratch(out_dtype(o), out_size(o));
+  if (plain_out(o)) return target.pointer;
+  // Elements of equal size are converted where they are.
+  if (whole_out_[o].empty())
+    whole_out_[o] =
+        target.stored == out_dtype(o) ? target.pointer : scratch(out_dtype(o), out_size(o));
   return whole_out_[o];
 }
 
-std::string CWriter::stored_out() { return targets_[0].pointer; }
-
 std::string CWriter::load(size_t i, const std::string& index) {
-  const std::string stored = sources_[i].pointer + "[" + index + "]";
-  return replaced(sources_[i].value, "$", stored);
+  const CSource& source = sources_[i];
+  if (!source.quantised) return source.pointer + "[" + index + "]";
+  const CQuantised& q = *source.quantised;
+  if (q.constant) return in(i) + "[" + index + "]";
+  const std::string stored = "(int32_t)" + q.pointer + "[" + index + "]";
+  const int64_t zero = q.zero_points[0];
+  const std::string centred =
+      zero == 0 ? stored
+                : "(" + stored + (zero < 0 ? " + " : " - ") + std::to_string(std::abs(zero)) + ")";
+  return "((" + c_type(dtype(i)) + ")" + centred + " * " +
+         c_literal(double(q.scales[0]), dtype(i)) + ")";
 }
 
 void CWriter::store(size_t o, const std::string& index, const std::string& value) {
   const CTarget& target = targets_[o];
   if (target.pointer.empty()) return;
   const std::string to = target.pointer + "[" + index + "] = ";
-  if (target.value == "$") return line(to + value + ";");
-  line("const " + c_type(out_dtype(o)) + " v = " + value + ";");
-  line(to + replaced(replaced(target.value, "$", "v"), "#", index) + ";");
+  if (plain_out(o)) return line(to + value + ";");
+  block("", [&] {
+    line("const " + c_type(out_dtype(o)) + " r = " + value + ";");
+    for (const CStep& step : target.steps)
+      line("const " + c_type(step.dtype) + " " + step.name + " = " +
+           replaced(replaced(step.expression, "$", "r"), "#", index) + ";");
+    line(to + target.steps.back().name + ";");
+  });
 }
 
 void CWriter::view(size_t o, size_t i) {
   if (!wants(o)) return;
-  if (sources_[i].value == "$" && targets_[o].value == "$") {
+  if (!sources_[i].quantised && plain_out(o)) {
     views_[o] = int(i);
     return;
   }
@@ -217,7 +245,7 @@ void CWriter::map(const ScalarOp& op) {
 
 void CWriter::copy(size_t i, const CWalk& from, size_t o, const CWalk& to, const Shape& extents) {
   if (!wants(o) || numel(extents) == 0) return;
-  const bool plain = sources_[i].value == "$" && targets_[o].value == "$";
+  const bool plain = !sources_[i].quantised && plain_out(o);
   auto dims = loop_dims(extents, {from, to});
   int64_t run = 1;
   if (plain && !dims.empty() && dims.back().strides == std::vector<int64_t>{1, 1} &&

@@ -56,29 +56,29 @@ struct CQuantised {
   int64_t axis = 0;
 };
 
+/// The real numbers of known integers.
+Tensor dequantised(const CQuantised& q);
+
 /// An operand as a node sees it.
 struct CSource {
   std::string pointer;
   DType stored = DType::f32;
-  std::string value = "$";  ///< an element, from the stored one `$`
+  /// It is dequantised on its way here; known integers, or integers with one scale.
   std::optional<CQuantised> quantised;
 };
 
-/// What happens to integer sums that become 8-bit results: plus a residual, cut off, quantised.
-struct CRequantised {
-  float scale = 1;
-  int64_t zero_point = 0;
-  DType stored = DType::i8;
-  std::optional<CQuantised> residual;
-  std::optional<float> low, high;  ///< of the real result
+/// One statement between the computing of an element and its storing: const `dtype` `name` =
+/// `expression`, where `$` is the computed element and `#` its index.
+struct CStep {
+  DType dtype = DType::f32;
+  std::string name, expression;
 };
 
 /// A result as a node leaves it.
 struct CTarget {
   std::string pointer;
   DType stored = DType::f32;
-  std::string value = "$";  ///< what is stored, from the computed `$` at element `#`
-  std::optional<CRequantised> requantised;
+  std::vector<CStep> steps;  ///< the last one's value is stored; empty: the computed one is
 };
 
 /// What a node asks of the memory of its function.
@@ -128,11 +128,9 @@ class CWriter {
   /// Result o may lie where operand i lies.
   void overlay(size_t o, size_t i);
   /// The integers of an operand that is dequantised on its way here.
-  const std::optional<CQuantised>& quantised(size_t i) const { return sources_[i].quantised; }
-  /// What becomes of result 0 where that ends in 8 bits.
-  const std::optional<CRequantised>& requantised() const { return targets_[0].requantised; }
-  /// Pointer to where result 0 is stored as it is after all that follows.
-  std::string stored_out();
+  std::optional<CQuantised> quantised(size_t i) const {
+    return i < sources_.size() ? sources_[i].quantised : std::nullopt;
+  }
   /// Memory that is free again after the node.
   std::string scratch(DType dtype, int64_t count);
   /// A constant array.
@@ -185,10 +183,13 @@ class CWriter {
   /// The operand result o is a view of; -1 for none.
   int view_of(size_t o) const { return views_[o]; }
   const std::vector<std::pair<size_t, size_t>>& overlays() const { return overlays_; }
+  /// Result o was written as an array, not element by element.
+  bool wrote_whole(size_t o) const { return !whole_out_[o].empty(); }
 
   static constexpr const char* kBodyArena = "body_arena";
 
  private:
+  bool plain_out(size_t o) const { return targets_[o].steps.empty(); }
   void convert_result(size_t o);
 
   CModule& module_;

@@ -23,8 +23,7 @@ struct MemoryPlan {
 /// Largest buffers first, each at the lowest offset where it overlaps no buffer alive at the same
 /// time (Pisarchyk and Lee, "Efficient memory management for deep neural net inference", 2020,
 /// greedy by size).
-MemoryPlan plan_memory(const std::vector<BufferLife>& buffers,
-                       size_t alignment = kArenaAlignment);
+MemoryPlan plan_memory(const std::vector<BufferLife>& buffers, size_t alignment = kArenaAlignment);
 
 /// The most bytes alive at one step: no plan can be smaller.
 size_t lower_bound(const std::vector<BufferLife>& buffers);

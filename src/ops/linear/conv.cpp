@@ -5,6 +5,7 @@
 #include "ops/catalogue.h"
 #include "ops/common.h"
 #include "ops/emit.h"
+#include "ops/quantization/integer_c.h"
 
 namespace espalier::ops {
 
@@ -154,6 +155,14 @@ QuantForm quantize(const Conv&, const TypesIn&) {
 void emit(const Conv& a, CWriter& c) {
   require_f32(c);
   if (c.out_size(0) == 0) return;
+  if (runs_on_integers(c, 0)) {
+    const RealOfSum real = real_of_sum(c);
+    return emit_integer_conv(
+        c, a, c.shape(0), c.shape(1), bytes_in_c(*c.quantised(0)), weights_in_c(c, *c.quantised(1)),
+        [&](const std::string& at, const std::string& sum, const std::string& channel) {
+          c.store(0, at, real(sum, channel));
+        });
+  }
   c.line("static const esp_conv shape = " + conv_in_c(a, c.shape(0), c.shape(1)) + ";");
   c.call("conv.h", "esp_conv_f32",
          {"&shape", c.in(0), c.in(1), c.in(2), "-INFINITY", "INFINITY", c.out(0)});

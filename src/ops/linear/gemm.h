@@ -21,6 +21,8 @@ struct MatmulInC {
   int64_t a_row = 1, a_column = 1, b_row = 1, b_column = 1;
   bool adds = false;
 };
+/// As runtime/c/matmul.h takes it.
+std::string matmul_in_c(const MatmulInC& p);
 /// The product in C, from these offsets on.
 void emit_matmul(CWriter& c, const MatmulInC& p, double alpha = 1, const std::string& a = "0",
                  const std::string& b = "0", const std::string& y = "0");

@@ -3,6 +3,7 @@
 #include "ops/common.h"
 #include "ops/emit.h"
 #include "ops/linear/gemm.h"
+#include "ops/quantization/integer_c.h"
 
 namespace espalier::ops {
 namespace {
@@ -144,7 +145,16 @@ void emit(const NoAttributes&, CWriter& c) {
   const int64_t m = a[a.size() - 2], k = a.back(), n = b.back();
   if (c.out_size(0) == 0) return;
   Shape lead_a(a.begin(), a.end() - 2), lead_b(b.begin(), b.end() - 2);
-  if (numel(lead_b) == 1) return emit_matmul(c, {numel(lead_a) * m, k, n, k, 1, n, 1});
+  const MatmulInC flat{numel(lead_a) * m, k, n, k, 1, n, 1};
+  if (numel(lead_b) == 1 && runs_on_integers(c, int64_t(b.size()) - 1)) {
+    const RealOfSum real = real_of_sum(c);
+    return emit_integer_matmul(
+        c, flat, bytes_in_c(*c.quantised(0)), weights_in_c(c, *c.quantised(1)), "0",
+        [&](const std::string& at, const std::string& sum, const std::string& column) {
+          c.store(0, at, real(sum, column));
+        });
+  }
+  if (numel(lead_b) == 1) return emit_matmul(c, flat);
   Shape lead = c.out_shape(0);
   lead.resize(std::max(lead_a.size(), lead_b.size()));
   const auto walk = [&](const Shape& own, int64_t size) {
