@@ -74,6 +74,21 @@ CFunction CFile::function(const Graph& body) {
 }
 
 const CNetwork& CFile::add(const Graph& graph, const std::string& name) {
+  const size_t parts = parts_.size(), tables = tables_.size(), functions = functions_.size();
+  try {
+    return append(graph, name);
+  } catch (...) {
+    parts_.resize(parts);
+    tables_.resize(tables);
+    functions_.resize(functions);
+    std::erase_if(table_names_, [&](const auto& entry) {
+      return std::ranges::none_of(tables_, [&](const auto& t) { return t.first == entry.second; });
+    });
+    throw;
+  }
+}
+
+const CNetwork& CFile::append(const Graph& graph, const std::string& name) {
   if (!graph.states().empty())
     throw unsupported(graph.name, "carries states, as training steps do, which C code does not");
   CNetwork network{names_.fresh("", name), {}, {}, 0, 0};

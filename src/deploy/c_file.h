@@ -40,6 +40,7 @@ class CFile : public CModule {
   /// the node that has no C form, before anything is written.
   const CNetwork& add(const Graph& graph, const std::string& name);
 
+  const std::string& stem() const { return stem_; }
   const std::vector<CNetwork>& networks() const { return networks_; }
   std::string source() const;
   std::string header() const;
@@ -53,6 +54,8 @@ class CFile : public CModule {
   CFunction function(const Graph& body) override;
 
  private:
+  const CNetwork& append(const Graph& graph, const std::string& name);
+
   std::string stem_;
   CNames names_;
   std::vector<CNetwork> networks_;
