@@ -70,7 +70,7 @@ void save_model(const Graph& graph, const std::string& path) {
   }
   if (suffix == ".safetensors") return save_weights(graph, path);
   throw usage_error(path, "has a suffix that names no network format",
-                    "networks are written to .onnx, .esp and .plan, weights to .safetensors");
+                    "networks are written to .onnx, .esp, .plan and .c, weights to .safetensors");
 }
 
 bool is_picture_file(const std::string& path) { return fs::path(path).extension() == ".svg"; }

@@ -15,6 +15,7 @@
 namespace espalier {
 
 class Builder;
+class CWriter;
 
 inline constexpr int kVariadic = 1 << 20;
 
@@ -81,6 +82,9 @@ struct Room {
   Facet<std::function<std::optional<ScalarOp>(const Attributes&, const TypesIn&)>> pointwise;
   /// The same computation in simpler operators; what `Derive` goes through.
   Facet<std::function<Values(const Attributes&, Builder&, const Values& inputs)>> expand;
+  /// The operator in C99 (ir/c_writer.h). Derived from the scalar function where `pointwise` gives
+  /// one for the operands, else through `expand`.
+  Facet<std::function<void(const Attributes&, CWriter&)>> emit;
   std::vector<Sample> samples;
   /// Operand values at which the operator is not differentiable.
   std::vector<double> kinks;
@@ -172,6 +176,7 @@ struct RoomOf {
   Facet<std::function<QuantForm(const A&, const TypesIn&)>> quantize;
   Facet<std::function<std::optional<ScalarOp>(const A&, const TypesIn&)>> pointwise;
   Facet<std::function<Values(const A&, Builder&, const Values&)>> expand;
+  Facet<std::function<void(const A&, CWriter&)>> emit;
   std::vector<SampleOf<A>> samples;
   std::vector<double> kinks = {};
   bool deterministic = true;

@@ -119,6 +119,7 @@ Room make_room(RoomOf<A> t) {
                   bind1),
       .expand = t.expand.template map<function<Values(const Attributes&, Builder&, const Values&)>>(
           bind1),
+      .emit = t.emit.template map<function<void(const Attributes&, CWriter&)>>(bind1),
       .samples = {},
       .kinks = t.kinks,
       .deterministic = t.deterministic,

@@ -1,4 +1,5 @@
 #include "ops/unary.h"
+#include "ops/emit.h"
 
 namespace espalier::ops {
 namespace {
@@ -38,6 +39,8 @@ Room unary_room(UnaryOp op) {
       Refuse{"its range or slope is too wide for 8 bits"};
   if (op.quantizes)
     quantize = [](const None&, const TypesIn&) { return QuantForm{.activations = {0}}; };
+  Facet<std::function<void(const None&, CWriter&)>> emit = Derive{};
+  if (op.c) emit = [c = op.c](const None&, CWriter& writer) { writer.map(c); };
   return make_room<None>({
       .onnx = op.onnx,
       .arity = {1, 1},
@@ -62,6 +65,7 @@ Room unary_room(UnaryOp op) {
       .quantize = quantize,
       .pointwise = pointwise,
       .expand = no_expand(),
+      .emit = emit,
       .samples = samples_of(op),
       .kinks = op.kinks,
   });

@@ -29,6 +29,8 @@ struct UnaryOp {
   /// Where samples are drawn, and where the function is not differentiable.
   double lo = -2, hi = 2;
   std::vector<double> kinks = {};
+  /// The function of x0 in C where `pointwise` names none: "tan~(x0)" (see CWriter::map).
+  const char* c = nullptr;
 };
 
 Room unary_room(UnaryOp op);

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "ops/common.h"
+#include "ops/emit.h"
 
 namespace espalier::ops {
 namespace {
@@ -145,6 +145,66 @@ Dims window_extents(const TypesIn& in, const Window& w, const Dims& spatial, con
   for (size_t i = 0; i < spatial.size(); ++i)
     out.push_back(window_extent(in, w, i, spatial[i], kernel[i], ceil_mode));
   return out;
+}
+
+std::string window_in_c(const Geometry& g) {
+  const auto field = [&](int64_t WindowAxis::*member) {
+    std::string text;
+    for (const WindowAxis& axis : g.axes)
+      text += (text.empty() ? "{" : ", ") + std::to_string(axis.*member);
+    return text + "}";
+  };
+  return "{" + field(&WindowAxis::in) + ", " + field(&WindowAxis::out) + ", " +
+         field(&WindowAxis::kernel) + ", " + field(&WindowAxis::stride) + ", " +
+         field(&WindowAxis::dilation) + ", " + field(&WindowAxis::pad_begin) + "}";
+}
+
+void emit_windows(CWriter& c, const Geometry& g, int64_t planes, const std::function<void()>& start,
+                  const std::function<void(const std::string& at)>& each,
+                  const std::function<void(const std::string& at)>& end) {
+  if (planes * g.out_size() == 0) return;
+  std::string to = times("p", g.out_size()), from = times("p", g.in_size());
+  const auto steps = [&](int64_t WindowAxis::*extent, size_t axis) {
+    int64_t step = 1;
+    for (size_t i = axis + 1; i < g.axes.size(); ++i) step *= g.axes[i].*extent;
+    return step;
+  };
+  const auto name = [](const char* letter, size_t axis) { return letter + std::to_string(axis); };
+  const auto trivial = [&](size_t axis) {
+    const WindowAxis& w = g.axes[axis];
+    return w.in == 1 && w.out == 1 && w.kernel == 1 && w.pad_begin == 0;
+  };
+  std::function<void(size_t)> over_kernel = [&](size_t axis) {
+    if (axis == g.axes.size()) return each(from);
+    if (trivial(axis)) return over_kernel(axis + 1);
+    const WindowAxis& w = g.axes[axis];
+    const std::string k = name("k", axis), a = name("a", axis);
+    c.block(for_loop(k, w.kernel), [&] {
+      std::string at = plus(times(name("o", axis), w.stride), times(k, w.dilation));
+      if (w.pad_begin > 0) at += " - " + std::to_string(w.pad_begin);
+      c.line("const int " + a + " = " + at + ";");
+      if (w.position(w.out - 1, w.kernel - 1) >= w.in || w.pad_begin > 0)
+        c.line("if (" + a + " < 0 || " + a + " >= " + std::to_string(w.in) + ") continue;");
+      const std::string outside = from;
+      from = plus(from, times(a, steps(&WindowAxis::in, axis)));
+      over_kernel(axis + 1);
+      from = outside;
+    });
+  };
+  std::function<void(size_t)> over_results = [&](size_t axis) {
+    if (axis == g.axes.size()) {
+      start();
+      over_kernel(0);
+      return end(to);
+    }
+    if (trivial(axis)) return over_results(axis + 1);
+    const std::string o = name("o", axis);
+    c.block(for_loop(o, g.axes[axis].out), [&] {
+      to = plus(to, times(o, steps(&WindowAxis::out, axis)));
+      over_results(axis + 1);
+    });
+  };
+  c.block(for_loop("p", planes), [&] { over_results(0); });
 }
 
 }  // namespace espalier::ops

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <array>
+#include <functional>
 #include <span>
 #include <string>
 #include <vector>
@@ -111,5 +112,13 @@ void for_each_overlap(const Geometry& g, Body body) {
           }
       }
 }
+
+/// The window as runtime/c/window.h takes it: "{{1, 5, 6}, ...}".
+std::string window_in_c(const Geometry& g);
+/// For every result of `planes` planes in C: `start`, `each` element inside the operand at its
+/// offset in operand 0, `end` at the result's offset.
+void emit_windows(CWriter& c, const Geometry& g, int64_t planes, const std::function<void()>& start,
+                  const std::function<void(const std::string& at)>& each,
+                  const std::function<void(const std::string& at)>& end);
 
 }  // namespace espalier::ops

@@ -161,6 +161,13 @@ class Expander {
 
 }  // namespace
 
+GraphRef region_body(const Graph& graph, NodeId id) {
+  const Node& n = graph.node(id);
+  if (n.room->full_name() != kRegion) return nullptr;
+  const AttributeMap attributes = n.room->print(n.attrs, true);
+  return std::get<GraphRef>(attributes.at("body"));
+}
+
 int expand_regions(Graph& graph) { return Expander(graph).run(); }
 
 }  // namespace espalier::passes

@@ -34,6 +34,9 @@ std::optional<ScalarOp> scalar_of(const Graph& graph, NodeId node);
 /// operand. Returns the new node.
 NodeId make_region(Graph& graph, std::span<const NodeId> nodes, std::span<const ValueId> results);
 
+/// What a node that is a region means; null for other nodes.
+GraphRef region_body(const Graph& graph, NodeId node);
+
 /// Puts the nodes of every region back where it stands, under the names they had; a constant that
 /// several regions carry becomes one again. Returns how many regions there were.
 int expand_regions(Graph& graph);

@@ -7,12 +7,13 @@
 namespace espalier {
 namespace {
 
-constexpr size_t kAlignment = 64;
-size_t aligned(size_t bytes) { return (bytes + kAlignment - 1) / kAlignment * kAlignment; }
+size_t aligned(size_t bytes, size_t alignment = kArenaAlignment) {
+  return (bytes + alignment - 1) / alignment * alignment;
+}
 
 }  // namespace
 
-MemoryPlan plan_memory(const std::vector<BufferLife>& buffers) {
+MemoryPlan plan_memory(const std::vector<BufferLife>& buffers, size_t alignment) {
   MemoryPlan plan;
   plan.offsets.assign(buffers.size(), 0);
   std::vector<size_t> by_size(buffers.size());
@@ -27,11 +28,11 @@ MemoryPlan plan_memory(const std::vector<BufferLife>& buffers) {
     for (size_t other : placed) {
       const BufferLife& o = buffers[other];
       if (o.last < b.first || b.last < o.first) continue;
-      if (offset + aligned(b.bytes) <= plan.offsets[other]) break;
-      offset = std::max(offset, plan.offsets[other] + aligned(o.bytes));
+      if (offset + aligned(b.bytes, alignment) <= plan.offsets[other]) break;
+      offset = std::max(offset, plan.offsets[other] + aligned(o.bytes, alignment));
     }
     plan.offsets[id] = offset;
-    plan.bytes = std::max(plan.bytes, offset + aligned(b.bytes));
+    plan.bytes = std::max(plan.bytes, offset + aligned(b.bytes, alignment));
     placed.insert(
         std::upper_bound(placed.begin(), placed.end(), id,
                          [&](size_t x, size_t y) { return plan.offsets[x] < plan.offsets[y]; }),

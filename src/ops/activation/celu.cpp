@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "ops/common.h"
+#include "ops/emit.h"
 
 namespace espalier::ops {
 namespace {
@@ -36,6 +37,11 @@ AxisMap axes(const Celu&, const TypesIn& in, const Types&) { return AxisMap::ide
 
 QuantForm quantize(const Celu&, const TypesIn&) { return {.activations = {0}}; }
 
+void emit(const Celu& a, CWriter& c) {
+  const std::string alpha = c_literal(double(a.alpha), c.dtype(0));
+  c.map("fmax~(x0, 0.0~) + fmin~(0.0~, " + alpha + " * expm1~(x0 / " + alpha + "))");
+}
+
 }  // namespace
 
 const Room& celu() {
@@ -51,6 +57,7 @@ const Room& celu() {
       .quantize = quantize,
       .pointwise = Refuse{"no fused kernel evaluates it"},
       .expand = no_expand(),
+      .emit = emit,
       .samples = {{{}, {OperandSpec::ranged({2, 3}, -4, 4)}},
                   {{}, {OperandSpec::ranged({0, 3}, -4, 4)}},
                   {{2.0f}, {OperandSpec::ranged({7}, -4, 4)}}},

@@ -4,6 +4,7 @@
 
 #include "ops/arithmetic/integers.h"
 #include "ops/common.h"
+#include "ops/emit.h"
 
 namespace espalier::ops {
 namespace {
@@ -87,6 +88,13 @@ std::optional<ScalarOp> pointwise(const NoAttributes&, const TypesIn& in) {
   return ScalarOp{ScalarCode::kClip, float(known->first), float(known->second)};
 }
 
+void emit(const NoAttributes&, CWriter& c) {
+  // The upper bound wins where bounds cross.
+  const std::string low = c.has(1) ? "x0 < x1 ? x1 : x0" : "x0";
+  if (!c.has(2)) return c.map(low);
+  c.map("(" + low + ") > x2 ? x2 : " + low);
+}
+
 }  // namespace
 
 const Room& clip() {
@@ -102,6 +110,7 @@ const Room& clip() {
       .quantize = quantize,
       .pointwise = pointwise,
       .expand = no_expand(),
+      .emit = emit,
       .samples = {{{}, {OperandSpec::of({3, 4}), bound(-0.5f), bound(0.5f)}},
                   {{}, {OperandSpec::of({3, 4}), bound(0.5f)}},
                   {{}, {OperandSpec::of({3, 4}), OperandSpec::omitted(), bound(0.5f)}},

@@ -8,6 +8,7 @@
 // the ratio.
 #include "base/rng.h"
 #include "ops/common.h"
+#include "ops/emit.h"
 
 namespace espalier::ops {
 
@@ -121,6 +122,14 @@ std::optional<ScalarOp> pointwise(const Dropout& a, const TypesIn& in) {
 
 Dropout with_mode(const Dropout& a, bool training) { return {a.seed, training}; }
 
+void emit(const Dropout& a, CWriter& c) {
+  if (mode_of(a, c.types()) != Mode::kInference) c.refuse(draws_at_random().why);
+  c.view(0, 0);
+  if (c.wants(1))
+    c.nest({c.out_size(1)}, {{0, {1}}},
+           [&](const std::vector<std::string>& at) { c.store(1, at[0], "1"); });
+}
+
 }  // namespace
 
 const Room& dropout() {
@@ -140,6 +149,7 @@ const Room& dropout() {
       .quantize = quantize,
       .pointwise = pointwise,
       .expand = no_expand(),
+      .emit = emit,
       .samples = {{{}, {Spec::of({2, 3})}},
                   {{}, {Spec::of({2, 3}), ratio(0.3f), mode(false)}},
                   {{}, {Spec::of({4, 5}), omitted, mode(true), key}},

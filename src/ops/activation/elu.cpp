@@ -49,6 +49,7 @@ const Room& elu() {
       .quantize = quantize,
       .pointwise = pointwise,
       .expand = no_expand(),
+      .emit = Derive{},
       .samples = {{{}, {OperandSpec::ranged({2, 3}, -4, 4)}},
                   {{}, {OperandSpec::ranged({0, 3}, -4, 4)}},
                   {{-0.5f}, {OperandSpec::ranged({7}, -4, 4)}}},

@@ -89,6 +89,7 @@ const Room& gelu() {
       .quantize = quantize,
       .pointwise = pointwise,
       .expand = expand,
+      .emit = Derive{},
       .samples = {{{}, {OperandSpec::ranged({3, 5}, -4, 4)}},
                   {{"tanh"}, {OperandSpec::ranged({3, 5}, -4, 4)}},
                   {{}, {OperandSpec::of({0, 3})}}},

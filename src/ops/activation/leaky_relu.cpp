@@ -48,6 +48,7 @@ const Room& leaky_relu() {
       .quantize = quantize,
       .pointwise = pointwise,
       .expand = no_expand(),
+      .emit = Derive{},
       .samples = {{{}, {OperandSpec::of({2, 3})}},
                   {{}, {OperandSpec::of({0, 3})}},
                   {{-1.0f}, {OperandSpec::of({4})}}},

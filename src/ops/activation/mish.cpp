@@ -29,6 +29,7 @@ const Room& mish() {
       .quantizes = true,
       .lo = -4,
       .hi = 4,
+      .c = "x0 * tanh~(fmax~(x0, 0) + log1p~(exp~(-fabs~(x0))))",
   });
   return room;
 }

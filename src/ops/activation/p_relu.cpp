@@ -53,6 +53,7 @@ const Room& p_relu() {
       .quantize = Refuse{"slopes of either sign and any size have no 8-bit form here"},
       .pointwise = pointwise,
       .expand = no_expand(),
+      .emit = Derive{},
       .samples = {{{}, {OperandSpec::of({2, 3}), OperandSpec::of({2, 3})}},
                   {{}, {OperandSpec::of({2, 3, 4}), OperandSpec::of({3, 1})}},
                   {{}, {OperandSpec::of({0, 3}), OperandSpec::of({3})}},

@@ -2,6 +2,7 @@
 #include <cmath>
 
 #include "ops/common.h"
+#include "ops/emit.h"
 
 namespace espalier::ops {
 namespace {
@@ -35,6 +36,11 @@ AxisMap axes(const Selu&, const TypesIn& in, const Types&) { return AxisMap::ide
 
 QuantForm quantize(const Selu&, const TypesIn&) { return {.activations = {0}}; }
 
+void emit(const Selu& a, CWriter& c) {
+  const std::string alpha = c_literal(double(a.alpha), c.dtype(0));
+  c.map(c_literal(double(a.gamma), c.dtype(0)) + " * (x0 > 0 ? x0 : " + alpha + " * expm1~(x0))");
+}
+
 }  // namespace
 
 const Room& selu() {
@@ -50,6 +56,7 @@ const Room& selu() {
       .quantize = quantize,
       .pointwise = Refuse{"no fused kernel evaluates it"},
       .expand = no_expand(),
+      .emit = emit,
       .samples = {{{}, {OperandSpec::ranged({2, 3}, -4, 4)}},
                   {{}, {OperandSpec::ranged({0, 3}, -4, 4)}},
                   {{2.0f, 3.0f}, {OperandSpec::ranged({7}, -4, 4)}}},

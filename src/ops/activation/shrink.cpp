@@ -1,5 +1,6 @@
 // Shrink, ONNX opset 9: y = x + bias if x < -lambd, x - bias if x > lambd, else 0.
 #include "ops/common.h"
+#include "ops/emit.h"
 
 namespace espalier::ops {
 namespace {
@@ -44,6 +45,13 @@ AxisMap axes(const Shrink& a, const TypesIn& in, const Types&) {
 
 QuantForm quantize(const Shrink&, const TypesIn&) { return {.activations = {0}}; }
 
+void emit(const Shrink& a, CWriter& c) {
+  const DType t = c.dtype(0);
+  if (!is_float(t)) c.refuse("it is defined on floats there");
+  const std::string bias = c_literal(double(a.bias), t), lambd = c_literal(double(a.lambd), t);
+  c.map("x0 < -" + lambd + " ? x0 + " + bias + " : x0 > " + lambd + " ? x0 - " + bias + " : 0");
+}
+
 }  // namespace
 
 const Room& shrink() {
@@ -59,6 +67,7 @@ const Room& shrink() {
       .quantize = quantize,
       .pointwise = Refuse{"no fused kernel evaluates it"},
       .expand = no_expand(),
+      .emit = emit,
       .samples = {{{}, {OperandSpec::ranged({2, 3}, -2, 2)}},
                   {{1.5f, 1.5f}, {OperandSpec::ranged({9}, -3, 3)}},
                   {{}, {OperandSpec::ranged({0, 3}, -2, 2)}},

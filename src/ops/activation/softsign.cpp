@@ -26,6 +26,7 @@ const Room& softsign() {
       .quantizes = true,
       .lo = -4,
       .hi = 4,
+      .c = "x0 / (1 + fabs~(x0))",
   });
   return room;
 }

@@ -1,5 +1,6 @@
 // ThresholdedRelu, ONNX opset 10: y = x if x > alpha, else 0.
 #include "ops/common.h"
+#include "ops/emit.h"
 
 namespace espalier::ops {
 namespace {
@@ -34,6 +35,10 @@ AxisMap axes(const ThresholdedRelu&, const TypesIn& in, const Types&) {
 
 QuantForm quantize(const ThresholdedRelu&, const TypesIn&) { return {.activations = {0}}; }
 
+void emit(const ThresholdedRelu& a, CWriter& c) {
+  c.map("x0 > " + c_literal(double(a.alpha), c.dtype(0)) + " ? x0 : 0");
+}
+
 }  // namespace
 
 const Room& thresholded_relu() {
@@ -49,6 +54,7 @@ const Room& thresholded_relu() {
       .quantize = quantize,
       .pointwise = Refuse{"no fused kernel evaluates it"},
       .expand = no_expand(),
+      .emit = emit,
       .samples = {{{}, {OperandSpec::ranged({2, 3}, -4, 4)}},
                   {{}, {OperandSpec::ranged({0, 3}, -4, 4)}},
                   {{-0.5f}, {OperandSpec::ranged({7}, -4, 4)}}},

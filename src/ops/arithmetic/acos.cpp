@@ -26,6 +26,7 @@ const Room& acos() {
       .zero_passes = false,
       .lo = -0.9,
       .hi = 0.9,
+      .c = "acos~(x0)",
   });
   return room;
 }

@@ -25,6 +25,7 @@ const Room& acosh() {
       .zero_passes = false,
       .lo = 1.2,
       .hi = 3,
+      .c = "acosh~(x0)",
   });
   return room;
 }

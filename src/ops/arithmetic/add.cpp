@@ -43,6 +43,7 @@ const Room& add() {
       .quantize = quantize,
       .pointwise = pointwise,
       .expand = no_expand(),
+      .emit = Derive{},
       .samples = {{{}, {OperandSpec::of({2, 3}), OperandSpec::of({2, 3})}},
                   {{}, {OperandSpec::of({2, 1, 4}), OperandSpec::of({3, 1})}},
                   {{}, {OperandSpec::of({2, 3}), OperandSpec::of({})}},

@@ -25,6 +25,7 @@ const Room& asin() {
       .flops = 15,
       .lo = -0.9,
       .hi = 0.9,
+      .c = "asin~(x0)",
   });
   return room;
 }

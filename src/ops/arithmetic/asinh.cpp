@@ -22,6 +22,7 @@ const Room& asinh() {
       .apply = {apply, apply},
       .gradient = gradient,
       .flops = 20,
+      .c = "asinh~(x0)",
   });
   return room;
 }

@@ -22,6 +22,7 @@ const Room& atan() {
       .apply = {apply, apply},
       .gradient = gradient,
       .flops = 15,
+      .c = "atan~(x0)",
   });
   return room;
 }

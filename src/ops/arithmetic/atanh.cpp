@@ -25,6 +25,7 @@ const Room& atanh() {
       .flops = 20,
       .lo = -0.9,
       .hi = 0.9,
+      .c = "atanh~(x0)",
   });
   return room;
 }

@@ -1,6 +1,7 @@
 // BitShift, ONNX opset 11: y = x shifted by s bits to the LEFT or RIGHT, of unsigned integers with
 // numpy broadcasting. A shift by the width or more gives 0.
 #include "ops/common.h"
+#include "ops/emit.h"
 
 namespace espalier::ops {
 namespace {
@@ -33,6 +34,11 @@ AxisMap axes(const BitShift&, const TypesIn& in, const Types& out) {
   return AxisMap::broadcast(in, out[0].tensor(), AxisMap::Zero::kIfAny);
 }
 
+void emit(const BitShift& a, CWriter& c) {
+  const std::string by = a.direction == "LEFT" ? " << " : " >> ";
+  c.map("x1 >= 64 ? 0 : (" + c_type(c.dtype(0)) + ")((uint64_t)x0" + by + "x1)");
+}
+
 }  // namespace
 
 const Room& bit_shift() {
@@ -51,6 +57,7 @@ const Room& bit_shift() {
       .quantize = Refuse{"it is integer already"},
       .pointwise = Refuse{"no fused kernel evaluates it"},
       .expand = no_expand(),
+      .emit = emit,
       .samples = {{{"LEFT"}, {bytes({2, 3}, 255), bytes({2, 3}, 9)}},
                   {{"RIGHT"}, {bytes({2, 3}, 255), bytes({3}, 9)}},
                   {{"RIGHT"}, {bytes({0}, 255), bytes({}, 3)}}},

@@ -2,7 +2,10 @@
 // Floats become integers toward zero (saturating, NaN to 0); integers wrap; true is 1 and anything
 // but 0 is true; numbers are written as text that reads back as themselves, and text must be a
 // number of the type it becomes (tensor/text_numbers.h).
+#include <cmath>
+
 #include "ops/common.h"
+#include "ops/emit.h"
 
 namespace espalier::ops {
 namespace {
@@ -39,6 +42,22 @@ std::optional<ScalarOp> pointwise(const Cast& a, const TypesIn& in) {
   return ScalarOp{ScalarCode::kIdentity};
 }
 
+void emit(const Cast& a, CWriter& c) {
+  const DType from = c.dtype(0);
+  if (from == a.to) return c.view(0, 0);
+  if (a.to == DType::boolean) return c.map("x0 != 0");
+  if (!is_float(from) || is_float(a.to)) return c.map("(" + c_type(a.to) + ")x0");
+  // Saturating: 2^63 is the first float that i64 does not hold.
+  const bool negative = is_signed_int(a.to);
+  const int bits = int(size_of(a.to)) * 8 - negative;
+  const std::string lowest = negative ? c_literal(-std::ldexp(1.0, bits), from) : "0";
+  const std::string highest =
+      a.to == DType::u64 ? "UINT64_MAX" : c_literal(int64_t((uint64_t{1} << bits) - 1), a.to);
+  const std::string least = negative ? "-" + highest + " - 1" : "0";
+  c.map("x0 != x0 ? 0 : x0 <= " + lowest + " ? " + least + " : x0 >= " +
+        c_literal(std::ldexp(1.0, bits), from) + " ? " + highest + " : (" + c_type(a.to) + ")x0");
+}
+
 }  // namespace
 
 const Room& cast() {
@@ -54,6 +73,7 @@ const Room& cast() {
       .quantize = Refuse{"it names the element type of its result"},
       .pointwise = pointwise,
       .expand = no_expand(),
+      .emit = emit,
       .samples = {{{DType::f64}, {OperandSpec::of({2, 3})}},
                   {{DType::i32}, {OperandSpec::ranged({2, 3}, -9, 9)}},
                   {{DType::u8}, {OperandSpec::ranged({7}, -300, 300, DType::i64)}},

@@ -39,6 +39,7 @@ const Room& cast_like() {
       .quantize = Refuse{"it names the element type of its result"},
       .pointwise = not_pointwise(),
       .expand = expand,
+      .emit = Derive{},
       .samples =
           {{{}, {OperandSpec::of({2, 3}), OperandSpec::of({1}, DType::f64)}},
            {{}, {OperandSpec::ranged({2, 3}, -9, 9), OperandSpec::ranged({2}, 0, 1, DType::i32)}},

@@ -21,6 +21,7 @@ const Room& cosh() {
       .gradient = gradient,
       .flops = 20,
       .zero_passes = false,
+      .c = "cosh~(x0)",
   });
   return room;
 }

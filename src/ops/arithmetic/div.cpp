@@ -50,6 +50,7 @@ const Room& div() {
       .quantize = Refuse{"its range is too wide for 8 bits"},
       .pointwise = pointwise,
       .expand = no_expand(),
+      .emit = Derive{},
       .samples = {{{}, {OperandSpec::of({2, 3}), OperandSpec::ranged({2, 3}, 0.5, 2)}},
                   {{}, {OperandSpec::of({2, 1, 4}), OperandSpec::ranged({3, 1}, -2, -0.5)}},
                   {{}, {OperandSpec::of({0, 3}), OperandSpec::ranged({}, 0.5, 2)}},

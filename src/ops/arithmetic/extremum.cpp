@@ -59,6 +59,14 @@ Values gradient(const OpName& op, bool maximum, Builder& b, const Tape& t) {
   return d;
 }
 
+// Two at a time.
+Values folded(const OpName& op, Builder& b, const Values& operands) {
+  ValueId best = operands[0];
+  if (operands.size() == 1) return {b.one(op.name, {best})};
+  for (size_t k = 1; k < operands.size(); ++k) best = b.one(op.name, {best, operands[k]});
+  return {best};
+}
+
 }  // namespace
 
 Room extremum_room(OpName onnx, bool maximum) {
@@ -83,7 +91,8 @@ Room extremum_room(OpName onnx, bool maximum) {
         if (in.size() > 2) return std::nullopt;
         return ScalarOp{maximum ? ScalarCode::kMax : ScalarCode::kMin};
       },
-      .expand = no_expand(),
+      .expand = [onnx](const None&, Builder& b, const Values& in) { return folded(onnx, b, in); },
+      .emit = Derive{},
       .samples = {{{}, {Spec::of({2, 3}), Spec::of({2, 3})}},
                   {{}, {Spec::of({2, 1, 4}), Spec::of({3, 1}), Spec::of({})}},
                   {{}, {Spec::of({3})}},

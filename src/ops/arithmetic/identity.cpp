@@ -1,5 +1,6 @@
 // Identity, ONNX opset 16: the operand itself, of any type.
 #include "ops/common.h"
+#include "ops/emit.h"
 
 namespace espalier::ops {
 namespace {
@@ -38,6 +39,7 @@ const Room& identity() {
       .quantize = quantize,
       .pointwise = pointwise,
       .expand = no_expand(),
+      .emit = emit_view<NoAttributes>,
       .samples = {{{}, {OperandSpec::of({2, 3})}},
                   {{}, {OperandSpec::of({0})}},
                   {{}, {OperandSpec::ranged({4}, 0, 1, DType::boolean)}}},

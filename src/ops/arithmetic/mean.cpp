@@ -46,6 +46,7 @@ const Room& mean() {
       .quantize = Derive{},
       .pointwise = not_pointwise(),
       .expand = expand,
+      .emit = Derive{},
       .samples = {{{}, {OperandSpec::of({2, 3}), OperandSpec::of({2, 3})}},
                   {{}, {OperandSpec::of({2, 1, 4}), OperandSpec::of({3, 1}), OperandSpec::of({})}},
                   {{}, {OperandSpec::of({3})}},

@@ -4,6 +4,7 @@
 
 #include "ops/arithmetic/integers.h"
 #include "ops/common.h"
+#include "ops/emit.h"
 
 namespace espalier::ops {
 namespace {
@@ -51,6 +52,14 @@ AxisMap axes(const Mod&, const TypesIn& in, const Types& out) {
   return AxisMap::broadcast(in, out[0].tensor(), AxisMap::Zero::kIfFirst);
 }
 
+void emit(const Mod& a, CWriter& c) {
+  if (is_float(c.dtype(0))) return c.map("fmod~(x0, x1)");
+  if (is_unsigned_int(c.dtype(0))) return c.map("x1 == 0 ? 0 : x0 % x1");
+  const std::string rest = "x0 % x1", zero = "x1 == 0 || x1 == -1 ? 0 : ";
+  if (a.fmod) return c.map(zero + rest);
+  c.map(zero + rest + " != 0 && (" + rest + " < 0) != (x1 < 0) ? " + rest + " + x1 : " + rest);
+}
+
 }  // namespace
 
 const Room& mod() {
@@ -68,6 +77,7 @@ const Room& mod() {
       .quantize = Refuse{"it is discontinuous"},
       .pointwise = Refuse{"no fused kernel evaluates it"},
       .expand = no_expand(),
+      .emit = emit,
       .samples = {{{true}, {Spec::ranged({2, 5}, -5, 5), Spec::ranged({2, 5}, 1, 2)}},
                   {{true}, {Spec::ranged({2, 1, 4}, -5, 5), Spec::ranged({3, 1}, -2, -1)}},
                   {{true}, {Spec::of({0, 3}), Spec::ranged({}, 1, 2)}},

@@ -4,6 +4,7 @@
 
 #include "ops/arithmetic/integers.h"
 #include "ops/common.h"
+#include "ops/emit.h"
 
 namespace espalier::ops {
 namespace {
@@ -89,6 +90,15 @@ AxisMap axes(const NoAttributes&, const TypesIn& in, const Types& out) {
 
 ScalarOp pointwise(const NoAttributes&, const TypesIn&) { return {ScalarCode::kPow}; }
 
+void emit(const NoAttributes&, CWriter& c) {
+  if (!is_float(c.dtype(0))) {
+    if (is_float(c.dtype(1))) c.refuse("integers to fractional powers are not written in C");
+    c.need("power.h");
+    return c.map("(" + c_type(c.dtype(0)) + ")esp_power(x0, x1)");
+  }
+  c.map(is_float(c.dtype(1)) ? "pow~(x0, x1)" : "pow~(x0, (" + c_type(c.dtype(0)) + ")x1)");
+}
+
 }  // namespace
 
 const Room& pow() {
@@ -105,6 +115,7 @@ const Room& pow() {
       .quantize = Refuse{"its range is too wide for 8 bits"},
       .pointwise = pointwise,
       .expand = no_expand(),
+      .emit = emit,
       .samples = {{{}, {Spec::ranged({2, 3}, 0.2, 2), Spec::ranged({2, 3}, -2, 2)}},
                   {{}, {Spec::ranged({2, 1, 4}, 0.2, 2), Spec::ranged({3, 1}, -2, 2)}},
                   {{}, {Spec::of({2, 3}), exponent(int64_t{2})}},

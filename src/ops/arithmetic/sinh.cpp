@@ -20,6 +20,7 @@ const Room& sinh() {
       .apply = {apply, apply},
       .gradient = gradient,
       .flops = 20,
+      .c = "sinh~(x0)",
   });
   return room;
 }

@@ -52,6 +52,7 @@ const Room& sum() {
       .quantize = quantize,
       .pointwise = pointwise,
       .expand = expand,
+      .emit = Derive{},
       .samples = {{{}, {OperandSpec::of({2, 3}), OperandSpec::of({2, 3})}},
                   {{}, {OperandSpec::of({2, 1, 4}), OperandSpec::of({3, 1}), OperandSpec::of({})}},
                   {{}, {OperandSpec::of({3})}},

@@ -24,6 +24,7 @@ const Room& tan() {
       .flops = 20,
       .lo = -1.2,
       .hi = 1.2,
+      .c = "tan~(x0)",
   });
   return room;
 }

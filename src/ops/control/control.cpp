@@ -97,4 +97,37 @@ std::vector<Type> settled(const TypesIn& in, std::vector<Type> types,
   }
 }
 
+void emit_body(CWriter& c, const Graph& body, std::vector<std::string> inputs,
+               const std::vector<std::string>& results) {
+  inputs.insert(inputs.end(), results.begin(), results.end());
+  c.run_body(c.function(body), inputs);
+}
+
+std::vector<std::string> operands_in_c(CWriter& c, size_t first, size_t last) {
+  std::vector<std::string> pointers;
+  for (size_t i = first; i < last; ++i) pointers.push_back(c.in(i));
+  return pointers;
+}
+
+std::vector<std::string> results_in_c(CWriter& c, size_t first, size_t last) {
+  std::vector<std::string> pointers;
+  for (size_t o = first; o < last; ++o)
+    pointers.push_back(c.wants(o) ? c.out(o) : c.scratch(c.out_dtype(o), c.out_size(o)));
+  return pointers;
+}
+
+RoundInC round_in_c(CWriter& c, size_t operand, size_t result) {
+  if (!c.types()[operand].is_static() || c.types()[operand] != c.result_types()[result].tensor())
+    c.refuse("what goes round is " + to_string(c.types()[operand]) + " at first and " +
+             to_string(c.result_types()[result]) + " later; C code needs fixed sizes");
+  RoundInC r{results_in_c(c, result, result + 1)[0], c.scratch(c.dtype(operand), c.size(operand)),
+             c.size(operand) * int64_t(size_of(c.dtype(operand)))};
+  c.line("memcpy(" + r.now + ", " + c.in(operand) + ", " + std::to_string(r.bytes) + ");");
+  return r;
+}
+
+void advance(CWriter& c, const RoundInC& r) {
+  c.line("memcpy(" + r.now + ", " + r.next + ", " + std::to_string(r.bytes) + ");");
+}
+
 }  // namespace espalier::ops

@@ -9,6 +9,7 @@
 
 #include "base/error.h"
 #include "ir/interpret.h"
+#include "ops/emit.h"
 #include "ops/sequence/sequence.h"
 
 namespace espalier::ops {
@@ -68,6 +69,22 @@ void run_by_reference(const ControlOf<A>& form, const A& a, const char* where, R
   std::vector<Datum> results = form.run(a, call);
   for (size_t o = 0; o < results.size(); ++o) r.give(o, std::move(results[o]));
 }
+
+/// In C: the body as a function, run on these pointers to its inputs and results.
+void emit_body(CWriter& c, const Graph& body, std::vector<std::string> inputs,
+               const std::vector<std::string>& results);
+/// Pointers to operands [first, last).
+std::vector<std::string> operands_in_c(CWriter& c, size_t first, size_t last);
+/// Pointers to results [first, last); those nobody reads go to scratch memory.
+std::vector<std::string> results_in_c(CWriter& c, size_t first, size_t last);
+/// What goes round in a loop: starts as operand `operand`, ends as result `result`. The body reads
+/// `now` and writes `next`; `advance` makes that the new `now`.
+struct RoundInC {
+  std::string now, next;
+  int64_t bytes = 0;
+};
+RoundInC round_in_c(CWriter& c, size_t operand, size_t result);
+void advance(CWriter& c, const RoundInC& r);
 
 inline Refuse no_gradient_of_control() {
   return Refuse{"gradients through branches and loops are not derived"};

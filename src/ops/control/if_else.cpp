@@ -2,6 +2,7 @@
 // the condition are what the bodies capture; both take all of them.
 #include "ir/derive.h"
 #include "ops/control/control.h"
+#include "ops/emit.h"
 
 namespace espalier::ops {
 namespace {
@@ -92,6 +93,16 @@ OperandSpec condition(bool value) {
   return s;
 }
 
+// Each branch is a function of its own, of which the host runs one.
+void emit(const If& a, CWriter& c) {
+  const auto operands = operands_in_c(c, 1, c.inputs());
+  const auto results = results_in_c(c, 0, c.outputs());
+  const std::string condition = c.load(0, "0");
+  for (bool taken : {true, false})
+    c.block(taken ? "if (" + condition + ")" : "else",
+            [&] { emit_body(c, typed_branch(a, c.types(), taken), operands, results); });
+}
+
 }  // namespace
 
 const Room& if_else() {
@@ -110,6 +121,7 @@ const Room& if_else() {
         .quantize = no_quantize(),
         .pointwise = not_pointwise(),
         .expand = no_expand(),
+        .emit = emit,
         .samples = {{sample, {condition(true), OperandSpec::of({2, 3})}},
                     {sample, {condition(false), OperandSpec::of({2, 3})}}},
         .control = form(),

@@ -6,6 +6,7 @@
 //   results: v.. as they are last, scanned.. of all iterations along a new first axis
 #include "ir/derive.h"
 #include "ops/control/control.h"
+#include "ops/emit.h"
 
 namespace espalier::ops {
 namespace {
@@ -157,6 +158,35 @@ OperandSpec fixed(Tensor value) {
   return s;
 }
 
+// What goes round lies where the results belong; the body is a function that gives the next ones.
+void emit(const Loop& a, CWriter& c) {
+  const auto [body, types] = settled_body(a, c.types());
+  const size_t round = types.size(), collected = body.outputs().size() - 1 - round;
+  std::vector<std::string> inputs = {"&iteration", "&going_on"}, results = {"&goes_on"};
+  std::vector<RoundInC> rounds;
+  for (size_t v = 0; v < round; ++v) {
+    rounds.push_back(round_in_c(c, 2 + v, v));
+    inputs.push_back(rounds.back().now);
+    results.push_back(rounds.back().next);
+  }
+  for (const auto& p : operands_in_c(c, 2 + round, c.inputs())) inputs.push_back(p);
+  // Slices lie one behind the other.
+  for (size_t k = round; k < round + collected; ++k) {
+    const TensorType& slice = body.value(body.outputs()[1 + k]).tensor();
+    results.push_back(c.wants(k) ? plus(c.out(k), times("(int)iteration", slice.numel()))
+                                 : c.scratch(slice.dtype, slice.numel()));
+  }
+  c.line("int64_t iteration = 0;");
+  c.line("uint8_t goes_on = " + (c.has(1) ? c.load(1, "0") : std::string("1")) + ";");
+  c.line("const uint8_t going_on = 1;");
+  const std::string trips = c.has(0) ? " && iteration < " + c.load(0, "0") : "";
+  c.block("for (; goes_on" + trips + "; ++iteration)", [&] {
+    emit_body(c, body, inputs, results);
+    for (const RoundInC& r : rounds) advance(c, r);
+  });
+  c.line("(void)going_on;");
+}
+
 }  // namespace
 
 const Room& loop() {
@@ -175,6 +205,7 @@ const Room& loop() {
         .quantize = no_quantize(),
         .pointwise = not_pointwise(),
         .expand = no_expand(),
+        .emit = emit,
         .samples = {{sample, {fixed(Tensor::scalar<int64_t>(3)), OperandSpec::omitted(), x, step}},
                     {sample, {OperandSpec::omitted(), fixed(Tensor::scalar(true)), x, step}},
                     {sample,

@@ -5,6 +5,7 @@
 //   results: the last states, the slices of results side by side along an axis each
 #include "ir/derive.h"
 #include "ops/control/control.h"
+#include "ops/emit.h"
 
 namespace espalier::ops {
 namespace {
@@ -179,6 +180,81 @@ GraphRef sample_body() {
   return std::make_shared<const Graph>(std::move(g));
 }
 
+// States lie where the results belong. A slice along the first axis is read and written in place,
+// one along another axis is moved through scratch memory.
+void emit(const Scan& a, CWriter& c) {
+  const auto [body, types] = settled_body(a, c.types());
+  const size_t states = types.size();
+  const int64_t length = length_of(a, c.types()).value();
+  std::vector<std::string> inputs, results;
+  std::vector<RoundInC> rounds;
+  for (size_t s = 0; s < states; ++s) {
+    rounds.push_back(round_in_c(c, s, s));
+    inputs.push_back(rounds.back().now);
+    results.push_back(rounds.back().next);
+  }
+  struct Slice {
+    std::string pointer;
+    Shape shape;
+    CWalk whole;  ///< of the tensor it is part of
+    int64_t step = 0;
+    bool backwards = false, in_place = false;
+  };
+  const auto slice_of = [&](Shape whole, int64_t axis, bool backwards) {
+    Slice s{"", whole, {0, strides_of(whole)}, 0, backwards, axis == 0};
+    s.step = s.whole.strides[size_t(axis)];
+    s.whole.strides.erase(s.whole.strides.begin() + axis);
+    s.shape.erase(s.shape.begin() + axis);
+    return s;
+  };
+  const auto position = [&](const Slice& s) {
+    return s.backwards ? "(" + std::to_string(length - 1) + " - t)" : std::string("t");
+  };
+  std::vector<Slice> read, written;
+  for (size_t k = 0; k < a.scans(); ++k) {
+    const Shape whole = c.shape(states + k);
+    Slice s = slice_of(whole, axis_in(a, k, int64_t(whole.size()), c.types().where()),
+                       entry(a.scan_input_directions, k) != 0);
+    s.pointer = s.in_place ? plus(c.in(states + k), times(position(s), s.step))
+                           : c.scratch(c.dtype(states + k), numel(s.shape));
+    inputs.push_back(s.pointer);
+    read.push_back(std::move(s));
+  }
+  for (const auto& p : operands_in_c(c, states + a.scans(), c.inputs())) inputs.push_back(p);
+  for (size_t o = states; o < body.outputs().size(); ++o) {
+    const Shape whole = c.result_types()[o].tensor().shape();
+    Slice s = slice_of(whole,
+                       normal_axis(entry(a.scan_output_axes, o - states), int64_t(whole.size()),
+                                   c.types().where()),
+                       entry(a.scan_output_directions, o - states) != 0);
+    s.in_place = s.in_place && c.wants(o);
+    s.pointer = s.in_place ? plus(c.out(o), times(position(s), s.step))
+                           : c.scratch(c.out_dtype(o), numel(s.shape));
+    results.push_back(s.pointer);
+    written.push_back(std::move(s));
+  }
+  const auto move = [&](const Slice& s,
+                        const std::function<void(const std::string&, const std::string&)>& one) {
+    c.nest(s.shape, {s.whole, {0, strides_of(s.shape)}}, [&](const std::vector<std::string>& at) {
+      one(plus(at[0], times(position(s), s.step)), s.pointer + "[" + at[1] + "]");
+    });
+  };
+  c.block(for_loop("t", length), [&] {
+    for (size_t k = 0; k < read.size(); ++k)
+      if (!read[k].in_place)
+        move(read[k], [&](const std::string& whole, const std::string& own) {
+          c.line(own + " = " + c.load(states + k, whole) + ";");
+        });
+    emit_body(c, body, inputs, results);
+    for (const RoundInC& r : rounds) advance(c, r);
+    for (size_t k = 0; k < written.size(); ++k)
+      if (!written[k].in_place && c.wants(states + k))
+        move(written[k], [&](const std::string& whole, const std::string& own) {
+          c.store(states + k, whole, own);
+        });
+  });
+}
+
 }  // namespace
 
 const Room& scan() {
@@ -206,6 +282,7 @@ const Room& scan() {
         .quantize = no_quantize(),
         .pointwise = not_pointwise(),
         .expand = no_expand(),
+        .emit = emit,
         .samples = {{{body, 1, {}, {}, {}, {}, 1}, operands({4, 2})},
                     {{body, 1, {1}, {1}, {-1}, {1}, 1}, operands({2, 3})},
                     {{body, 1, {}, {}, {1}, {}, 1}, operands({0, 2})}},

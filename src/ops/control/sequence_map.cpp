@@ -96,6 +96,7 @@ const Room& sequence_map() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = expand,
+      .emit = needs_growing_memory(),
       .samples = {{{sample_body()}, {OperandSpec::sequence({2, 3}), OperandSpec::of({3})}},
                   {{sample_body(), 1}, {OperandSpec::sequence({1, 2}), OperandSpec::of({2})}}},
   });

@@ -84,6 +84,7 @@ const Room& fused() {
         .quantize = Refuse{"regions are made after quantisation"},
         .pointwise = not_pointwise(),
         .expand = expand,
+        .emit = Derive{},
         .samples = {{{sample_body()}, {OperandSpec::of({2, 3}), OperandSpec::of({2, 3})}}},
     };
     return make_room<Fused>(std::move(typed));

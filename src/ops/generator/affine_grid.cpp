@@ -91,6 +91,7 @@ const Room& affine_grid() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = expand,
+      .emit = Derive{},
       .samples = {{{}, {OperandSpec::of({2, 2, 3}), OperandSpec::list({2, 1, 3, 4})}},
                   {{true}, {OperandSpec::of({1, 3, 4}), OperandSpec::list({1, 1, 2, 3, 2})}}},
   });

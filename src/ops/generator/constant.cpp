@@ -1,5 +1,6 @@
 // Constant, ONNX opset 13: the value its one attribute holds.
 #include "ops/common.h"
+#include "ops/emit.h"
 
 namespace espalier::ops {
 namespace {
@@ -52,6 +53,8 @@ AxisMap axes(const Constant&, const TypesIn&, const Types&) { return {}; }
 
 std::optional<Tensor> known(const Constant& a, const TypesIn&) { return value_of(a); }
 
+void emit(const Constant& a, CWriter& c) { emit_constant(c, *value_of(a)); }
+
 }  // namespace
 
 const Room& constant() {
@@ -73,6 +76,7 @@ const Room& constant() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = no_expand(),
+      .emit = emit,
       .samples = {{{Tensor::from<float>({2}, {1.5f, -2})}, {}},
                   {{.value_ints = std::vector<int64_t>{3, 4}}, {}}},
       .known = known,

@@ -1,5 +1,6 @@
 // ConstantOfShape, ONNX opset 9: a tensor of the shape the operand lists, every element the one of
 // the attribute (0 of f32 without it).
+#include "ops/emit.h"
 #include "ops/shape/move.h"
 
 namespace espalier::ops {
@@ -43,6 +44,8 @@ Resized resized(const ConstantOfShape& a, const TypesIn&, const TypesIn&, const 
   return {Attributes::of(a), {{0, Tensor::vector_i64(wanted[0].tensor().shape())}}};
 }
 
+void emit(const ConstantOfShape& a, CWriter& c) { c.fill(a.value ? c_literal(*a.value, 0) : "0"); }
+
 }  // namespace
 
 const Room& constant_of_shape() {
@@ -58,6 +61,7 @@ const Room& constant_of_shape() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = no_expand(),
+      .emit = emit,
       .samples = {{{}, {OperandSpec::list({2, 3})}},
                   {{Tensor::from<int32_t>({1}, {7})}, {OperandSpec::list({4})}},
                   {{}, {OperandSpec::list({})}},

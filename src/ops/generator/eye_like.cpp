@@ -1,5 +1,6 @@
 // EyeLike, ONNX opset 9: ones on the k-th diagonal of a matrix of the operand's shape.
 #include "ops/common.h"
+#include "ops/emit.h"
 
 namespace espalier::ops {
 namespace {
@@ -33,6 +34,13 @@ Cost cost(const EyeLike&, const TypesIn& in, const Types& out) { return move_cos
 
 AxisMap axes(const EyeLike&, const TypesIn&, const Types&) { return {}; }
 
+void emit(const EyeLike& a, CWriter& c) {
+  const Shape shape = c.out_shape(0);
+  const int64_t k = std::clamp(a.k, -shape[0] - 1, shape[1] + 1);
+  c.nest(shape, {{0, strides_of(shape)}, {k, {1, 0}}, {0, {0, 1}}},
+         [&](const std::vector<std::string>& at) { c.store(0, at[0], at[1] + " == " + at[2]); });
+}
+
 }  // namespace
 
 const Room& eye_like() {
@@ -48,6 +56,7 @@ const Room& eye_like() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = no_expand(),
+      .emit = emit,
       .samples = {{{}, {OperandSpec::of({3, 4})}},
                   {{DType::i64, -1}, {OperandSpec::of({3, 2})}},
                   {{{}, 9}, {OperandSpec::of({3, 2})}}},

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "ops/emit.h"
 #include "ops/shape/move.h"
 
 namespace espalier::ops {
@@ -54,6 +55,26 @@ AxisMap axes(const OneHot& a, const TypesIn& in, const Types& out) {
   return map;
 }
 
+void emit(const OneHot& a, CWriter& c) {
+  const Shape shape = c.out_shape(0);
+  const auto axis = size_t(normal_axis(a.axis, int64_t(shape.size()), "OneHot"));
+  const int64_t depth = shape[axis], inner = product(shape, axis + 1, shape.size());
+  const std::string n = std::to_string(depth), type = c_type(c.dtype(0));
+  c.nest({product(shape, 0, axis), depth, inner},
+         {{0, strides_of(Shape{1, depth, inner})}, {0, {inner, 0, 1}}, {0, {0, 1, 0}}},
+         [&](const std::vector<std::string>& at) {
+           c.line("const " + type + " index = " + c.load(0, at[1]) + ";");
+           const std::string place =
+               "(" +
+               (is_unsigned_int(c.dtype(0)) ? std::string("index")
+                                            : "index < 0 ? index + " + n + " : index") +
+               ")";
+           const std::string here =
+               is_float(c.dtype(0)) ? "floor(" + place + ") == " + at[2] : place + " == " + at[2];
+           c.store(0, at[0], here + " ? " + c.load(2, "1") + " : " + c.load(2, "0"));
+         });
+}
+
 }  // namespace
 
 const Room& one_hot() {
@@ -69,6 +90,7 @@ const Room& one_hot() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = no_expand(),
+      .emit = emit,
       .samples = {{{},
                    {OperandSpec::ranged({2, 3}, -6, 5, DType::i64),
                     OperandSpec::fixed(Tensor::scalar<int64_t>(5)),

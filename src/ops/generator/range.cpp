@@ -3,6 +3,7 @@
 
 #include "base/error.h"
 #include "ops/common.h"
+#include "ops/emit.h"
 
 namespace espalier::ops {
 namespace {
@@ -55,6 +56,13 @@ Cost cost(const NoAttributes&, const TypesIn& in, const Types& out) { return map
 
 AxisMap axes(const NoAttributes&, const TypesIn&, const Types&) { return {}; }
 
+void emit(const NoAttributes&, CWriter& c) {
+  c.nest({c.out_size(0)}, {{0, {1}}}, [&](const std::vector<std::string>& at) {
+    c.store(0, at[0],
+            c.load(0, "0") + " + (" + c_type(c.dtype(0)) + ")" + at[0] + " * " + c.load(2, "0"));
+  });
+}
+
 }  // namespace
 
 const Room& range() {
@@ -69,6 +77,7 @@ const Room& range() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = no_expand(),
+      .emit = emit,
       .samples = {{{},
                    {OperandSpec::fixed(Tensor::scalar<int64_t>(10)),
                     OperandSpec::fixed(Tensor::scalar<int64_t>(3)),

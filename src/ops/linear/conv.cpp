@@ -4,6 +4,8 @@
 
 #include "ops/catalogue.h"
 #include "ops/common.h"
+#include "ops/emit.h"
+#include "ops/quantization/integer_c.h"
 
 namespace espalier::ops {
 
@@ -150,6 +152,22 @@ QuantForm quantize(const Conv&, const TypesIn&) {
   return {.activations = {0}, .weight = 1, .weight_axis = 0, .bias = 2};
 }
 
+void emit(const Conv& a, CWriter& c) {
+  require_f32(c);
+  if (c.out_size(0) == 0) return;
+  if (runs_on_integers(c, 0)) {
+    const RealOfSum real = real_of_sum(c);
+    return emit_integer_conv(
+        c, a, c.shape(0), c.shape(1), bytes_in_c(*c.quantised(0)), weights_in_c(c, *c.quantised(1)),
+        [&](const std::string& at, const std::string& sum, const std::string& channel) {
+          c.store(0, at, real(sum, channel));
+        });
+  }
+  c.line("static const esp_conv shape = " + conv_in_c(a, c.shape(0), c.shape(1)) + ";");
+  c.call("conv.h", "esp_conv_f32",
+         {"&shape", c.in(0), c.in(1), c.in(2), "-INFINITY", "INFINITY", c.out(0)});
+}
+
 }  // namespace
 
 const Room& conv() {
@@ -169,6 +187,7 @@ const Room& conv() {
                   .quantize = quantize,
                   .pointwise = not_pointwise(),
                   .expand = no_expand(),
+                  .emit = emit,
                   .samples =
                       {
                           {{}, {x({2, 3, 5, 6}), x({4, 3, 3, 3}), x({4})}},
@@ -196,6 +215,22 @@ const Room& conv() {
                   .resized = group_of_widths,
               });
   return room;
+}
+
+std::string conv_in_c(const Conv& a, const Shape& x, const Shape& w) {
+  Geometry g = conv_geometry(a, x, w);
+  // Where every window is one element, a plane is one row.
+  bool plain = true;
+  for (const WindowAxis& axis : g.axes)
+    plain = plain && axis.kernel == 1 && axis.stride == 1 && axis.in == axis.out;
+  if (plain) {
+    const int64_t size = g.in_size();
+    g.axes = {};
+    g.axes[2].in = g.axes[2].out = size;
+  }
+  const auto number = [](int64_t n) { return std::to_string(n); };
+  return "{" + window_in_c(g) + ", " + number(x[0]) + ", " + number(a.group) + ", " + number(w[1]) +
+         ", " + number(w[0] / a.group) + "}";
 }
 
 }  // namespace espalier::ops

@@ -32,4 +32,7 @@ void for_each_plane_pair(const Shape& x, const Shape& w, int64_t group, Body bod
         body(n * x[1] + m / results_per_group * per_group + c, n * results + m, m * per_group + c);
 }
 
+/// The convolution as runtime/c/conv.h takes it.
+std::string conv_in_c(const Conv& a, const Shape& x, const Shape& w);
+
 }  // namespace espalier::ops

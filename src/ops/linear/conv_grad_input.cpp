@@ -63,6 +63,7 @@ const Room& conv_grad_input() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = no_expand(),
+      .emit = trains_only(),
       .samples = {{{{.pads = {1, 1, 1, 1}}},
                    {x({2, 4, 4, 4}), x({4, 3, 3, 3}), shape({2, 3, 4, 4})}},
                   {{{.strides = {2, 2}, .pads = {1, 0, 0, 1}}, 2},

@@ -65,6 +65,7 @@ const Room& conv_grad_weight() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = no_expand(),
+      .emit = trains_only(),
       .samples = {{{{.pads = {1, 1, 1, 1}}},
                    {x({2, 3, 4, 4}), x({2, 4, 4, 4}), shape({4, 3, 3, 3})}},
                   {{{.strides = {2, 2}, .pads = {1, 0, 0, 1}}, 2},

@@ -4,6 +4,7 @@
 // the pads are then fitted.
 #include "ops/catalogue.h"
 #include "ops/common.h"
+#include "ops/emit.h"
 #include "ops/linear/conv.h"
 
 namespace espalier::ops {
@@ -188,6 +189,17 @@ QuantForm quantize(const ConvTranspose& a, const TypesIn&) {
   return {.activations = {0}, .weight = 1, .weight_axis = 1, .bias = 2};
 }
 
+void emit(const ConvTranspose& a, CWriter& c) {
+  require_f32(c);
+  if (c.out_size(0) == 0) return;
+  const Shape x = c.shape(0), w = c.shape(1);
+  c.line("static const esp_conv_transpose shape = {" + window_in_c(transposed_geometry(a, x, w)) +
+         ", " + std::to_string(x[0]) + ", " + std::to_string(a.group) + ", " +
+         std::to_string(w[0] / a.group) + ", " + std::to_string(w[1]) + "};");
+  c.call("conv_transpose.h", "esp_conv_transpose_f32",
+         {"&shape", c.in(0), c.in(1), c.in(2), c.out(0)});
+}
+
 }  // namespace
 
 const Room& conv_transpose() {
@@ -211,6 +223,7 @@ const Room& conv_transpose() {
                   .quantize = quantize,
                   .pointwise = not_pointwise(),
                   .expand = no_expand(),
+                  .emit = emit,
                   .samples =
                       {
                           {{}, {x({1, 2, 3, 3}), x({2, 4, 3, 3}), x({4})}},

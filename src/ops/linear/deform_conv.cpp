@@ -183,6 +183,7 @@ const Room& deform_conv() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = expand,
+      .emit = Derive{},
       .samples = {{{}, {x({1, 2, 4, 4}), x({3, 2, 2, 2}), offsets({1, 8, 3, 3})}},
                   {{{.strides = {2, 1}, .dilations = {1, 2}, .pads = {1, 0, 1, 1}}, 2, 2},
                    {x({2, 4, 5, 4}), x({2, 2, 2, 2}), offsets({2, 16, 3, 3}), x({2}),

@@ -325,6 +325,7 @@ const Room& einsum() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = expand,
+      .emit = Derive{},
       .samples = {{{"bij, bjk -> bik"}, {x({2, 3, 4}), x({2, 4, 2})}},
                   {{"ba"}, {x({2, 3})}},
                   {{"...ii->...i"}, {x({2, 3, 3})}},

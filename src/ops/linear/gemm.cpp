@@ -2,7 +2,11 @@
 // (optional) broadcast to [m, n].
 #include "ops/linear/gemm.h"
 
+#include <cmath>
+
 #include "ops/common.h"
+#include "ops/emit.h"
+#include "ops/quantization/integer_c.h"
 
 namespace espalier::ops {
 namespace {
@@ -124,6 +128,34 @@ QuantForm quantize(const Gemm& a, const TypesIn& in) {
   return {.activations = {0}, .weight = 1, .weight_axis = a.trans_b ? 0 : 1, .bias = bias ? 2 : -1};
 }
 
+void emit(const Gemm& a, CWriter& c) {
+  const Shape y = c.out_shape(0);
+  const int64_t m = y[0], n = y[1], k = c.shape(0)[!a.trans_a];
+  if (m * n == 0) return;
+  MatmulInC p{m, k, n, a.trans_a ? 1 : k, a.trans_a ? m : 1, a.trans_b ? 1 : n, a.trans_b ? k : 1};
+  const bool bias_fits = !c.has(2) || (a.beta == 1 && (c.size(2) == n || c.size(2) == 1) &&
+                                       (c.shape(2).empty() || c.shape(2).back() == c.size(2)));
+  if (runs_on_integers(c, a.trans_b ? 0 : 1) && bias_fits) {
+    const RealOfSum real = real_of_sum(c, double(a.alpha));
+    return emit_integer_matmul(
+        c, p, bytes_in_c(*c.quantised(0)), weights_in_c(c, *c.quantised(1)), "0",
+        [&](const std::string& at, const std::string& sum, const std::string& column) {
+          c.store(0, at, real(sum, column));
+        });
+  }
+  if (c.has(2)) {
+    const std::string to = c.out(0);
+    c.nest(y, {{0, broadcast_strides(c.shape(2), y)}, {0, strides_of(y)}},
+           [&](const std::vector<std::string>& at) {
+             const std::string by =
+                 a.beta == 1 ? "" : c_literal(double(a.beta), c.dtype(0)) + " * ";
+             c.line(to + "[" + at[1] + "] = " + by + c.load(2, at[0]) + ";");
+           });
+    p.adds = true;
+  }
+  emit_matmul(c, p, double(a.alpha));
+}
+
 }  // namespace
 
 const Room& gemm() {
@@ -146,6 +178,7 @@ const Room& gemm() {
       .quantize = quantize,
       .pointwise = not_pointwise(),
       .expand = no_expand(),
+      .emit = emit,
       .samples = {{{}, {x({3, 4}), x({4, 5}), x({5})}},
                   {{0.5f, 2.0f, true, false}, {x({4, 3}), x({4, 5}), x({3, 1})}},
                   {{1.5f, 1.0f, false, true}, {x({3, 4}), x({5, 4}), x({1, 5})}},
@@ -156,6 +189,26 @@ const Room& gemm() {
                   {{}, {i({2, 3}), i({3, 2}), i({2})}}},
   });
   return room;
+}
+
+std::string matmul_in_c(const MatmulInC& p) {
+  std::string text;
+  for (int64_t n :
+       {p.rows, p.inner, p.columns, p.a_row, p.a_column, p.b_row, p.b_column, int64_t{p.adds}})
+    text += (text.empty() ? "{" : ", ") + std::to_string(n);
+  return text + "}";
+}
+
+void emit_matmul(CWriter& c, const MatmulInC& p, double alpha, const std::string& a,
+                 const std::string& b, const std::string& y) {
+  const DType t = c.dtype(0);
+  if (size_of(t) < 4 || t == DType::boolean)
+    c.refuse("products of " + std::string(name_of(t)) + " have no C function");
+  if (!is_float(t) && alpha != std::floor(alpha)) c.refuse("alpha is no integer");
+  c.line("static const esp_matmul product = " + matmul_in_c(p) + ";");
+  const std::string name(name_of(t));
+  c.call("matmul_" + name + ".h", "esp_matmul_" + name,
+         {"&product", plus(c.in(0), a), plus(c.in(1), b), c_literal(alpha, t), plus(c.out(0), y)});
 }
 
 }  // namespace espalier::ops

@@ -1,6 +1,9 @@
 // MatMul, ONNX opset 13: numpy's matmul, y[..., m, n] = sum_k a[..., m, k] b[..., k, n].
 // Leading axes broadcast; a 1-D operand is a row (left) or a column (right) whose axis vanishes.
 #include "ops/common.h"
+#include "ops/emit.h"
+#include "ops/linear/gemm.h"
+#include "ops/quantization/integer_c.h"
 
 namespace espalier::ops {
 namespace {
@@ -135,6 +138,38 @@ QuantForm quantize(const NoAttributes&, const TypesIn& in) {
   return {.activations = {0, 1}};
 }
 
+void emit(const NoAttributes&, CWriter& c) {
+  Shape a = c.shape(0), b = c.shape(1);
+  if (a.size() == 1) a.insert(a.begin(), 1);
+  if (b.size() == 1) b.push_back(1);
+  const int64_t m = a[a.size() - 2], k = a.back(), n = b.back();
+  if (c.out_size(0) == 0) return;
+  Shape lead_a(a.begin(), a.end() - 2), lead_b(b.begin(), b.end() - 2);
+  const MatmulInC flat{numel(lead_a) * m, k, n, k, 1, n, 1};
+  if (numel(lead_b) == 1 && runs_on_integers(c, int64_t(b.size()) - 1)) {
+    const RealOfSum real = real_of_sum(c);
+    return emit_integer_matmul(
+        c, flat, bytes_in_c(*c.quantised(0)), weights_in_c(c, *c.quantised(1)), "0",
+        [&](const std::string& at, const std::string& sum, const std::string& column) {
+          c.store(0, at, real(sum, column));
+        });
+  }
+  if (numel(lead_b) == 1) return emit_matmul(c, flat);
+  Shape lead = c.out_shape(0);
+  lead.resize(std::max(lead_a.size(), lead_b.size()));
+  const auto walk = [&](const Shape& own, int64_t size) {
+    CWalk w{0, broadcast_strides(own, lead)};
+    for (int64_t& stride : w.strides) stride *= size;
+    return w;
+  };
+  CWalk to{0, strides_of(lead)};
+  for (int64_t& stride : to.strides) stride *= m * n;
+  c.nest(lead, {walk(lead_a, m * k), walk(lead_b, k * n), to},
+         [&](const std::vector<std::string>& at) {
+           emit_matmul(c, {m, k, n, k, 1, n, 1}, 1, at[0], at[1], at[2]);
+         });
+}
+
 }  // namespace
 
 const Room& matmul() {
@@ -149,6 +184,7 @@ const Room& matmul() {
       .quantize = quantize,
       .pointwise = not_pointwise(),
       .expand = no_expand(),
+      .emit = emit,
       .samples = {{{}, {OperandSpec::of({3, 4}), OperandSpec::of({4, 5})}},
                   {{}, {OperandSpec::of({2, 1, 3, 4}), OperandSpec::of({3, 4, 2})}},
                   {{}, {OperandSpec::of({4}), OperandSpec::of({4, 5})}},

@@ -197,6 +197,7 @@ const Room& matmul_nbits() {
       .quantize = Refuse{"its weight is in integers already"},
       .pointwise = not_pointwise(),
       .expand = expand,
+      .emit = Derive{},
       .samples = {{{32, 3, 4, 16}, {x({2, 32}), bytes({3, 2, 8}), scales({3, 2})}},
                   {{40, 2, 4, 16},
                    {x({2, 2, 40}), bytes({2, 3, 8}), scales({6}), bytes({4}), none(), x({2})}},

@@ -1,4 +1,5 @@
 #include "ops/logic/bitwise.h"
+#include "ops/emit.h"
 
 namespace espalier::ops {
 
@@ -29,6 +30,8 @@ Room bitwise_room(BitwiseOp op) {
       .quantize = Refuse{"it is integer already"},
       .pointwise = Refuse{"no fused kernel evaluates it"},
       .expand = no_expand(),
+      .emit = [op](const None&,
+                   CWriter& c) { c.map("(" + c_type(c.dtype(0)) + ")(x0 " + op.c + " x1)"); },
       .samples = {{{}, {integers({3, 4}, DType::i32), integers({3, 4}, DType::i32)}},
                   {{}, {integers({2, 1, 4}, DType::u8), integers({3, 1}, DType::u8)}},
                   {{}, {integers({0, 3}, DType::i64), integers({}, DType::i64)}}},

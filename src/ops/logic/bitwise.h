@@ -10,6 +10,7 @@ struct BitwiseOp {
   OpName onnx;
   int64_t (*apply)(int64_t, int64_t);
   AxisMap::Zero zero;
+  const char* c;  ///< the operator's sign in C
 };
 
 Room bitwise_room(BitwiseOp op);

@@ -8,6 +8,7 @@ const Room& bitwise_and() {
       .onnx = {"BitwiseAnd", 18},
       .apply = [](int64_t a, int64_t b) { return a & b; },
       .zero = AxisMap::Zero::kIfAny,
+      .c = "&",
   });
   return room;
 }

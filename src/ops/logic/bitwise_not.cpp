@@ -1,4 +1,5 @@
 // BitwiseNot, ONNX opset 18: every bit of an integer the other way.
+#include "ops/emit.h"
 #include "ops/logic/bitwise.h"
 
 namespace espalier::ops {
@@ -22,6 +23,11 @@ AxisMap axes(const NoAttributes&, const TypesIn& in, const Types&) {
   return AxisMap::identity(in, false);
 }
 
+void emit(const NoAttributes&, CWriter& c) {
+  c.map("(" + c_type(c.dtype(0)) + ")(-1 - " +
+        (is_unsigned_int(c.dtype(0)) ? "(int64_t)x0)" : "x0)"));
+}
+
 }  // namespace
 
 const Room& bitwise_not() {
@@ -36,6 +42,7 @@ const Room& bitwise_not() {
       .quantize = Refuse{"it is integer already"},
       .pointwise = Refuse{"no fused kernel evaluates it"},
       .expand = no_expand(),
+      .emit = emit,
       .samples = {{{}, {OperandSpec::ranged({3, 4}, -100, 100, DType::i32)}},
                   {{}, {OperandSpec::ranged({5}, 0, 255, DType::u8)}},
                   {{}, {OperandSpec::ranged({0, 2}, 0, 1, DType::i64)}}},

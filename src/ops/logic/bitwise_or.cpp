@@ -8,6 +8,7 @@ const Room& bitwise_or() {
       .onnx = {"BitwiseOr", 18},
       .apply = [](int64_t a, int64_t b) { return a | b; },
       .zero = AxisMap::Zero::kIfAll,
+      .c = "|",
   });
   return room;
 }

@@ -9,6 +9,7 @@ const Room& bitwise_xor() {
       .onnx = {"BitwiseXor", 18},
       .apply = [](int64_t a, int64_t b) { return a ^ b; },
       .zero = AxisMap::Zero::kIfAll,
+      .c = "^",
   });
   return room;
 }

@@ -75,6 +75,7 @@ Room comparison_room(ComparisonOp op) {
         return ScalarOp{op.code};
       },
       .expand = no_expand(),
+      .emit = Derive{},
       .samples = samples,
   });
 }

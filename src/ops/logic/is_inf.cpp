@@ -2,6 +2,7 @@
 #include <limits>
 
 #include "ops/common.h"
+#include "ops/emit.h"
 
 namespace espalier::ops {
 namespace {
@@ -29,6 +30,11 @@ Cost cost(const IsInf&, const TypesIn& in, const Types& out) { return map_cost(1
 
 AxisMap axes(const IsInf&, const TypesIn& in, const Types&) { return AxisMap::identity(in); }
 
+void emit(const IsInf& a, CWriter& c) {
+  const std::string above = a.detect_positive ? "x0 == INFINITY" : "0";
+  c.map(above + (a.detect_negative ? " || x0 == -INFINITY" : " || (x0 != x0 && 0)"));
+}
+
 }  // namespace
 
 const Room& is_inf() {
@@ -48,6 +54,7 @@ const Room& is_inf() {
       .quantize = Refuse{"its result is boolean"},
       .pointwise = Refuse{"no fused kernel evaluates it"},
       .expand = no_expand(),
+      .emit = emit,
       .samples = {{{}, {OperandSpec::of({2, 3})}},
                   {{}, {special}},
                   {{false, true}, {special}},

@@ -3,6 +3,7 @@
 #include <limits>
 
 #include "ops/common.h"
+#include "ops/emit.h"
 
 namespace espalier::ops {
 namespace {
@@ -23,6 +24,8 @@ Cost cost(const NoAttributes&, const TypesIn& in, const Types& out) { return map
 
 AxisMap axes(const NoAttributes&, const TypesIn& in, const Types&) { return AxisMap::identity(in); }
 
+void emit(const NoAttributes&, CWriter& c) { c.map("x0 != x0"); }
+
 }  // namespace
 
 const Room& is_nan() {
@@ -39,6 +42,7 @@ const Room& is_nan() {
       .quantize = Refuse{"its result is boolean"},
       .pointwise = Refuse{"no fused kernel evaluates it"},
       .expand = no_expand(),
+      .emit = emit,
       .samples = {{{}, {OperandSpec::of({2, 3})}},
                   {{}, {OperandSpec::fixed(Tensor::from<float>({4}, {nan, inf, -inf, 0}))}},
                   {{}, {OperandSpec::of({0})}}},

@@ -1,4 +1,5 @@
 #include "ops/logic/logical.h"
+#include "ops/emit.h"
 
 namespace espalier::ops {
 namespace {
@@ -42,6 +43,7 @@ Room logical_room(LogicalOp op) {
       .quantize = Refuse{"its operands are boolean"},
       .pointwise = pointwise,
       .expand = no_expand(),
+      .emit = [op](const None&, CWriter& c) { c.map(op.c); },
       .samples = {{{}, {bools({3, 4}), bools({3, 4})}},
                   {{}, {bools({2, 1, 4}), bools({3, 1})}},
                   {{}, {bools({0, 3}), bools({})}}},

@@ -13,6 +13,8 @@ struct LogicalOp {
   AxisMap::Zero zero;
   /// The function that computes it on lanes of 1 and 0.
   std::optional<ScalarCode> pointwise = std::nullopt;
+  /// The same of x0 and x1 in C.
+  const char* c = "";
 };
 
 Room logical_room(LogicalOp op);

@@ -9,6 +9,7 @@ const Room& logical_and() {
       .apply = [](bool a, bool b) { return a && b; },
       .zero = AxisMap::Zero::kIfAny,
       .pointwise = ScalarCode::kMul,
+      .c = "x0 && x1",
   });
   return room;
 }

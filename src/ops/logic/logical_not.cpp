@@ -39,6 +39,7 @@ const Room& logical_not() {
       .quantize = Refuse{"its operand is boolean"},
       .pointwise = pointwise,
       .expand = no_expand(),
+      .emit = Derive{},
       .samples = {{{}, {OperandSpec::ranged({3, 4}, 0, 1, DType::boolean)}},
                   {{}, {OperandSpec::ranged({0}, 0, 1, DType::boolean)}}},
   });

@@ -9,6 +9,7 @@ const Room& logical_or() {
       .apply = [](bool a, bool b) { return a || b; },
       .zero = AxisMap::Zero::kIfAll,
       .pointwise = ScalarCode::kMax,
+      .c = "x0 || x1",
   });
   return room;
 }

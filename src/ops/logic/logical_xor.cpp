@@ -8,6 +8,7 @@ const Room& logical_xor() {
       .onnx = {"Xor", 7},
       .apply = [](bool a, bool b) { return a != b; },
       .zero = AxisMap::Zero::kIfAll,
+      .c = "x0 != x1",
   });
   return room;
 }

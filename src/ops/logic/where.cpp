@@ -72,6 +72,7 @@ const Room& where() {
       .quantize = Refuse{"its operands would need one scale"},
       .pointwise = pointwise,
       .expand = no_expand(),
+      .emit = Derive{},
       .samples = {{{}, {condition({3, 4}), OperandSpec::of({3, 4}), OperandSpec::of({3, 4})}},
                   {{}, {condition({4, 1}), OperandSpec::of({2, 1, 3}), OperandSpec::of({})}},
                   {{}, {condition({3}), OperandSpec::of({2, 3}), OperandSpec::of({2, 1})}},

@@ -159,6 +159,7 @@ const Room& cross_entropy() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = no_expand(),
+      .emit = trains_only(),
       .samples = {{{}, {OperandSpec::ranged({3, 4}, -3, 3), some_labels()}},
                   {{0.1f}, {OperandSpec::ranged({3, 4}, -3, 3), some_labels()}},
                   {{}, {OperandSpec::ranged({3, 4}, 700, 900), some_labels()}}},
@@ -179,6 +180,7 @@ const Room& cross_entropy_grad() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = no_expand(),
+      .emit = trains_only(),
       .samples = {{{0.1f},
                    {OperandSpec::ranged({3, 4}, -3, -1), some_labels(), OperandSpec::of({})}}},
   });

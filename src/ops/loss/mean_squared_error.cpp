@@ -1,6 +1,7 @@
 // espalier.MeanSquaredError(prediction, target) -> loss []: the mean of squared differences over
 // all elements.
 #include "ops/common.h"
+#include "ops/emit.h"
 
 namespace espalier::ops {
 namespace {
@@ -55,6 +56,16 @@ AxisMap axes(const NoAttributes&, const TypesIn& in, const Types&) {
   return map;
 }
 
+void emit(const NoAttributes&, CWriter& c) {
+  c.line(c_type(c.dtype(0)) + " sum = 0;");
+  c.nest({c.size(0)}, {{0, {1}}}, [&](const std::vector<std::string>& at) {
+    c.line("const " + c_type(c.dtype(0)) + " d = " + c.load(0, at[0]) + " - " + c.load(1, at[0]) +
+           ";");
+    c.line("sum += d * d;");
+  });
+  c.store(0, "0", "sum / " + std::to_string(c.size(0)));
+}
+
 }  // namespace
 
 const Room& mean_squared_error() {
@@ -69,6 +80,7 @@ const Room& mean_squared_error() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = no_expand(),
+      .emit = emit,
       .samples = {{{}, {OperandSpec::of({3, 2}), OperandSpec::of({3, 2})}},
                   {{}, {OperandSpec::of({}), OperandSpec::of({})}}},
   });

@@ -39,6 +39,7 @@ const Room& negative_log_likelihood_loss() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = expand,
+      .emit = Derive{},
       .samples = {{{}, {OperandSpec::of({3, 4}), OperandSpec::list({2, 0, 3})}},
                   {{"sum", 2},
                    {OperandSpec::of({2, 4, 3}), OperandSpec::ranged({2, 3}, 0, 3, DType::i64),

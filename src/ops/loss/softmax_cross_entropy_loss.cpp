@@ -54,6 +54,7 @@ const Room& softmax_cross_entropy_loss() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = expand,
+      .emit = Derive{},
       .samples = {{{}, {OperandSpec::ranged({3, 4}, -3, 3), OperandSpec::list({2, 0, 3})}},
                   {{"none", 1},
                    {OperandSpec::ranged({2, 4, 3}, -3, 3),

@@ -66,6 +66,7 @@ const Room& batch_norm_grad() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = no_expand(),
+      .emit = trains_only(),
       .samples = {{{}, {x({2, 3, 2, 2}), x({2, 3, 2, 2}), x({3}), x({3}), inv(3)}},
                   {{}, {x({4, 2}), x({4, 2}), x({2}), x({2}), inv(2)}}},
   });

@@ -10,6 +10,7 @@
 
 #include "ops/catalogue.h"
 #include "ops/common.h"
+#include "ops/emit.h"
 #include "ops/normalization/channels.h"
 #include "ops/window.h"
 
@@ -184,6 +185,22 @@ Norm with_mode(const Norm& a, bool training) {
   return r;
 }
 
+void emit(const Norm& a, CWriter& c) {
+  if (a.training_mode) c.refuse(trains_only().why);
+  const Shape x = c.shape(0);
+  const DType t = c.dtype(0);
+  std::vector<int64_t> channel(x.size(), 0);
+  channel[1] = 1;
+  c.overlay(0, 0);
+  c.nest(x, {{0, strides_of(x)}, {0, channel}}, [&](const std::vector<std::string>& at) {
+    c.store(0, at[0],
+            with_suffix("(" + c.load(0, at[0]) + " - " + c.load(3, at[1]) + ") / sqrt~(" +
+                            c.load(4, at[1]) + " + " + c_literal(double(a.epsilon), t) + ") * " +
+                            c.load(1, at[1]) + " + " + c.load(2, at[1]),
+                        t));
+  });
+}
+
 }  // namespace
 
 const Room& batch_normalization() {
@@ -203,6 +220,7 @@ const Room& batch_normalization() {
       .quantize = Refuse{"is folded into the contraction before it"},
       .pointwise = not_pointwise(),
       .expand = no_expand(),
+      .emit = emit,
       .samples = {{{}, {x({2, 3, 4, 2}), x({3}), x({3}), x({3}), var(3)}},
                   {{0.1f}, {x({4, 3}), x({3}), x({3}), x({3}), var(3)}},
                   {{1e-3f, 0.8f, true}, {x({2, 3, 2, 2}), x({3}), x({3}), x({3}), var(3)}},

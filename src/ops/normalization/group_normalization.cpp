@@ -83,6 +83,7 @@ const Room& group_normalization() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = expand,
+      .emit = Derive{},
       .samples = {{{1e-5f, 2}, {x({2, 4, 3, 2}), x({4}), x({4})}},
                   {{1e-3f, 3}, {x({2, 6, 5}), x({6}), x({6})}},
                   {{1e-5f, 1}, {x({3, 4}), x({4}), x({4})}},

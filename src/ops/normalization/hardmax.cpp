@@ -1,4 +1,5 @@
 // Hardmax, ONNX opset 13: 1 at the first largest element along an axis, 0 elsewhere.
+#include "ops/emit.h"
 #include "ops/normalization/softmax.h"
 
 namespace espalier::ops {
@@ -21,6 +22,20 @@ void reference(const Softmax& a, Ref<Real>& r) {
 
 Cost cost(const Softmax&, const TypesIn& in, const Types& out) { return map_cost(1, in, out); }
 
+void emit(const Softmax& a, CWriter& c) {
+  const Shape shape = c.shape(0);
+  std::vector<bool> mask(shape.size(), false);
+  mask[size_t(normal_axis(a.axis, int64_t(shape.size()), "Hardmax"))] = true;
+  if (numel(shape) == 0) return;
+  c.fill("0");
+  c.fold(
+      mask, [&] { c.line("int best = -1;"); }, {[&](const std::string& at) {
+        c.line("if (best < 0 || " + c.load(0, at) + " > " + c.load(0, "best") + ") best = " + at +
+               ";");
+      }},
+      [&](const std::string&) { c.store(0, "best", "1"); });
+}
+
 }  // namespace
 
 const Room& hardmax() {
@@ -37,6 +52,7 @@ const Room& hardmax() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = no_expand(),
+      .emit = emit,
       .samples = {{{}, {x({2, 5})}},
                   {{1}, {x({2, 3, 4})}},
                   {{0}, {OperandSpec::fixed(Tensor::from<float>({4}, {1, 3, 3, -2}))}},

@@ -60,6 +60,7 @@ const Room& instance_normalization() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = expand,
+      .emit = Derive{},
       .samples = {{{}, {x({2, 3, 4, 2}), x({3}), x({3})}},
                   {{1e-3f}, {x({2, 2, 5}), x({2}), x({2})}},
                   {{}, {x({0, 3, 2, 2}), x({3}), x({3})}}},

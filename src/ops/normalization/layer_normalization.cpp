@@ -8,6 +8,7 @@
 
 #include "ops/catalogue.h"
 #include "ops/common.h"
+#include "ops/emit.h"
 
 namespace espalier::ops {
 namespace {
@@ -153,6 +154,32 @@ AxisMap axes(const Norm& a, const TypesIn& in, const Types& out) {
   return map;
 }
 
+void emit(const Norm& a, CWriter& c) {
+  require_f32(c);
+  const Shape shape = c.shape(0);
+  const auto axis = size_t(normal_axis(a.axis, int64_t(shape.size()), "LayerNormalization"));
+  const Shape normalised(shape.begin() + int64_t(axis), shape.end());
+  const int64_t width = numel(normalised);
+  if (numel(shape) == 0) return;
+  // Scale and bias as rows.
+  const auto row = [&](size_t i) -> std::string {
+    if (!c.has(i) || c.size(i) == width) return c.in(i);
+    const std::string whole = c.scratch(DType::f32, width);
+    c.nest(normalised,
+           {{0, broadcast_strides(c.shape(i), normalised)}, {0, strides_of(normalised)}},
+           [&](const std::vector<std::string>& at) {
+             c.line(whole + "[" + at[1] + "] = " + c.load(i, at[0]) + ";");
+           });
+    return whole;
+  };
+  const auto result = [&](size_t o) { return c.wants(o) ? c.out(o) : std::string("0"); };
+  const std::string scale = row(1), bias = row(2);
+  c.overlay(0, 0);
+  c.call("layer_norm.h", "esp_layer_norm_f32",
+         {std::to_string(product(shape, 0, axis)), std::to_string(width), c.in(0), scale, bias,
+          c_literal(double(a.epsilon), DType::f32), c.out(0), result(1), result(2)});
+}
+
 }  // namespace
 
 const Room& layer_normalization() {
@@ -171,6 +198,7 @@ const Room& layer_normalization() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = no_expand(),
+      .emit = emit,
       .samples = {{{}, {x({2, 3, 4}), x({4}), x({4})}, 1},
                   {{1, 1e-3f}, {x({2, 3, 4}), x({3, 4}), x({3, 4})}},
                   {{-2, 1e-3f}, {x({2, 3, 4}), x({3, 1}), OperandSpec::omitted()}},

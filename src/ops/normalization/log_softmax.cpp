@@ -1,6 +1,7 @@
 // LogSoftmax, ONNX opset 13: y = x - log sum e^x along one axis, without overflow.
 #include <cmath>
 
+#include "ops/emit.h"
 #include "ops/normalization/softmax.h"
 
 namespace espalier::ops {
@@ -30,6 +31,8 @@ Values gradient(const Softmax& a, Builder& b, const Tape& t) {
 
 Cost cost(const Softmax&, const TypesIn& in, const Types& out) { return map_cost(14, in, out); }
 
+void emit(const Softmax& a, CWriter& c) { emit_softmax(a, c, true); }
+
 }  // namespace
 
 const Room& log_softmax() {
@@ -46,6 +49,7 @@ const Room& log_softmax() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = no_expand(),
+      .emit = emit,
       .samples = {{{}, {x({2, 5})}}, {{1}, {x({2, 3, 4})}}, {{0}, {x({4})}}, {{}, {x({0, 5})}}},
   });
   return room;

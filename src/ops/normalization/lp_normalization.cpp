@@ -70,6 +70,7 @@ const Room& lp_normalization() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = expand,
+      .emit = Derive{},
       .samples = {{{}, {x({2, 5})}},
                   {{1, 1}, {x({2, 3, 4})}},
                   {{0, 2}, {x({0, 3})}},

@@ -99,6 +99,7 @@ const Room& lrn() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = expand,
+      .emit = Derive{},
       .samples = {{{0.5f, 0.75f, 1.0f, 3}, {x({2, 5, 2, 3})}},
                   {{0.5f, 0.5f, 2.0f, 4}, {x({1, 5, 3})}},
                   {{0.5f, 0.75f, 1.0f, 3}, {x({0, 5, 2, 3})}}},

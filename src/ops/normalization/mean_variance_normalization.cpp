@@ -84,6 +84,7 @@ const Room& mean_variance_normalization() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = expand,
+      .emit = Derive{},
       .samples = {{{}, {x({2, 3, 4, 2})}},
                   {{{-1}}, {x({3, 5})}},
                   {{{1, 2}}, {x({2, 3, 2})}},

@@ -1,6 +1,7 @@
 // Softmax, ONNX opset 13: y = e^x / sum e^x along one axis, taken relative to the largest element
 // so that nothing overflows.
 #include "ops/normalization/softmax.h"
+#include "ops/emit.h"
 
 #include <cmath>
 
@@ -44,6 +45,8 @@ Values gradient(const Softmax& a, Builder& b, const Tape& t) {
 
 Cost cost(const Softmax&, const TypesIn& in, const Types& out) { return map_cost(14, in, out); }
 
+void emit(const Softmax& a, CWriter& c) { emit_softmax(a, c, false); }
+
 }  // namespace
 
 const Room& softmax() {
@@ -60,9 +63,22 @@ const Room& softmax() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = no_expand(),
+      .emit = emit,
       .samples = {{{}, {x({2, 5})}}, {{1}, {x({2, 3, 4})}}, {{0}, {x({4})}}, {{}, {x({0, 5})}}},
   });
   return room;
+}
+
+void emit_softmax(const Softmax& a, CWriter& c, bool logarithm) {
+  require_f32(c);
+  const Shape shape = c.shape(0);
+  const auto axis = size_t(normal_axis(a.axis, int64_t(shape.size()), "Softmax"));
+  if (numel(shape) == 0) return;
+  c.overlay(0, 0);
+  c.call("softmax.h", "esp_softmax_f32",
+         {std::to_string(product(shape, 0, axis)), std::to_string(shape[axis]),
+          std::to_string(product(shape, axis + 1, shape.size())), logarithm ? "1" : "0", c.in(0),
+          c.out(0)});
 }
 
 }  // namespace espalier::ops

@@ -27,4 +27,7 @@ void for_each_slice(const Shape& shape, int64_t axis, Body body) {
     for (int64_t i = 0; i < step; ++i) body(size_t(o * count * step + i), size_t(step), count);
 }
 
+/// Softmax, or its logarithm, in C.
+void emit_softmax(const Softmax& a, CWriter& c, bool logarithm);
+
 }  // namespace espalier::ops

@@ -57,6 +57,7 @@ const Room& softmax_grad() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = expand,
+      .emit = Derive{},
       .samples = {{{}, {y({2, 5}), x({2, 5})}},
                   {{1}, {y({2, 3, 4}), x({2, 3, 4})}},
                   {{}, {y({0, 5}), x({0, 5})}}},

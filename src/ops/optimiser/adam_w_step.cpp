@@ -67,6 +67,7 @@ const Room& adam_w_step() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = no_expand(),
+      .emit = trains_only(),
       .samples = {{{},
                    {OperandSpec::of({3, 2}), OperandSpec::of({3, 2}), OperandSpec::of({3, 2}),
                     OperandSpec::ranged({3, 2}, 0.1, 1), OperandSpec::ranged({}, 0.1, 0.2),

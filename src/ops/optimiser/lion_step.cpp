@@ -56,6 +56,7 @@ const Room& lion_step() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = no_expand(),
+      .emit = trains_only(),
       .samples = {{{0.9f, 0.99f, 1e-2f}, {x(), x(), x(), OperandSpec::ranged({}, 0.1, 0.2)}},
                   {{0.5f, 0.7f, 0}, {x(), x(), x(), OperandSpec::ranged({}, 0.1, 0.2)}}},
   });

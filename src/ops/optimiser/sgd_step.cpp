@@ -54,6 +54,7 @@ const Room& sgd_step() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = no_expand(),
+      .emit = trains_only(),
       .samples = {{{0.9f, true, 1e-2f},
                    {OperandSpec::of({3, 2}), OperandSpec::of({3, 2}), OperandSpec::of({3, 2}),
                     OperandSpec::ranged({}, 0.1, 0.2)}},

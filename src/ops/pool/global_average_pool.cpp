@@ -1,6 +1,7 @@
 // GlobalAveragePool, ONNX opset 1: the mean over all spatial axes, whose extents become 1.
 #include "ops/catalogue.h"
 #include "ops/common.h"
+#include "ops/emit.h"
 #include "ops/pool/pool.h"
 
 namespace espalier::ops {
@@ -36,6 +37,12 @@ AxisMap axes(const NoAttributes&, const TypesIn& in, const Types&) { return pool
 
 QuantForm quantize(const NoAttributes&, const TypesIn&) { return {.activations = {0}}; }
 
+void emit(const NoAttributes&, CWriter& c) {
+  std::vector<bool> mask(c.shape(0).size(), true);
+  mask[0] = mask[1] = false;
+  c.reduce(mask, c.dtype(0), "0", "acc + x", "acc / @");
+}
+
 }  // namespace
 
 const Room& global_average_pool() {
@@ -50,6 +57,7 @@ const Room& global_average_pool() {
       .quantize = quantize,
       .pointwise = not_pointwise(),
       .expand = no_expand(),
+      .emit = emit,
       .samples = {{{}, {OperandSpec::of({2, 3, 4, 5})}},
                   {{}, {OperandSpec::of({2, 3, 6})}},
                   {{}, {OperandSpec::of({0, 3, 2, 2})}}},

@@ -57,6 +57,7 @@ const Room& global_lp_pool() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = expand,
+      .emit = Derive{},
       .samples = {{{}, {OperandSpec::of({2, 3, 4, 5})}},
                   {{1}, {OperandSpec::of({2, 3, 6})}},
                   {{3}, {OperandSpec::of({1, 2, 3, 2})}},

@@ -1,6 +1,7 @@
 // GlobalMaxPool, ONNX opset 1: the largest element over all spatial axes, whose extents become 1.
 #include "ops/catalogue.h"
 #include "ops/common.h"
+#include "ops/emit.h"
 #include "ops/pool/pool.h"
 
 namespace espalier::ops {
@@ -37,6 +38,12 @@ QuantForm quantize(const NoAttributes&, const TypesIn&) {
   return {.activations = {0}, .result = QuantForm::Result::kSameAsInput};
 }
 
+void emit(const NoAttributes&, CWriter& c) {
+  std::vector<bool> mask(c.shape(0).size(), true);
+  mask[0] = mask[1] = false;
+  c.reduce(mask, c.dtype(0), "-INFINITY", "x > acc ? x : acc", "acc");
+}
+
 }  // namespace
 
 const Room& global_max_pool() {
@@ -51,6 +58,7 @@ const Room& global_max_pool() {
       .quantize = quantize,
       .pointwise = not_pointwise(),
       .expand = no_expand(),
+      .emit = emit,
       .samples = {{{}, {OperandSpec::of({2, 3, 4, 5})}},
                   {{}, {OperandSpec::of({2, 3, 6})}},
                   {{}, {OperandSpec::of({0, 3, 2, 2})}}},

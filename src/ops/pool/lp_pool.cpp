@@ -94,6 +94,7 @@ const Room& lp_pool() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = expand,
+      .emit = Derive{},
       .samples = {{{{.kernel_shape = {2, 2}, .strides = {2, 2}}}, {x({2, 3, 4, 6})}},
                   {{{.kernel_shape = {3, 3}, .strides = {2, 2}, .pads = {1, 1, 1, 1}}, false, 3},
                    {x({1, 2, 5, 6})}},

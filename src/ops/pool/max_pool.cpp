@@ -5,6 +5,7 @@
 
 #include "ops/catalogue.h"
 #include "ops/common.h"
+#include "ops/emit.h"
 #include "ops/pool/pool.h"
 
 namespace espalier::ops {
@@ -77,6 +78,40 @@ QuantForm quantize(const MaxPool&, const TypesIn&) {
   return {.activations = {0}, .result = QuantForm::Result::kSameAsInput};
 }
 
+void emit(const MaxPool& a, CWriter& c) {
+  const Geometry g = pool_geometry(a, c.shape(0));
+  const DType t = c.dtype(0);
+  const std::string least = is_float(t) ? "-INFINITY" : t == DType::i8 ? "-128" : "0";
+  emit_windows(
+      c, g, c.shape(0)[0] * c.shape(0)[1],
+      [&] {
+        c.line(c_type(t) + " best = " + least + ";");
+        c.line("int where = -1;");
+      },
+      [&](const std::string& at) {
+        c.line("const " + c_type(t) + " x = " + c.load(0, at) + ";");
+        c.block("if (where < 0 || x > best)", [&] {
+          c.line("best = x;");
+          c.line("where = " + at + ";");
+        });
+      },
+      [&](const std::string& to) {
+        c.store(0, to, "best");
+        if (!c.wants(1)) return;
+        std::string where = "where";
+        const auto& [d, h, w] = g.axes;
+        if (a.storage_order) {
+          const auto number = [](int64_t n) { return std::to_string(n); };
+          where = "where < 0 ? -1 : " +
+                  plus(times("p", g.in_size()),
+                       "(where % " + number(w.in) + " * " + number(h.in) + " + where / " +
+                           number(w.in) + " % " + number(h.in) + ") * " + number(d.in) +
+                           " + where % " + number(g.in_size()) + " / " + number(w.in * h.in));
+        }
+        c.store(1, to, where);
+      });
+}
+
 }  // namespace
 
 const Room& max_pool() {
@@ -96,6 +131,7 @@ const Room& max_pool() {
                   .quantize = quantize,
                   .pointwise = not_pointwise(),
                   .expand = no_expand(),
+                  .emit = emit,
                   .samples =
                       {
                           {{{.kernel_shape = {2, 2}, .strides = {2, 2}}}, {x({2, 3, 4, 6})}, 1},

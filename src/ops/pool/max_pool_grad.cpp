@@ -59,6 +59,7 @@ const Room& max_pool_grad() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = no_expand(),
+      .emit = trains_only(),
       .samples = {{{{.kernel_shape = {2, 2}, .strides = {2, 2}}},
                    {x({2, 3, 4, 6}), x({2, 3, 2, 3})}},
                   {{{.kernel_shape = {3}, .strides = {2}, .pads = {1, 1}}},

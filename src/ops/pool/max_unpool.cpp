@@ -2,6 +2,7 @@
 // zeros elsewhere. Indices count the positions of the whole result, as far as kernel, strides and
 // pads give it; operand 2 asks for a larger one, which is that result with zeros behind it.
 #include "base/error.h"
+#include "ops/emit.h"
 #include "ops/pool/pool.h"
 #include "ops/shape/move.h"
 
@@ -108,6 +109,21 @@ Cost cost(const Window&, const TypesIn& in, const Types& out) { return move_cost
 // Indices count over all batches and channels: nothing can be cut.
 AxisMap axes(const Window&, const TypesIn&, const Types&) { return {}; }
 
+void emit(const Window& a, CWriter& c) {
+  const Shape inner = inner_shape(a, c.types()[0]);
+  const auto steps = strides_of(inner), outer_steps = strides_of(c.out_shape(0));
+  c.fill("0");
+  c.nest({c.size(0)}, {{0, {1}}}, [&](const std::vector<std::string>& i) {
+    c.line("const int at = (int)" + c.load(1, i[0]) + ";");
+    c.check("at >= 0 && at < " + std::to_string(numel(inner)));
+    std::string to = "0";
+    for (size_t d = 0; d < inner.size(); ++d)
+      to = plus(to, "at / " + std::to_string(steps[d]) + " % " + std::to_string(inner[d]) + " * " +
+                        std::to_string(outer_steps[d]));
+    c.store(0, to, c.load(0, i[0]));
+  });
+}
+
 }  // namespace
 
 const Room& max_unpool() {
@@ -128,6 +144,7 @@ const Room& max_unpool() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = no_expand(),
+      .emit = emit,
       .samples = {{{.kernel_shape = {2, 2}, .strides = {2, 2}},
                    {OperandSpec::of({1, 1, 2, 2}), indices({1, 1, 2, 2}, {5, 7, 13, 15})}},
                   {{.kernel_shape = {2, 2}, .strides = {2, 2}},

@@ -1,5 +1,7 @@
 // ConvInteger, ONNX opset 10: the convolution of 8-bit integers less their zero points in i32. The
 // weight's zero point may be a list over output channels.
+#include "ops/emit.h"
+#include "ops/quantization/integer_c.h"
 #include "ops/quantization/integer_conv.h"
 
 namespace espalier::ops {
@@ -12,6 +14,14 @@ Values expand(const IntegerConv& a, Builder& b, const Values& in) {
 }
 
 AxisMap axes(const IntegerConv&, const TypesIn&, const Types&) { return {}; }
+
+void emit(const IntegerConv& a, CWriter& c) {
+  emit_integer_conv(c, plain_conv(a), c.shape(0), c.shape(1), bytes_in_c(c, 0, 2),
+                    weights_in_c(c, 1, 3, 0),
+                    [&](const std::string& at, const std::string& sum, const std::string&) {
+                      c.store(0, at, sum);
+                    });
+}
 
 }  // namespace
 
@@ -30,6 +40,7 @@ const Room& conv_integer() {
       .quantize = is_integer_form(),
       .pointwise = not_pointwise(),
       .expand = expand,
+      .emit = emit,
       .samples = {{{.pads = {1, 1, 1, 1}}, {u8({1, 2, 4, 4}), i8({3, 2, 3, 3}), u8({}), i8({3})}},
                   {{}, {u8({1, 1, 3, 3}), u8({1, 1, 2, 2})}}},
   });

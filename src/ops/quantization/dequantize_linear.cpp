@@ -1,5 +1,6 @@
 // DequantizeLinear, ONNX opset 21: y = (x - zero_point) * scale, with one scale, one along an
 // axis, or one for each block of it. The scale's type is the result's.
+#include "ops/emit.h"
 #include "ops/quantization/linear.h"
 
 namespace espalier::ops {
@@ -28,6 +29,15 @@ void reference(const LinearQuant& a, Ref<Real>& r) {
 
 Cost cost(const LinearQuant&, const TypesIn& in, const Types& out) { return map_cost(2, in, out); }
 
+void emit(const LinearQuant& a, CWriter& c) {
+  emit_scaled(a, c, [&](const std::string& at, const std::string& s) {
+    const std::string x = "(int32_t)" + c.load(0, at);
+    const std::string centred =
+        c.has(2) ? "(" + x + " - (int32_t)" + c.load(2, s) + ")" : "(" + x + ")";
+    c.store(0, at, "(" + c_type(c.out_dtype(0)) + ")" + centred + " * " + c.load(1, s));
+  });
+}
+
 }  // namespace
 
 const Room& dequantize_linear() {
@@ -43,6 +53,7 @@ const Room& dequantize_linear() {
       .quantize = Refuse{"changes from integers itself"},
       .pointwise = not_pointwise(),
       .expand = no_expand(),
+      .emit = emit,
       .samples = {{{},
                    {OperandSpec::ranged({3, 4}, 0, 255, DType::u8),
                     OperandSpec::fixed(Tensor::scalar(0.01f)),

@@ -22,4 +22,8 @@ ValueId convolved(const IntegerConv& a, Builder& b, ValueId x, ValueId weight, V
   return b.one("Conv", operands, attributes);
 }
 
+Conv plain_conv(const IntegerConv& a) {
+  return {{a.kernel_shape, a.strides, a.dilations, a.pads, a.auto_pad}, a.group};
+}
+
 }  // namespace espalier::ops

@@ -1,6 +1,7 @@
 // Attributes that the integer convolutions hand on to Conv.
 #pragma once
 
+#include "ops/linear/conv.h"
 #include "ops/quantization/integer.h"
 
 namespace espalier::ops {
@@ -12,6 +13,8 @@ struct IntegerConv {
 };
 
 std::vector<Field<IntegerConv>> integer_conv_fields();
+/// The attributes as Conv has them.
+Conv plain_conv(const IntegerConv& a);
 /// The f64 convolution of centred operands, with a bias unless it is kNoValue.
 ValueId convolved(const IntegerConv& a, Builder& b, ValueId x, ValueId weight, ValueId bias);
 

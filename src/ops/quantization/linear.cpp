@@ -1,4 +1,5 @@
 #include "ops/quantization/linear.h"
+#include "ops/emit.h"
 
 #include <cmath>
 
@@ -98,6 +99,34 @@ int64_t quantized(double scaled, int64_t zero_point, DType to) {
   if (std::isnan(scaled)) return zero_point;
   // nearbyint rounds half to even in the default mode.
   return int64_t(std::clamp(std::nearbyint(scaled) + double(zero_point), lowest, highest));
+}
+
+std::pair<int64_t, int64_t> limits_of(DType t) {
+  const auto [lowest, highest] = limits(t);
+  return {int64_t(lowest), int64_t(highest)};
+}
+
+void emit_scaled(const LinearQuant& a, CWriter& c,
+                 const std::function<void(const std::string& at, const std::string& scale)>& body) {
+  const Shape shape = c.shape(0);
+  const auto rank = int64_t(shape.size());
+  CWalk scale{0, std::vector<int64_t>(shape.size(), 0)}, along = scale;
+  if (a.block_size > 0) scale.strides = strides_of(c.shape(1));
+  if (a.block_size > 0 || per_axis(a, c.types())) {
+    const auto axis = size_t(normal_axis(a.axis, rank, "scales"));
+    if (a.block_size > 0) along.strides[axis] = 1;
+    const int64_t step = a.block_size > 0 ? scale.strides[axis] : 1;
+    scale.strides[axis] = a.block_size > 0 ? 0 : 1;
+    c.nest(shape, {{0, strides_of(shape)}, scale, along}, [&](const std::vector<std::string>& at) {
+      const std::string block =
+          "(" + at[2] + ") / " + std::to_string(std::max<int64_t>(1, a.block_size));
+      body(at[0], a.block_size > 0 ? plus(at[1], times("(" + block + ")", step)) : at[1]);
+    });
+    return;
+  }
+  c.overlay(0, 0);
+  c.nest(shape, {{0, strides_of(shape)}},
+         [&](const std::vector<std::string>& at) { body(at[0], "0"); });
 }
 
 }  // namespace espalier::ops

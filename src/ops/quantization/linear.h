@@ -3,6 +3,9 @@
 // elements along the axis.
 #pragma once
 
+#include <functional>
+#include <utility>
+
 #include "ops/common.h"
 
 namespace espalier::ops {
@@ -44,5 +47,11 @@ inline bool is_quantized(DType t) {
 }
 /// Rounded half to even, shifted and saturated; NaN becomes the zero point.
 int64_t quantized(double scaled, int64_t zero_point, DType to);
+
+/// The least and the largest integer of a quantised type.
+std::pair<int64_t, int64_t> limits_of(DType t);
+/// The walk of for_each_scaled in C: `body` gets the element and its scale's index.
+void emit_scaled(const LinearQuant& a, CWriter& c,
+                 const std::function<void(const std::string& at, const std::string& scale)>& body);
 
 }  // namespace espalier::ops

@@ -1,6 +1,8 @@
 // MatMulInteger, ONNX opset 10: (a - a_zero_point) (b - b_zero_point) of 8-bit integers in i32.
 // Zero points are numbers or lists along the rows of a and the columns of b.
+#include "ops/emit.h"
 #include "ops/quantization/integer.h"
+#include "ops/quantization/integer_c.h"
 
 namespace espalier::ops {
 namespace {
@@ -12,6 +14,13 @@ Values expand(const NoAttributes&, Builder& b, const Values& in) {
 }
 
 AxisMap axes(const NoAttributes&, const TypesIn&, const Types&) { return {}; }
+
+void emit(const NoAttributes&, CWriter& c) {
+  emit_byte_matmul(c, 0, 2, 1, 3,
+                   [&](const std::string& at, const std::string& sum, const std::string&) {
+                     c.store(0, at, sum);
+                   });
+}
 
 }  // namespace
 
@@ -29,6 +38,7 @@ const Room& matmul_integer() {
       .quantize = is_integer_form(),
       .pointwise = not_pointwise(),
       .expand = expand,
+      .emit = emit,
       .samples = {{{}, {u8({3, 4}), i8({4, 2}), u8({}), i8({2})}},
                   {{}, {i8({2, 3, 4}), i8({4, 2})}},
                   {{}, {u8({3, 4}), u8({4, 2}), u8({3})}}},

@@ -1,6 +1,8 @@
 // QLinearConv, ONNX opset 10: operands x, x_scale, x_zero_point, w, w_scale, w_zero_point, y_scale,
 // y_zero_point, bias (i32 at scale x_scale * w_scale); the convolution of the dequantised operands,
 // quantised. The weight's scale and zero point may be lists over output channels.
+#include "ops/emit.h"
+#include "ops/quantization/integer_c.h"
 #include "ops/quantization/integer_conv.h"
 
 namespace espalier::ops {
@@ -16,6 +18,15 @@ Values expand(const IntegerConv& a, Builder& b, const Values& in) {
 }
 
 AxisMap axes(const IntegerConv&, const TypesIn&, const Types&) { return {}; }
+
+void emit(const IntegerConv& a, CWriter& c) {
+  emit_integer_conv(
+      c, plain_conv(a), c.shape(0), c.shape(3), bytes_in_c(c, 0, 2), weights_in_c(c, 3, 5, 0),
+      [&](const std::string& at, const std::string& sum, const std::string& channel) {
+        const std::string biased = c.has(8) ? "(" + sum + " + " + c.load(8, channel) + ")" : sum;
+        store_requantised(c, at, biased, {1, 4}, channel, 6, 7);
+      });
+}
 
 }  // namespace
 
@@ -35,6 +46,7 @@ const Room& qlinear_conv() {
       .quantize = is_integer_form(),
       .pointwise = not_pointwise(),
       .expand = expand,
+      .emit = emit,
       .samples = {{{.pads = {1, 1, 1, 1}},
                    {u8({1, 2, 4, 4}), scale(0.01f), u8({}), i8({3, 2, 3, 3}),
                     OperandSpec::ranged({3}, 0.01, 0.02), i8({3}), scale(0.2f), u8({}),

@@ -1,6 +1,8 @@
 // QLinearMatMul, ONNX opset 10: operands a, a_scale, a_zero_point, b, b_scale, b_zero_point,
 // y_scale, y_zero_point; the product of the dequantised matrices, quantised.
+#include "ops/emit.h"
 #include "ops/quantization/integer.h"
+#include "ops/quantization/integer_c.h"
 
 namespace espalier::ops {
 namespace {
@@ -14,6 +16,14 @@ Values expand(const NoAttributes&, Builder& b, const Values& in) {
 }
 
 AxisMap axes(const NoAttributes&, const TypesIn&, const Types&) { return {}; }
+
+void emit(const NoAttributes&, CWriter& c) {
+  if (c.size(1) != 1) c.refuse("its rows have scales of their own");
+  emit_byte_matmul(c, 0, 2, 3, 5,
+                   [&](const std::string& at, const std::string& sum, const std::string& column) {
+                     store_requantised(c, at, sum, {1, 4}, column, 6, 7);
+                   });
+}
 
 }  // namespace
 
@@ -32,6 +42,7 @@ const Room& qlinear_matmul() {
       .quantize = is_integer_form(),
       .pointwise = not_pointwise(),
       .expand = expand,
+      .emit = emit,
       .samples = {{{},
                    {u8({3, 4}), scale(0.01f), u8({}), i8({4, 2}), scale(0.02f), i8({}), scale(0.1f),
                     u8({})}},

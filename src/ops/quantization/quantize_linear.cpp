@@ -1,6 +1,7 @@
 // QuantizeLinear, ONNX opset 21: y = saturate(round(x / scale) + zero_point), rounding half to
 // even, with one scale, one along an axis, or one for each block of it. The zero point's type is
 // the result's, u8 without one.
+#include "ops/emit.h"
 #include "ops/quantization/linear.h"
 
 namespace espalier::ops {
@@ -34,6 +35,18 @@ void reference(const LinearQuant& a, Ref<Real>& r) {
 
 Cost cost(const LinearQuant&, const TypesIn& in, const Types& out) { return map_cost(3, in, out); }
 
+void emit(const LinearQuant& a, CWriter& c) {
+  if (c.dtype(0) == DType::f64) c.refuse("it quantises f32");
+  c.need("quantise.h");
+  const auto [lowest, highest] = limits_of(c.out_dtype(0));
+  emit_scaled(a, c, [&](const std::string& at, const std::string& s) {
+    c.store(0, at,
+            "(" + c_type(c.out_dtype(0)) + ")esp_quantise(" + c.load(0, at) + " / " + c.load(1, s) +
+                ", " + (c.has(2) ? c.load(2, s) : "0") + ", " + std::to_string(lowest) + ", " +
+                std::to_string(highest) + ")");
+  });
+}
+
 }  // namespace
 
 const Room& quantize_linear() {
@@ -49,6 +62,7 @@ const Room& quantize_linear() {
       .quantize = Refuse{"changes into integers itself"},
       .pointwise = not_pointwise(),
       .expand = no_expand(),
+      .emit = emit,
       .samples = {{{},
                    {OperandSpec::of({3, 4}), OperandSpec::fixed(Tensor::scalar(0.01f)),
                     OperandSpec::fixed(Tensor::scalar<uint8_t>(128))}},

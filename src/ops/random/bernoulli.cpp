@@ -47,6 +47,7 @@ const Room& bernoulli() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = no_expand(),
+      .emit = draws_at_random(),
       .samples = {{{}, {OperandSpec::ranged({2, 5}, 0, 1)}},
                   {{3.0f, DType::i32}, {OperandSpec::ranged({7}, 0, 1), OperandSpec::list({1, 2})}},
                   {{0, DType::boolean}, {OperandSpec::ranged({0, 2}, 0, 1)}}},

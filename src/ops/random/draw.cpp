@@ -101,6 +101,7 @@ Room draw_room(OpName onnx, const Distribution& d, std::vector<Field<Draw>> own,
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = no_expand(),
+      .emit = draws_at_random(),
       .samples = std::move(samples),
       .random_key = int(key_slot),
   });

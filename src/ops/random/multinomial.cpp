@@ -69,6 +69,7 @@ const Room& multinomial() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = no_expand(),
+      .emit = draws_at_random(),
       .samples = {{{}, {OperandSpec::ranged({2, 5}, -2, 2)}},
                   {{3.0f, DType::i64, 6},
                    {OperandSpec::ranged({3, 2}, -2, 2), OperandSpec::list({1, 2})}},

@@ -106,6 +106,7 @@ const Room& gru() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = expand,
+      .emit = Derive{},
       .samples =
           {
               {{{.hidden_size = 3}}, {x({2, 2, 4}), x({1, 9, 4}), x({1, 9, 3}), x({1, 18})}},

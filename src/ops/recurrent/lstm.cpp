@@ -105,6 +105,7 @@ const Room& lstm() {
                   .quantize = no_quantize(),
                   .pointwise = not_pointwise(),
                   .expand = expand,
+                  .emit = Derive{},
                   .samples =
                       {
                           {{{.hidden_size = 3}},

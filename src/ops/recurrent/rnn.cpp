@@ -63,6 +63,7 @@ const Room& rnn() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = expand,
+      .emit = Derive{},
       .samples =
           {
               {{.hidden_size = 3}, {x({2, 2, 4}), x({1, 3, 4}), x({1, 3, 3}), x({1, 6})}},

@@ -1,4 +1,5 @@
 #include "ops/reduction/arg_extreme.h"
+#include "ops/emit.h"
 
 namespace espalier::ops {
 namespace {
@@ -23,6 +24,25 @@ Cost arg_extreme_cost(const ArgExtreme&, const TypesIn& in, const Types& out) {
 
 AxisMap arg_extreme_axes(const ArgExtreme& a, const TypesIn& in, const Types&) {
   return reduced_ties(in, mask_of(a, in), a.keepdims, ReducedAxis::kFixed, false);
+}
+
+void emit_arg_extreme(const ArgExtreme& a, CWriter& c, const std::string& better) {
+  const std::string type = c_type(c.dtype(0));
+  c.fold(
+      mask_of(a, c.types()),
+      [&] {
+        c.line(type + " best = 0;");
+        c.line("int k = -1, at = -1;");
+      },
+      {[&](const std::string& at) {
+        c.line("const " + type + " x = " + c.load(0, at) + ";");
+        c.line("++k;");
+        c.block("if (at < 0 || x " + better + (a.select_last_index ? "=" : "") + " best)", [&] {
+          c.line("best = x;");
+          c.line("at = k;");
+        });
+      }},
+      [&](const std::string& to) { c.store(0, to, "at"); });
 }
 
 }  // namespace espalier::ops

@@ -38,4 +38,7 @@ void arg_extreme(const ArgExtreme& a, Ref<Real>& r, Better better) {
     run(r.ints(0), r.out_ints(0));
 }
 
+/// The same in C.
+void emit_arg_extreme(const ArgExtreme& a, CWriter& c, const std::string& better);
+
 }  // namespace espalier::ops

@@ -1,5 +1,6 @@
 // ArgMin, ONNX opset 13: where along an axis the smallest element is; of equals the first, or the
 // last with select_last_index.
+#include "ops/emit.h"
 #include "ops/reduction/arg_extreme.h"
 
 namespace espalier::ops {
@@ -9,6 +10,8 @@ template <class Real>
 void reference(const ArgExtreme& a, Ref<Real>& r) {
   arg_extreme(a, r, [](auto x, auto best) { return x < best; });
 }
+
+void emit(const ArgExtreme& a, CWriter& c) { emit_arg_extreme(a, c, "<"); }
 
 }  // namespace
 
@@ -27,6 +30,7 @@ const Room& arg_min() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = no_expand(),
+      .emit = emit,
       .samples = {{{1}, {OperandSpec::of({2, 3, 4})}},
                   {{-1, false}, {OperandSpec::of({3, 4})}},
                   {{0, true, true}, {OperandSpec::ranged({6, 2}, 0, 1, DType::i32)}}},

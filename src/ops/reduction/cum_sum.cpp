@@ -2,6 +2,7 @@
 // before, from the front or (reverse) from the back.
 #include "base/error.h"
 #include "ops/common.h"
+#include "ops/emit.h"
 
 namespace espalier::ops {
 namespace {
@@ -65,6 +66,26 @@ AxisMap axes(const CumSum&, const TypesIn& in, const Types&) {
   return map;
 }
 
+void emit(const CumSum& a, CWriter& c) {
+  const Shape shape = c.shape(0);
+  const auto axis = size_t(normal_axis(c.list(1).at(0), int64_t(shape.size()), "CumSum"));
+  const int64_t extent = shape[axis], inner = product(shape, axis + 1, shape.size());
+  const DType wide = is_float(c.dtype(0)) ? c.dtype(0) : DType::i64;
+  if (numel(shape) == 0) return;
+  c.nest({numel(shape) / (extent * inner), inner}, {{0, {extent * inner, 1}}},
+         [&](const std::vector<std::string>& first) {
+           c.line(c_type(wide) + " sum = 0;");
+           c.block(for_loop("k", extent), [&] {
+             const std::string k =
+                 a.reverse ? "(" + std::to_string(extent - 1) + " - k)" : std::string("k");
+             c.line("const int at = " + plus(first[0], k + " * " + std::to_string(inner)) + ";");
+             if (a.exclusive) c.line("const " + c_type(wide) + " before = sum;");
+             c.line("sum += " + c.load(0, "at") + ";");
+             c.store(0, "at", a.exclusive ? "before" : "sum");
+           });
+         });
+}
+
 }  // namespace
 
 const Room& cum_sum() {
@@ -80,6 +101,7 @@ const Room& cum_sum() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = no_expand(),
+      .emit = emit,
       .samples = {{{},
                    {OperandSpec::of({2, 3, 2}), OperandSpec::fixed(Tensor::scalar<int64_t>(1))}},
                   {{true, false},

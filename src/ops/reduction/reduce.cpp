@@ -1,6 +1,7 @@
 #include "ops/reduction/reduce.h"
 
 #include "base/error.h"
+#include "ops/emit.h"
 
 namespace espalier::ops {
 
@@ -93,6 +94,15 @@ std::vector<SampleOf<Reduce>> reduction_samples(double lo, double hi) {
   return {{{{1}}, {OperandSpec::ranged({2, 3, 4}, lo, hi)}},
           {{{0, -1}, false}, {OperandSpec::ranged({2, 3, 4}, lo, hi)}},
           {{}, {OperandSpec::ranged({2, 3}, lo, hi)}}};
+}
+
+void emit_reduce(CWriter& c, const std::vector<bool>& mask, const std::string& init,
+                 const std::string& step, const std::string& finish) {
+  const DType t = c.dtype(0);
+  const std::string out = is_float(t)           ? finish
+                          : t == DType::boolean ? finish + " > 0"
+                                                : "(" + c_type(t) + ")(" + finish + ")";
+  c.reduce(mask, is_float(t) ? t : DType::i64, init, step, out);
 }
 
 }  // namespace espalier::ops

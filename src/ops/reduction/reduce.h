@@ -95,4 +95,9 @@ struct SumStep {
   }
 };
 
+/// A reduction in C, in the words of CWriter::reduce. Floats are folded in their own type, integers
+/// in 64 bits.
+void emit_reduce(CWriter& c, const std::vector<bool>& mask, const std::string& init,
+                 const std::string& step, const std::string& finish = "acc");
+
 }  // namespace espalier::ops

@@ -31,6 +31,7 @@ const Room& reduce_l1() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = expand,
+      .emit = Derive{},
       .samples = reduction_samples(-1, 1),
       .kinks = {0},
   });

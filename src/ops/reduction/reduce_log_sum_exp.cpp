@@ -3,6 +3,7 @@
 #include <cmath>
 #include <limits>
 
+#include "ops/emit.h"
 #include "ops/reduction/reduce.h"
 
 namespace espalier::ops {
@@ -40,6 +41,23 @@ AxisMap axes(const Reduce& a, const TypesIn& in, const Types&) {
   return reduced_ties(in, reduced_mask(a, in), a.keepdims, ReducedAxis::kFixed, false);
 }
 
+void emit(const Reduce& a, CWriter& c) {
+  const DType t = c.dtype(0);
+  const std::string type = c_type(t);
+  c.fold(
+      reduced_mask(a, c.types()), [&] { c.line(type + " top = -INFINITY, sum = 0;"); },
+      {[&](const std::string& at) {
+         const std::string x = c.load(0, at);
+         c.line("if (" + x + " > top) top = " + x + ";");
+       },
+       [&](const std::string& at) {
+         c.line(with_suffix("sum += exp~(" + c.load(0, at) + " - (isinf(top) ? 0 : top));", t));
+       }},
+      [&](const std::string& at) {
+        c.store(0, at, with_suffix("log~(sum) + (isinf(top) ? 0 : top)", t));
+      });
+}
+
 }  // namespace
 
 const Room& reduce_log_sum_exp() {
@@ -55,6 +73,7 @@ const Room& reduce_log_sum_exp() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = no_expand(),
+      .emit = emit,
       .samples = reduction_samples(-1, 1),
   });
   return room;

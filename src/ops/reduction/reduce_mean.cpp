@@ -1,4 +1,5 @@
 // ReduceMean, ONNX opset 13: the mean over axes.
+#include "ops/emit.h"
 #include "ops/reduction/reduce.h"
 
 namespace espalier::ops {
@@ -37,6 +38,10 @@ AxisMap axes(const Reduce& a, const TypesIn& in, const Types&) {
 
 QuantForm quantize(const Reduce&, const TypesIn&) { return {.activations = {0}}; }
 
+void emit(const Reduce& a, CWriter& c) {
+  emit_reduce(c, reduced_mask(a, c.types()), "0", "acc + x", "acc / @");
+}
+
 }  // namespace
 
 const Room& reduce_mean() {
@@ -52,6 +57,7 @@ const Room& reduce_mean() {
       .quantize = quantize,
       .pointwise = not_pointwise(),
       .expand = no_expand(),
+      .emit = emit,
       .samples = {{{{2, 3}}, {OperandSpec::of({2, 3, 4, 5})}},
                   {{{-1}, false}, {OperandSpec::of({2, 3})}},
                   {{}, {OperandSpec::of({2, 3})}},

@@ -3,6 +3,7 @@
 #include <cmath>
 #include <limits>
 
+#include "ops/emit.h"
 #include "ops/reduction/reduce.h"
 
 namespace espalier::ops {
@@ -44,6 +45,11 @@ AxisMap axes(const Reduce& a, const TypesIn& in, const Types&) {
   return reduced_ties(in, reduced_mask(a, in), a.keepdims, ReducedAxis::kFixed, true);
 }
 
+void emit(const Reduce& a, CWriter& c) {
+  emit_reduce(c, reduced_mask(a, c.types()), is_float(c.dtype(0)) ? "INFINITY" : "INT64_MAX",
+              "x != x || x < acc ? x : acc");
+}
+
 }  // namespace
 
 const Room& reduce_min() {
@@ -59,6 +65,7 @@ const Room& reduce_min() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = no_expand(),
+      .emit = emit,
       .samples = {{{{1}}, {OperandSpec::of({2, 3, 4})}},
                   {{{0, -1}, false}, {OperandSpec::of({2, 3, 4})}},
                   {{}, {OperandSpec::of({2, 3})}},

@@ -1,6 +1,7 @@
 // ReduceProd, ONNX opset 13: the product over axes.
 // espalier.ReduceProdGrad(x, dy with the reduced axes kept): dx_i = dy * the product of the others,
 // which also holds where elements are zero.
+#include "ops/emit.h"
 #include "ops/reduction/reduce.h"
 
 namespace espalier::ops {
@@ -88,6 +89,10 @@ AxisMap axes_grad(const Reduce& a, const TypesIn& in, const Types&) {
   return map;
 }
 
+void emit(const Reduce& a, CWriter& c) {
+  emit_reduce(c, reduced_mask(a, c.types()), "1", "acc * x");
+}
+
 }  // namespace
 
 const Room& reduce_prod() {
@@ -103,6 +108,7 @@ const Room& reduce_prod() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = no_expand(),
+      .emit = emit,
       .samples = {{{{1}}, {OperandSpec::of({2, 3, 4})}},
                   {{{0}, false}, {OperandSpec::of({3, 2})}},
                   {{{1}}, {OperandSpec::of({2, 0})}},
@@ -124,6 +130,7 @@ const Room& reduce_prod_grad() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = no_expand(),
+      .emit = trains_only(),
       .samples =
           {{{{1}}, {OperandSpec::of({2, 3, 4}), OperandSpec::of({2, 1, 4})}},
            {{}, {OperandSpec::fixed(Tensor::from<float>({3}, {2, 0, 3})), OperandSpec::of({1})}}},

@@ -1,6 +1,7 @@
 // ReduceSum, ONNX opset 13: sums over the axes the second operand names (all without it, or none
 // with noop_with_empty_axes).
 #include "base/error.h"
+#include "ops/emit.h"
 #include "ops/reduction/reduce.h"
 
 namespace espalier::ops {
@@ -61,6 +62,12 @@ AxisMap axes(const ReduceSum& a, const TypesIn& in, const Types&) {
   return reduced_ties(in, *mask, a.keepdims, ReducedAxis::kContracts, true);
 }
 
+void emit(const ReduceSum& a, CWriter& c) {
+  const auto mask = summed(a, c.types());
+  if (!mask) c.refuse("the axes must be constant");
+  emit_reduce(c, *mask, "0", "acc + x");
+}
+
 }  // namespace
 
 const Room& reduce_sum() {
@@ -77,6 +84,7 @@ const Room& reduce_sum() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = no_expand(),
+      .emit = emit,
       .samples = {{{}, {OperandSpec::of({2, 3, 4}), OperandSpec::list({0, -1})}},
                   {{false}, {OperandSpec::of({2, 3, 4}), OperandSpec::list({1})}},
                   {{false}, {OperandSpec::of({2, 3})}},

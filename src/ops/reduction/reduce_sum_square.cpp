@@ -31,6 +31,7 @@ const Room& reduce_sum_square() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = expand,
+      .emit = Derive{},
       .samples = reduction_samples(-1, 1),
   });
   return room;

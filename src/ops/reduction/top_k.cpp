@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "ops/common.h"
+#include "ops/emit.h"
 
 namespace espalier::ops {
 namespace {
@@ -90,6 +91,25 @@ AxisMap axes(const TopK& a, const TypesIn& in, const Types&) {
   return map;
 }
 
+void emit(const TopK& a, CWriter& c) {
+  if (c.dtype(0) != DType::f32) c.refuse("its C function takes f32");
+  const Shape shape = c.shape(0);
+  const auto axis = size_t(normal_axis(a.axis, int64_t(shape.size()), "TopK"));
+  const int64_t extent = shape[axis], inner = product(shape, axis + 1, shape.size());
+  const int64_t k = c.out_shape(0)[axis];
+  if (numel(shape) * k == 0) return;
+  const std::string x = c.in(0);
+  const std::string y = c.wants(0) ? c.out(0) : c.scratch(DType::f32, c.out_size(0));
+  const std::string places = c.wants(1) ? c.out(1) : c.scratch(DType::i64, c.out_size(1));
+  c.nest({numel(shape) / (extent * inner), inner}, {{0, {extent * inner, 1}}, {0, {k * inner, 1}}},
+         [&](const std::vector<std::string>& at) {
+           c.call("top_k.h", "esp_top_k_f32",
+                  {std::to_string(extent), std::to_string(inner), std::to_string(k),
+                   a.largest ? "1" : "0", x + " + " + at[0], y + " + " + at[1],
+                   places + " + " + at[1]});
+         });
+}
+
 }  // namespace
 
 const Room& top_k() {
@@ -105,6 +125,7 @@ const Room& top_k() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = no_expand(),
+      .emit = emit,
       .samples = {{{}, {OperandSpec::of({3, 5}), OperandSpec::list({2})}},
                   {{0, false}, {OperandSpec::of({4, 2}), OperandSpec::list({3})}},
                   {{}, {OperandSpec::ranged({6}, 0, 2, DType::i32), OperandSpec::list({4})}}},

@@ -5,6 +5,7 @@
 
 #include "base/error.h"
 #include "ops/catalogue.h"
+#include "ops/emit.h"
 
 namespace espalier::ops {
 namespace {
@@ -179,6 +180,84 @@ OperandSpec floats(std::vector<float> values) {
       Tensor::from<float>({int64_t(values.size())}, std::span<const float>(values)));
 }
 
+/// How every result along one axis is made, as tables of positions and weights: as many for each,
+/// the missing ones of weight 0.
+struct AxisInC {
+  int64_t taps = 1;
+  std::string positions, weights;
+  bool identity = false, nearest = false;
+};
+
+AxisInC axis_in_c(CWriter& c, const Taps& taps, int64_t extent) {
+  AxisInC axis;
+  if ((axis.identity = is_identity(taps, extent))) return axis;
+  for (const auto& list : taps) axis.taps = std::max(axis.taps, int64_t(list.size()));
+  std::vector<int32_t> positions;
+  std::vector<float> weights;
+  axis.nearest = axis.taps == 1;
+  for (const auto& list : taps)
+    for (size_t k = 0; k < size_t(axis.taps); ++k) {
+      positions.push_back(k < list.size() ? int32_t(list[k].at) : 0);
+      weights.push_back(k < list.size() ? float(list[k].weight) : 0.0f);
+      axis.nearest = axis.nearest && weights.back() == 1;
+    }
+  const auto count = int64_t(positions.size());
+  axis.positions =
+      c.table(Tensor::from<int32_t>({count}, std::span<const int32_t>(positions)), "positions");
+  if (!axis.nearest)
+    axis.weights =
+        c.table(Tensor::from<float>({count}, std::span<const float>(weights)), "weights");
+  return axis;
+}
+
+void emit(const Resize& a, CWriter& c) {
+  const Shape from = c.shape(0), to = c.out_shape(0);
+  if (numel(to) == 0) return;
+  const std::vector<Taps> taps =
+      resize_taps(a, from, to, scales_of_all(a, from, c.constant(2), c.constant(3)),
+                  region_of_all(a, from.size(), c.constant(1)));
+  std::vector<AxisInC> axes;
+  bool nearest = true;
+  for (size_t d = 0; d < to.size(); ++d) {
+    for (const auto& list : taps[d])
+      if (list.empty()) c.refuse("results outside the region are extrapolated");
+    axes.push_back(axis_in_c(c, taps[d], from[d]));
+    nearest = nearest && (axes.back().identity || axes.back().nearest);
+  }
+  if (!nearest && !is_float(c.dtype(0))) c.refuse("it interpolates floats");
+  const auto own = strides_of(from), steps = strides_of(to);
+  std::string at = "0", target = "0", weight;
+  std::function<void(size_t)> over_taps = [&](size_t d) {
+    if (d == to.size()) return c.line("sum += " + weight + c.load(0, at) + ";");
+    if (axes[d].identity || axes[d].nearest) return over_taps(d + 1);
+    const std::string k = "k" + std::to_string(d), o = "o" + std::to_string(d);
+    c.block(for_loop(k, axes[d].taps), [&] {
+      const std::string place = plus(times(o, axes[d].taps), k), before = at, lighter = weight;
+      at = plus(at, times(axes[d].positions + "[" + place + "]", own[d]));
+      weight += axes[d].weights + "[" + place + "] * ";
+      over_taps(d + 1);
+      at = before;
+      weight = lighter;
+    });
+  };
+  std::function<void(size_t)> over_results = [&](size_t d) {
+    if (d == to.size()) {
+      if (nearest) return c.store(0, target, c.load(0, at));
+      c.line(c_type(c.dtype(0)) + " sum = 0;");
+      over_taps(0);
+      return c.store(0, target, "sum");
+    }
+    const std::string o = "o" + std::to_string(d);
+    c.block(for_loop(o, to[d]), [&] {
+      target = plus(target, times(o, steps[d]));
+      if (axes[d].identity) at = plus(at, times(o, own[d]));
+      if (axes[d].nearest) at = plus(at, times(axes[d].positions + "[" + o + "]", own[d]));
+      over_results(d + 1);
+    });
+  };
+  over_results(0);
+}
+
 }  // namespace
 
 const Room& resize() {
@@ -199,6 +278,7 @@ const Room& resize() {
                   .quantize = quantize,
                   .pointwise = not_pointwise(),
                   .expand = no_expand(),
+                  .emit = emit,
                   .samples =
                       {
                           {{.coordinate_transformation_mode = "asymmetric",

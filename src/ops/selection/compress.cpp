@@ -74,6 +74,7 @@ const Room& compress() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = no_expand(),
+      .emit = sized_by_data(),
       .samples = {{{}, {OperandSpec::of({2, 3}), condition({true, false, false, true})}},
                   {{1}, {OperandSpec::of({2, 3, 2}), condition({false, true, true})}},
                   {{-1}, {OperandSpec::of({3, 2}), condition({false})}},

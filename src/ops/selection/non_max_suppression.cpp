@@ -120,6 +120,7 @@ const Room& non_max_suppression() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = no_expand(),
+      .emit = sized_by_data(),
       .samples = {{{}, sample(2, 0.3f, 0.25f)},
                   {{true}, sample(3, 0.5f, 0.5f)},
                   {{}, sample(0, 0.5f, 0.f)},

@@ -49,6 +49,7 @@ const Room& non_zero() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = no_expand(),
+      .emit = sized_by_data(),
       .samples = {{{}, {OperandSpec::ranged({2, 3, 2}, 0, 1, DType::i32)}},
                   {{}, {OperandSpec::ranged({5}, 0, 1, DType::boolean)}},
                   {{}, {OperandSpec::of({2, 2})}},

@@ -133,6 +133,7 @@ const Room& unique() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = no_expand(),
+      .emit = sized_by_data(),
       .samples = {{{}, {OperandSpec::ranged({3, 4}, 0, 4, DType::i32)}},
                   {{{}, false}, {OperandSpec::ranged({9}, 0, 4, DType::i64)}},
                   {{1}, {OperandSpec::ranged({2, 5, 1}, 0, 1, DType::i32)}},

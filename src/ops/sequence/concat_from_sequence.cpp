@@ -46,6 +46,7 @@ const Room& concat_from_sequence() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = no_expand(),
+      .emit = needs_growing_memory(),
       .samples = {{{0}, {OperandSpec::sequence({2, 3})}},
                   {{-1, true}, {OperandSpec::sequence({2, 3})}},
                   {{0, true}, {OperandSpec::sequence({})}}},

@@ -39,6 +39,7 @@ const Room& optional() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = no_expand(),
+      .emit = needs_growing_memory(),
       .samples = {{{}, {OperandSpec::of({2, 3})}},
                   {{sequence_of(UnrankedType{DType::f32})}, {}},
                   {{}, {OperandSpec::sequence({2})}}},

@@ -27,6 +27,7 @@ const Room& optional_has_element() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = no_expand(),
+      .emit = needs_growing_memory(),
       .samples = {{{}, {OperandSpec::optional({2, 3})}}, {{}, {OperandSpec::of({2})}}, {{}, {}}},
   });
   return room;

@@ -29,6 +29,7 @@ const Room& sequence_at() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = no_expand(),
+      .emit = needs_growing_memory(),
       .samples = {{{},
                    {OperandSpec::sequence({2, 3}), OperandSpec::fixed(Tensor::scalar<int64_t>(1))}},
                   {{},

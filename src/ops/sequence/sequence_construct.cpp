@@ -32,6 +32,7 @@ const Room& sequence_construct() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = no_expand(),
+      .emit = needs_growing_memory(),
       .samples = {{{}, {OperandSpec::of({2, 3}), OperandSpec::of({1, 3})}},
                   {{}, {OperandSpec::of({})}}},
   });

@@ -30,6 +30,7 @@ const Room& sequence_empty() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = no_expand(),
+      .emit = needs_growing_memory(),
       .samples = {{{}, {}}, {{DType::i64}, {}}},
   });
   return room;

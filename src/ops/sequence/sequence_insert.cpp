@@ -35,6 +35,7 @@ const Room& sequence_insert() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = no_expand(),
+      .emit = needs_growing_memory(),
       .samples = {{{}, {OperandSpec::sequence({2, 3}), OperandSpec::of({1, 3})}},
                   {{},
                    {OperandSpec::sequence({2}), OperandSpec::of({3}),

@@ -28,6 +28,7 @@ const Room& sequence_length() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = no_expand(),
+      .emit = needs_growing_memory(),
       .samples = {{{}, {OperandSpec::sequence({2, 3})}}},
   });
   return room;

@@ -74,6 +74,7 @@ const Room& split_to_sequence() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = no_expand(),
+      .emit = needs_growing_memory(),
       .samples = {{{1}, {OperandSpec::of({2, 5}), OperandSpec::fixed(Tensor::scalar<int64_t>(2))}},
                   {{0}, {OperandSpec::of({3, 2}), OperandSpec::list({1, 0, 2})}},
                   {{-1, false}, {OperandSpec::of({2, 3})}},

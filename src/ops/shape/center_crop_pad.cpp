@@ -92,6 +92,7 @@ const Room& center_crop_pad() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = expand,
+      .emit = Derive{},
       .samples = {{{}, {OperandSpec::of({5, 4, 3}), OperandSpec::list({2, 7, 3})}},
                   {{{-1, 0}}, {OperandSpec::of({4, 2, 6}), OperandSpec::list({3, 5})}}},
       .resized = resized,

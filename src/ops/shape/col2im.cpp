@@ -129,6 +129,7 @@ const Room& col2im() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = expand,
+      .emit = Derive{},
       .samples = {{{}, {x({1, 2 * 4, 4 * 4}), list({5, 5}), list({2, 2})}},
                   {{{1, 2}, {0, 1, 0, 1}, {2, 1}},
                    {x({2, 3 * 4, 2 * 4}), list({5, 4}), list({2, 2})}},

@@ -1,4 +1,5 @@
 // Concat, ONNX opset 13: operands one after another along one axis.
+#include "ops/emit.h"
 #include "ops/shape/move.h"
 
 namespace espalier::ops {
@@ -87,6 +88,16 @@ QuantForm quantize(const Concat&, const TypesIn& in) {
   return form;
 }
 
+void emit(const Concat& a, CWriter& c) {
+  const auto strides = strides_of(c.out_shape(0));
+  const auto axis = size_t(normal_axis(a.axis, int64_t(strides.size()), "Concat"));
+  int64_t offset = 0;
+  for (size_t i = 0; i < c.inputs(); ++i) {
+    c.copy(i, {0, strides_of(c.shape(i))}, 0, {offset, strides}, c.shape(i));
+    offset += c.shape(i)[axis] * strides[axis];
+  }
+}
+
 }  // namespace
 
 const Room& concat() {
@@ -102,6 +113,7 @@ const Room& concat() {
       .quantize = quantize,
       .pointwise = not_pointwise(),
       .expand = no_expand(),
+      .emit = emit,
       .samples = {{{1},
                    {OperandSpec::of({2, 3, 2}), OperandSpec::of({2, 1, 2}),
                     OperandSpec::of({2, 4, 2})}},

@@ -95,6 +95,7 @@ const Room& depth_to_space() {
       .quantize = quantize,
       .pointwise = not_pointwise(),
       .expand = expand,
+      .emit = Derive{},
       .samples = {{{2}, {x({2, 8, 2, 3})}},
                   {{2, "CRD"}, {x({2, 8, 2, 3})}},
                   {{3, "CRD"}, {x({1, 18, 1, 2})}},

@@ -1,5 +1,6 @@
 // Expand, ONNX opset 13: the operand broadcast to the common shape of itself and the target, by
 // numpy's rules.
+#include "ops/emit.h"
 #include "ops/shape/move.h"
 
 namespace espalier::ops {
@@ -52,6 +53,11 @@ Resized resized(const NoAttributes& a, const TypesIn&, const TypesIn&, const Typ
   return {Attributes::of(a), {{1, Tensor::vector_i64(target)}}};
 }
 
+void emit(const NoAttributes&, CWriter& c) {
+  const Shape to = c.out_shape(0);
+  c.copy(0, {0, broadcast_strides(c.shape(0), to)}, 0, {0, strides_of(to)}, to);
+}
+
 }  // namespace
 
 const Room& expand() {
@@ -66,6 +72,7 @@ const Room& expand() {
       .quantize = moves_quantized<NoAttributes>,
       .pointwise = not_pointwise(),
       .expand = no_expand(),
+      .emit = emit,
       .samples = {{{}, {OperandSpec::of({3, 1}), OperandSpec::list({2, 3, 4})}},
                   {{}, {OperandSpec::of({2, 3}), OperandSpec::list({1})}},
                   {{}, {OperandSpec::of({}), OperandSpec::list({2, 2})}},

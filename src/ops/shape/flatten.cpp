@@ -1,5 +1,6 @@
 // Flatten, ONNX opset 13: a matrix whose rows run over the axes before `axis` and whose columns run
 // over the rest.
+#include "ops/emit.h"
 #include "ops/shape/move.h"
 
 namespace espalier::ops {
@@ -62,6 +63,7 @@ const Room& flatten() {
       .quantize = moves_quantized<Flatten>,
       .pointwise = not_pointwise(),
       .expand = no_expand(),
+      .emit = emit_view<Flatten>,
       .samples = {{{}, {OperandSpec::of({2, 3, 4})}},
                   {{0}, {OperandSpec::of({2, 3})}},
                   {{-1}, {OperandSpec::of({2, 3, 2})}},

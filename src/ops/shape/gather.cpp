@@ -3,6 +3,7 @@
 // espalier.GatherGrad(dy, indices, shape): zeros of that shape with dy's slices added where Gather
 // picked them.
 #include "base/error.h"
+#include "ops/emit.h"
 #include "ops/shape/move.h"
 
 namespace espalier::ops {
@@ -123,6 +124,21 @@ Resized resized_grad(const Gather& a, const TypesIn&, const TypesIn&, const Type
   return {Attributes::of(a), {{2, Tensor::vector_i64(wanted[0].tensor().shape())}}};
 }
 
+void emit(const Gather& a, CWriter& c) {
+  const Shape data = c.shape(0);
+  const auto at = size_t(normal_axis(a.axis, int64_t(data.size()), "Gather"));
+  const int64_t run = product(data, at + 1, data.size()), outer = product(data, 0, at);
+  const int64_t extent = data[at], picks = c.size(1);
+  if (outer * picks * run == 0) return;
+  c.block(for_loop("pick", picks), [&] {
+    declare_position(c, "from", c.load(1, "pick"), extent);
+    c.nest({outer, run}, {{0, {extent * run, 1}}, {0, {picks * run, 1}}},
+           [&](const std::vector<std::string>& i) {
+             c.store(0, plus(i[1], times("pick", run)), c.load(0, plus(i[0], times("from", run))));
+           });
+  });
+}
+
 }  // namespace
 
 const Room& gather() {
@@ -138,6 +154,7 @@ const Room& gather() {
       .quantize = moves_quantized<Gather>,
       .pointwise = not_pointwise(),
       .expand = no_expand(),
+      .emit = emit,
       .samples = {{{}, {OperandSpec::of({5, 3}), OperandSpec::ranged({2, 2}, -5, 4, DType::i64)}},
                   {{1}, {OperandSpec::of({2, 4, 3}), OperandSpec::list({3, 0, 3})}},
                   {{-1},
@@ -162,6 +179,7 @@ const Room& gather_grad() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = no_expand(),
+      .emit = trains_only(),
       .samples = {{{1},
                    {OperandSpec::of({2, 3, 3}), OperandSpec::list({3, 0, 3}),
                     OperandSpec::list({2, 4, 3})}},

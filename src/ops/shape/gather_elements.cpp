@@ -1,5 +1,6 @@
 // GatherElements, ONNX opset 13: y[i][j] = data[index[i][j]][j] (for axis 0), one element per
 // index.
+#include "ops/emit.h"
 #include "ops/shape/scatter.h"
 
 namespace espalier::ops {
@@ -47,6 +48,12 @@ AxisMap axes(const GatherElements& a, const TypesIn& in, const Types&) {
   return map;
 }
 
+void emit(const GatherElements& a, CWriter& c) {
+  emit_element_positions(c, 1, a.axis, [&](const std::string& data, const std::string& own) {
+    c.store(0, own, c.load(0, data));
+  });
+}
+
 }  // namespace
 
 const Room& gather_elements() {
@@ -62,6 +69,7 @@ const Room& gather_elements() {
       .quantize = moves_quantized<GatherElements>,
       .pointwise = not_pointwise(),
       .expand = no_expand(),
+      .emit = emit,
       .samples = {{{1}, {OperandSpec::of({3, 4}), OperandSpec::ranged({3, 2}, -4, 3, DType::i64)}},
                   {{0}, {OperandSpec::of({3, 4}), OperandSpec::ranged({2, 3}, 0, 2, DType::i32)}}},
   });

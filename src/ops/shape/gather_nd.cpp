@@ -1,6 +1,7 @@
 // GatherND, ONNX opset 13: slices of the data named by the tuples along the last axis of indices,
 // behind batch_dims axes common to both.
 #include "base/error.h"
+#include "ops/emit.h"
 #include "ops/shape/scatter.h"
 
 namespace espalier::ops {
@@ -51,6 +52,12 @@ AxisMap axes(const GatherNd& a, const TypesIn& in, const Types& out) {
   return moved_axes(in, moved);
 }
 
+void emit(const GatherNd& a, CWriter& c) {
+  emit_tuple_positions(c, a.batch_dims, [&](const std::string& data, const std::string& own) {
+    c.store(0, own, c.load(0, data));
+  });
+}
+
 }  // namespace
 
 const Room& gather_nd() {
@@ -66,6 +73,7 @@ const Room& gather_nd() {
       .quantize = moves_quantized<GatherNd>,
       .pointwise = not_pointwise(),
       .expand = no_expand(),
+      .emit = emit,
       .samples = {{{},
                    {OperandSpec::of({3, 4, 2}),
                     OperandSpec::fixed(Tensor::from<int64_t>({2, 2}, {0, 1, -1, 3}))}},

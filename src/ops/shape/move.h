@@ -5,15 +5,13 @@
 #include <utility>
 #include <vector>
 
+#include "ir/c_writer.h"
 #include "ops/common.h"
 
 namespace espalier::ops {
 
 /// One side of a block copy: where its first element is, and the step along each axis, in elements.
-struct Strided {
-  int64_t offset = 0;
-  std::vector<int64_t> strides;
-};
+using Strided = CWalk;
 
 /// Copies the block of that many elements along each axis, of any element type. Both sides must lie
 /// inside their tensors, which have the same element type.

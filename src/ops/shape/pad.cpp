@@ -5,6 +5,7 @@
 // espalier.PadGrad(dy, shape, pads): zeros of that shape, with every element of dy added where Pad
 // read it in the other modes.
 #include "base/error.h"
+#include "ops/emit.h"
 #include "ops/shape/move.h"
 
 namespace espalier::ops {
@@ -230,6 +231,44 @@ Cost cost_grad(const Pad&, const TypesIn& in, const Types& out) {
 
 AxisMap axes_grad(const Pad&, const TypesIn&, const Types&) { return {}; }
 
+// Constant padding is a fill and a copy. The other modes read through a table of positions for each
+// axis that is padded.
+void emit(const Pad& a, CWriter& c) {
+  const auto pads = known_amounts(c.types());
+  if (!pads) c.refuse("the amounts of padding must be constant");
+  const Shape shape = c.shape(0), big = c.out_shape(0);
+  const auto own = strides_of(shape), to = strides_of(big);
+  if (numel(big) == 0) return;
+  if (a.mode == "constant") {
+    c.fill(c.has(2) ? c.load(2, "0") : "0");
+    Shape kept;
+    CWalk from{0, own}, target{0, to};
+    for (size_t d = 0; d < shape.size(); ++d) {
+      const int64_t before = pads->before[d], cut = std::max<int64_t>(0, -before);
+      const int64_t cut_after = std::max<int64_t>(0, -pads->after[d]);
+      kept.push_back(std::max<int64_t>(0, shape[d] - cut - cut_after));
+      from.offset += cut * own[d];
+      target.offset += std::max<int64_t>(0, before) * to[d];
+    }
+    return c.copy(0, from, 0, target, kept);
+  }
+  std::vector<std::string> reads;
+  std::string from = "0", at = "0";
+  for (size_t d = 0; d < shape.size(); ++d) {
+    const std::string index = "p" + std::to_string(d);
+    const auto positions = sources(a, shape[d], pads->before[d], pads->after[d]);
+    std::vector<int32_t> list(positions.begin(), positions.end());
+    const Tensor table = Tensor::from<int32_t>({int64_t(list.size())}, std::span(list));
+    from = plus(from, times(c.table(table, "positions") + "[" + index + "]", own[d]));
+    at = plus(at, times(index, to[d]));
+  }
+  std::function<void(size_t)> loop = [&](size_t d) {
+    if (d == big.size()) return c.store(0, at, c.load(0, from));
+    c.block(for_loop("p" + std::to_string(d), big[d]), [&] { loop(d + 1); });
+  };
+  loop(0);
+}
+
 }  // namespace
 
 const Room& pad() {
@@ -245,6 +284,7 @@ const Room& pad() {
       .quantize = moves_quantized<Pad>,
       .pointwise = not_pointwise(),
       .expand = no_expand(),
+      .emit = emit,
       .samples = {{{}, {OperandSpec::of({2, 3, 2}), OperandSpec::list({0, 1, 0, 0, 2, 1})}},
                   {{},
                    {OperandSpec::of({2, 3}), OperandSpec::list({1, -1, 0, 0}),
@@ -272,6 +312,7 @@ const Room& pad_grad() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = no_expand(),
+      .emit = trains_only(),
       .samples =
           {{{"edge"},
             {OperandSpec::of({2, 6}), OperandSpec::list({2, 3}), OperandSpec::list({0, 2, 0, 1})}},

@@ -1,5 +1,6 @@
 // Reshape, ONNX opset 14: the same elements under another shape. A target of -1 is what is left, 0
 // copies the operand's extent (unless allowzero).
+#include "ops/emit.h"
 #include "ops/shape/move.h"
 
 namespace espalier::ops {
@@ -119,6 +120,7 @@ const Room& reshape() {
       .quantize = moves_quantized<Reshape>,
       .pointwise = not_pointwise(),
       .expand = no_expand(),
+      .emit = emit_view<Reshape>,
       .samples = {{{}, {OperandSpec::of({2, 3, 4}), OperandSpec::list({2, 12})}},
                   {{}, {OperandSpec::of({2, 3, 4}), OperandSpec::list({0, -1})}},
                   {{}, {OperandSpec::of({2, 6}), OperandSpec::list({2, 3, 2})}},

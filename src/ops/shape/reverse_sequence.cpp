@@ -1,6 +1,7 @@
 // ReverseSequence, ONNX opset 10: along the time axis, the first sequence_lens[b] slices of batch b
 // in reverse order, the rest as they are.
 #include "base/error.h"
+#include "ops/emit.h"
 #include "ops/shape/move.h"
 
 namespace espalier::ops {
@@ -64,6 +65,27 @@ AxisMap axes(const ReverseSequence& a, const TypesIn& in, const Types&) {
   return map;
 }
 
+void emit(const ReverseSequence& a, CWriter& c) {
+  const Shape shape = c.shape(0);
+  const int64_t run = product(shape, 2, shape.size());
+  const bool batch_first = a.batch_axis == 0;
+  const int64_t batch = shape[batch_first ? 0 : 1], times_ = shape[batch_first ? 1 : 0];
+  const int64_t batch_step = batch_first ? times_ * run : run,
+                step = batch_first ? run : batch * run;
+  if (numel(shape) == 0) return;
+  c.block(for_loop("b", batch), [&] {
+    c.line("const int length = (int)" + c.load(1, "b") + ";");
+    c.check("length >= 0 && length <= " + std::to_string(times_));
+    c.block(for_loop("t", times_), [&] {
+      c.line("const int from = t < length ? length - 1 - t : t;");
+      c.nest({run}, {{0, {1}}}, [&](const std::vector<std::string>& i) {
+        const std::string base = plus(times("b", batch_step), i[0]);
+        c.store(0, plus(base, times("t", step)), c.load(0, plus(base, times("from", step))));
+      });
+    });
+  });
+}
+
 }  // namespace
 
 const Room& reverse_sequence() {
@@ -80,6 +102,7 @@ const Room& reverse_sequence() {
       .quantize = moves_quantized<ReverseSequence>,
       .pointwise = not_pointwise(),
       .expand = no_expand(),
+      .emit = emit,
       .samples = {{{}, {OperandSpec::of({4, 3, 2}), OperandSpec::list({4, 1, 3})}},
                   {{0, 1}, {OperandSpec::of({2, 5}), OperandSpec::list({0, 5})}},
                   {{}, {OperandSpec::of({4, 0}), OperandSpec::list({})}},

@@ -1,6 +1,9 @@
 // What scattering rooms share: how an update meets what stands there, and where elements go.
 #pragma once
 
+#include <functional>
+
+#include "ir/c_writer.h"
 #include "ops/shape/move.h"
 
 namespace espalier::ops {
@@ -77,5 +80,13 @@ void for_each_tuple(const Tensor& indices, const Shape& data, int64_t batch, con
     f(at, i * run, run);
   }
 }
+
+/// The walks of for_each_element and for_each_tuple in C, over operand 1 of operand 0 (or result 0,
+/// of the same shape): `body` gets the two positions.
+using PositionBody = std::function<void(const std::string& data, const std::string& own)>;
+void emit_element_positions(CWriter& c, size_t indices, int64_t axis, const PositionBody& body);
+void emit_tuple_positions(CWriter& c, int64_t batch, const PositionBody& body);
+/// Element `own` of operand 2 meets element `data` of result 0.
+void emit_meeting(CWriter& c, Meeting meeting, const std::string& data, const std::string& own);
 
 }  // namespace espalier::ops

@@ -1,6 +1,7 @@
 // ScatterElements, ONNX opset 18: the data with y[index[i][j]][j] = updates[i][j] (for axis 0), or
 // combined with what stands there by `reduction`. Indices that meet without a reduction leave the
 // last update.
+#include "ops/emit.h"
 #include "ops/shape/scatter.h"
 
 namespace espalier::ops {
@@ -59,6 +60,14 @@ AxisMap axes(const ScatterElements& a, const TypesIn& in, const Types&) {
   return map;
 }
 
+void emit(const ScatterElements& a, CWriter& c) {
+  c.copy(0, {0, {1}}, 0, {0, {1}}, {c.size(0)});
+  const Meeting meeting = meeting_of(a.reduction, "ScatterElements");
+  emit_element_positions(c, 1, a.axis, [&](const std::string& data, const std::string& own) {
+    emit_meeting(c, meeting, data, own);
+  });
+}
+
 }  // namespace
 
 const Room& scatter_elements() {
@@ -74,6 +83,7 @@ const Room& scatter_elements() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = no_expand(),
+      .emit = emit,
       .samples = {{{1},
                    {OperandSpec::of({2, 5}),
                     OperandSpec::fixed(Tensor::from<int64_t>({2, 2}, {1, 3, -1, 0})),

@@ -1,5 +1,6 @@
 // ScatterND, ONNX opset 18: the data with the slices named by tuples replaced by updates, or
 // combined with them by `reduction`.
+#include "ops/emit.h"
 #include "ops/shape/scatter.h"
 
 namespace espalier::ops {
@@ -57,6 +58,14 @@ AxisMap axes(const ScatterNd&, const TypesIn& in, const Types&) {
   return map;
 }
 
+void emit(const ScatterNd& a, CWriter& c) {
+  c.copy(0, {0, {1}}, 0, {0, {1}}, {c.size(0)});
+  const Meeting meeting = meeting_of(a.reduction, "ScatterND");
+  emit_tuple_positions(c, 0, [&](const std::string& data, const std::string& own) {
+    emit_meeting(c, meeting, data, own);
+  });
+}
+
 }  // namespace
 
 const Room& scatter_nd() {
@@ -72,6 +81,7 @@ const Room& scatter_nd() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = no_expand(),
+      .emit = emit,
       .samples = {{{},
                    {OperandSpec::of({4, 3}),
                     OperandSpec::fixed(Tensor::from<int64_t>({2, 1}, {1, -1})),

@@ -1,5 +1,6 @@
 // Shape, ONNX opset 15: the extents [start, end) of the operand as i64.
 #include "ops/common.h"
+#include "ops/emit.h"
 
 namespace espalier::ops {
 namespace {
@@ -41,6 +42,8 @@ std::optional<Tensor> known(const ShapeOf& a, const TypesIn& in) {
   return Tensor::vector_i64(extents);
 }
 
+void emit(const ShapeOf& a, CWriter& c) { emit_constant(c, *known(a, c.types())); }
+
 }  // namespace
 
 const Room& shape() {
@@ -56,6 +59,7 @@ const Room& shape() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = no_expand(),
+      .emit = emit,
       .samples = {{{}, {OperandSpec::of({2, 3, 4})}}, {{1, -1}, {OperandSpec::of({2, 3, 4})}}},
       .known = known,
   });

@@ -1,5 +1,6 @@
 // Size, ONNX opset 13: the number of elements, an i64 scalar.
 #include "ops/common.h"
+#include "ops/emit.h"
 
 namespace espalier::ops {
 namespace {
@@ -24,6 +25,8 @@ std::optional<Tensor> known(const NoAttributes&, const TypesIn& in) {
   return Tensor::scalar<int64_t>(in[0].numel());
 }
 
+void emit(const NoAttributes&, CWriter& c) { c.store(0, "0", c_literal(c.size(0), DType::i64)); }
+
 }  // namespace
 
 const Room& size() {
@@ -38,6 +41,7 @@ const Room& size() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = no_expand(),
+      .emit = emit,
       .samples = {{{}, {OperandSpec::of({2, 3})}}, {{}, {OperandSpec::of({})}}},
       .known = known,
   });

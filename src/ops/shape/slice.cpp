@@ -1,6 +1,7 @@
 // Slice, ONNX opset 13: along each named axis the positions start, start + step, … before end.
 // Negative starts and ends count from the back; both are clamped to the extent.
 #include "ops/shape/slice.h"
+#include "ops/emit.h"
 
 #include <numeric>
 
@@ -191,6 +192,12 @@ Values gradient_grad(const NoAttributes&, Builder& b, const Tape& t) {
 
 AxisMap axes_grad(const NoAttributes&, const TypesIn&, const Types&) { return {}; }
 
+void emit(const NoAttributes&, CWriter& c) {
+  const auto lists = slice_lists(c.types(), 1, int64_t(c.shape(0).size()));
+  if (!lists) c.refuse("starts, ends, axes and steps must be constant");
+  c.copy(0, sliced(*lists, c.shape(0)), 0, {0, strides_of(c.out_shape(0))}, c.out_shape(0));
+}
+
 }  // namespace
 
 const Room& slice() {
@@ -205,6 +212,7 @@ const Room& slice() {
       .quantize = moves_quantized<NoAttributes>,
       .pointwise = not_pointwise(),
       .expand = no_expand(),
+      .emit = emit,
       .samples = {{{},
                    {OperandSpec::of({3, 5, 4}), OperandSpec::list({1, 0}),
                     OperandSpec::list({4, 1000}), OperandSpec::list({1, 2})}},
@@ -233,6 +241,7 @@ const Room& slice_grad() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = no_expand(),
+      .emit = trains_only(),
       .samples = {{{},
                    {OperandSpec::of({3, 2}), OperandSpec::list({3, 5}), OperandSpec::list({4}),
                     OperandSpec::list({0}), OperandSpec::list({1}), OperandSpec::list({-2})}},

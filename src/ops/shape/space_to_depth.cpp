@@ -67,6 +67,7 @@ const Room& space_to_depth() {
       .quantize = quantize,
       .pointwise = not_pointwise(),
       .expand = expand,
+      .emit = Derive{},
       .samples = {{{2}, {x({2, 2, 4, 6})}}, {{3}, {x({1, 2, 3, 6})}}, {{2}, {x({0, 3, 2, 2})}}},
   });
   return room;

@@ -1,5 +1,6 @@
 // Split, ONNX opset 13 and 18: consecutive pieces along one axis, of the sizes the split operand
 // lists; without it num_outputs pieces, equal but for a smaller last one.
+#include "ops/emit.h"
 #include "ops/shape/move.h"
 
 namespace espalier::ops {
@@ -112,6 +113,17 @@ Resized resized(const Split& a, const TypesIn& before, const TypesIn&, const Typ
   return r;
 }
 
+void emit(const Split& a, CWriter& c) {
+  const auto strides = strides_of(c.shape(0));
+  const auto axis = size_t(normal_axis(a.axis, int64_t(strides.size()), "Split"));
+  int64_t offset = 0;
+  for (size_t o = 0; o < c.outputs(); ++o) {
+    const Shape piece = c.out_shape(o);
+    c.copy(0, {offset, strides}, o, {0, strides_of(piece)}, piece);
+    offset += piece[axis] * strides[axis];
+  }
+}
+
 }  // namespace
 
 const Room& split() {
@@ -127,6 +139,7 @@ const Room& split() {
       .quantize = moves_quantized<Split>,
       .pointwise = not_pointwise(),
       .expand = no_expand(),
+      .emit = emit,
       .samples = {{{1}, {OperandSpec::of({2, 6, 2}), OperandSpec::list({3, 1, 2})}},
                   {{-1, 3}, {OperandSpec::of({2, 7})}},
                   {{0, 2}, {OperandSpec::of({4})}},

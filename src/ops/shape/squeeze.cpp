@@ -1,5 +1,6 @@
 // Squeeze, ONNX opset 13: drops the named axes of extent 1; without axes, every axis of extent 1.
 // A symbolic extent counts as not 1 until the graph is specialised.
+#include "ops/emit.h"
 #include "ops/shape/move.h"
 
 namespace espalier::ops {
@@ -70,6 +71,7 @@ const Room& squeeze() {
       .quantize = moves_quantized<NoAttributes>,
       .pointwise = not_pointwise(),
       .expand = no_expand(),
+      .emit = emit_view<NoAttributes>,
       .samples = {{{}, {OperandSpec::of({2, 1, 3, 1}), OperandSpec::list({1, -1})}},
                   {{}, {OperandSpec::of({1, 3, 1, 2})}},
                   {{}, {OperandSpec::of({1, 0}), OperandSpec::list({0})}}},

@@ -1,5 +1,6 @@
 // Tile, ONNX opset 13: the operand repeated along each axis.
 #include "base/error.h"
+#include "ops/emit.h"
 #include "ops/shape/move.h"
 
 namespace espalier::ops {
@@ -65,6 +66,17 @@ AxisMap axes(const NoAttributes&, const TypesIn& in, const Types&) {
   return map;
 }
 
+void emit(const NoAttributes&, CWriter& c) {
+  const auto own = strides_of(c.shape(0)), repeats = c.list(1);
+  Shape parts;
+  CWalk from;
+  for (size_t d = 0; d < own.size(); ++d) {
+    parts.insert(parts.end(), {repeats[d], c.shape(0)[d]});
+    from.strides.insert(from.strides.end(), {0, own[d]});
+  }
+  c.copy(0, from, 0, {0, strides_of(parts)}, parts);
+}
+
 }  // namespace
 
 const Room& tile() {
@@ -79,6 +91,7 @@ const Room& tile() {
       .quantize = moves_quantized<NoAttributes>,
       .pointwise = not_pointwise(),
       .expand = no_expand(),
+      .emit = emit,
       .samples = {{{}, {OperandSpec::of({2, 3}), OperandSpec::list({2, 3})}},
                   {{}, {OperandSpec::of({2, 1, 2}), OperandSpec::list({1, 4, 1})}},
                   {{}, {OperandSpec::of({2}), OperandSpec::list({0})}}},

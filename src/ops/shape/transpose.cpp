@@ -1,6 +1,7 @@
 // Transpose, ONNX opset 13: result axis i is operand axis perm[i]; without perm, axes reverse.
 #include <numeric>
 
+#include "ops/emit.h"
 #include "ops/shape/move.h"
 
 namespace espalier::ops {
@@ -56,6 +57,20 @@ AxisMap axes(const Transpose& a, const TypesIn& in, const Types&) {
   return moved_axes(in, moved);
 }
 
+void emit(const Transpose& a, CWriter& c) {
+  const Shape to = c.out_shape(0);
+  const auto strides = strides_of(c.shape(0));
+  CWalk source;
+  for (int64_t axis : permutation(a, int64_t(to.size())))
+    source.strides.push_back(strides[size_t(axis)]);
+  // Where only extents of 1 move, memory stays as it is.
+  bool moves = false;
+  const auto own = strides_of(to);
+  for (size_t d = 0; d < to.size(); ++d) moves |= to[d] != 1 && own[d] != source.strides[d];
+  if (!moves) return c.view(0, 0);
+  c.copy(0, source, 0, {0, own}, to);
+}
+
 }  // namespace
 
 const Room& transpose() {
@@ -71,6 +86,7 @@ const Room& transpose() {
       .quantize = moves_quantized<Transpose>,
       .pointwise = not_pointwise(),
       .expand = no_expand(),
+      .emit = emit,
       .samples = {{{}, {OperandSpec::of({2, 3, 4})}},
                   {{{{0, 2, 3, 1}}}, {OperandSpec::of({2, 3, 4, 5})}},
                   {{{{1, 0}}}, {OperandSpec::of({0, 3})}},

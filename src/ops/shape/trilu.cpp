@@ -1,6 +1,7 @@
 // Trilu, ONNX opset 14: the upper (or lower) triangle of each matrix from diagonal k on, zeros
 // elsewhere.
 #include "base/error.h"
+#include "ops/emit.h"
 #include "ops/shape/move.h"
 
 namespace espalier::ops {
@@ -48,6 +49,20 @@ AxisMap axes(const Trilu&, const TypesIn& in, const Types&) {
   return moved_axes(in, leading);
 }
 
+void emit(const Trilu& a, CWriter& c) {
+  const Shape shape = c.shape(0);
+  const int64_t rows = shape[shape.size() - 2], columns = shape.back();
+  if (numel(shape) == 0) return;
+  const std::string k = c.has(1) ? " + (int64_t)" + c.load(1, "0") : "";
+  c.nest({numel(shape) / (rows * columns), rows, columns},
+         {{0, strides_of(Shape{1, rows, columns})}, {0, {0, 1, 0}}, {0, {0, 0, 1}}},
+         [&](const std::vector<std::string>& at) {
+           c.store(
+               0, at[0],
+               at[2] + (a.upper ? " >= " : " <= ") + at[1] + k + " ? " + c.load(0, at[0]) + " : 0");
+         });
+}
+
 }  // namespace
 
 const Room& trilu() {
@@ -63,6 +78,7 @@ const Room& trilu() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = no_expand(),
+      .emit = emit,
       .samples = {{{}, {OperandSpec::of({2, 3, 4})}},
                   {{false},
                    {OperandSpec::of({3, 3}), OperandSpec::fixed(Tensor::scalar<int64_t>(-1))}},

@@ -1,4 +1,5 @@
 // Unsqueeze, ONNX opset 13: inserts axes of extent 1; the axes operand names them in the result.
+#include "ops/emit.h"
 #include "ops/shape/move.h"
 
 namespace espalier::ops {
@@ -53,6 +54,7 @@ const Room& unsqueeze() {
       .quantize = moves_quantized<NoAttributes>,
       .pointwise = not_pointwise(),
       .expand = no_expand(),
+      .emit = emit_view<NoAttributes>,
       .samples = {{{}, {OperandSpec::of({2, 3}), OperandSpec::list({0, 2})}},
                   {{}, {OperandSpec::of({4}), OperandSpec::list({-1})}},
                   {{}, {OperandSpec::of({0, 2}), OperandSpec::list({3, 1})}}},

@@ -70,6 +70,7 @@ Room cosine_window_room(OpName onnx, double a0, double a1, double a2) {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = no_expand(),
+      .emit = no_c_form(),
       .samples = {{{}, {size(int64_t{10})}},
                   {{DType::f64, false}, {size(int32_t{7})}},
                   {{DType::f32, false}, {size(int64_t{1})}},

@@ -137,6 +137,7 @@ const Room& dft() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = no_expand(),
+      .emit = no_c_form(),
       .samples = {{{}, {x({2, 8, 1})}},
                   {{1, true}, {x({2, 6, 3, 2})}},
                   {{2, false, true}, {x({2, 2, 5, 1})}},

@@ -110,6 +110,7 @@ const Room& mel_weight_matrix() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = no_expand(),
+      .emit = no_c_form(),
       .samples = {{{}, {count(8), count(64), count(8192), hertz(0), hertz(4096)}},
                   {{DType::f64}, {count(4), count(15), count(100), hertz(10), hertz(40)}}},
   });

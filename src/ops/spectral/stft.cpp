@@ -136,6 +136,7 @@ const Room& stft() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = expand,
+      .emit = Derive{},
       .samples = {{{}, {x({2, 20, 1}), number(int64_t{4}), x({8})}},
                   {{}, {x({1, 13, 1}), number(int64_t{3}), omitted, number(int64_t{5})}},
                   {{false}, {x({1, 12, 2}), number(int32_t{2}), x({4}), number(int32_t{4})}},

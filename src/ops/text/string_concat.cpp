@@ -46,6 +46,7 @@ const Room& string_concat() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = no_expand(),
+      .emit = needs_growing_memory(),
       .samples = {{{}, {strings({2}, {"a", "bc"}), strings({2}, {"", "d"})}},
                   {{}, {strings({2, 1}, {"a", "b"}), strings({1}, {".com"})}}},
   });

@@ -92,6 +92,7 @@ const Room& string_normalizer() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = no_expand(),
+      .emit = needs_growing_memory(),
       .samples = {{{}, {words({2}, {"Espalier", "grün"})}},
                   {{"UPPER", false, "", {"MONDAY"}}, {words({1, 2}, {"monday", "ärger"})}},
                   {{"LOWER", true, "en_US", {"A"}}, {words({3}, {"A", "a", "B"})}},

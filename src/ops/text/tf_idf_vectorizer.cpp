@@ -198,6 +198,7 @@ const Room& tf_idf_vectorizer() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = no_expand(),
+      .emit = needs_growing_memory(),
       .samples = {{pool, {items({12})}},
                   {skipping, {items({2, 9})}},
                   {idf, {items({9})}},

@@ -1,0 +1,174 @@
+#include "deploy/c_file.h"
+
+#include <algorithm>
+
+#include "base/error.h"
+#include "deploy/c_function.h"
+#include "deploy/c_parts.h"
+#include "ir/derive.h"
+
+namespace espalier {
+namespace {
+
+/// Shorter than any line worth reading.
+constexpr size_t kColumns = 98;
+
+std::string table_text(const std::string& name, const Tensor& values) {
+  const int64_t count = std::max<int64_t>(1, values.size());
+  std::string text =
+      "static const " + c_type(values.dtype()) + " " + name + "[" + std::to_string(count) + "] = {";
+  if (values.size() == 0) return text + "0};\n";
+  std::string line = "\n    ";
+  for (int64_t i = 0; i < values.size(); ++i) {
+    const std::string literal = c_literal(values, i) + (i + 1 < values.size() ? ", " : "");
+    if (line.size() + literal.size() > kColumns) {
+      line.pop_back();
+      text += line;
+      line = "\n    ";
+    }
+    line += literal;
+  }
+  return text + line + "};\n";
+}
+
+std::string parameters(const CNetwork& n) {
+  std::string text;
+  for (const CArgument& a : n.inputs)
+    text += (text.empty() ? "const " : ", const ") + c_type(a.type.dtype) + "* " + a.identifier;
+  for (const CArgument& a : n.outputs)
+    text += (text.empty() ? "" : ", ") + c_type(a.type.dtype) + "* " + a.identifier;
+  return text;
+}
+
+UserError not_a_tensor(const std::string& what, const Type& type) {
+  if (type.is_static())
+    return unsupported(what, "is " + to_string(type) + ", for which C has no type");
+  return unsupported(what, "has the type " + to_string(type) + ", C code needs fixed sizes",
+                     "fix open dimensions with --shape or --batch");
+}
+
+}  // namespace
+
+CFile::CFile(const std::string& stem) : stem_(c_identifier(stem)) {}
+
+void CFile::need(const std::string& part) {
+  if (std::ranges::find(parts_, part) == parts_.end()) parts_.push_back(part);
+}
+
+std::string CFile::table(const Tensor& values, const std::string& name) {
+  const auto key = std::pair(values.dtype(), fingerprint(values.raw(), values.bytes()));
+  std::string& known = table_names_[key];
+  if (known.empty()) {
+    known = names_.fresh("w_", name);
+    tables_.emplace_back(known, values);
+  }
+  return known;
+}
+
+CFunction CFile::function(const Graph& body) {
+  const Graph graph = prepared_for_c(body);
+  const std::string name = names_.fresh(stem_ + "_body_", body.name);
+  CFunctionText made = c_function(*this, graph, name);
+  functions_.push_back(std::move(made.text));
+  return {name, made.arena_bytes};
+}
+
+const CNetwork& CFile::add(const Graph& graph, const std::string& name) {
+  const size_t parts = parts_.size(), tables = tables_.size(), functions = functions_.size();
+  try {
+    return append(graph, name);
+  } catch (...) {
+    parts_.resize(parts);
+    tables_.resize(tables);
+    functions_.resize(functions);
+    std::erase_if(table_names_, [&](const auto& entry) {
+      return std::ranges::none_of(tables_, [&](const auto& t) { return t.first == entry.second; });
+    });
+    throw;
+  }
+}
+
+const CNetwork& CFile::append(const Graph& graph, const std::string& name) {
+  if (!graph.states().empty())
+    throw unsupported(graph.name, "carries states, as training steps do, which C code does not");
+  CNetwork network{names_.fresh("", name), {}, {}, 0, 0};
+  CNames taken;
+  const auto argument = [&](ValueId v, const char* what) {
+    const Value& value = graph.value(v);
+    if (!value.type.is_static() || !has_c_type(value.tensor().dtype))
+      throw not_a_tensor(std::string(what) + " '" + value.name + "'", value.type);
+    return CArgument{value.name, taken.fresh("", value.name), value.tensor()};
+  };
+  for (ValueId v : graph.inputs()) network.inputs.push_back(argument(v, "input"));
+  for (ValueId v : graph.outputs()) network.outputs.push_back(argument(v, "output"));
+  const Graph prepared = prepared_for_c(graph);
+  const std::string inner = names_.fresh(network.name + "_", "graph");
+  CFunctionText made = c_function(*this, prepared, inner);
+  functions_.push_back(std::move(made.text));
+  network.arena_bytes = made.arena_bytes;
+  public_functions_ += "int " + network.name + "(" + parameters(network) + ") {\n  return " +
+                       inner + "(" + (made.arena_bytes > 0 ? "arena.bytes" : "0");
+  for (const auto* list : {&network.inputs, &network.outputs})
+    for (const CArgument& a : *list) public_functions_ += ", " + a.identifier;
+  public_functions_ += ");\n}\n";
+  networks_.push_back(std::move(network));
+  return networks_.back();
+}
+
+size_t CFile::arena_bytes() const {
+  size_t most = 0;
+  for (const CNetwork& n : networks_) most = std::max(most, n.arena_bytes);
+  return most;
+}
+
+size_t CFile::weight_bytes() const {
+  size_t sum = 0;
+  for (const auto& [name, values] : tables_) sum += values.bytes();
+  return sum;
+}
+
+std::string CFile::source() const {
+  std::vector<std::string> standard = {"#include <math.h>", "#include <stdint.h>",
+                                       "#include <string.h>"};
+  const std::string parts = bundled_parts(parts_, standard);
+  std::ranges::sort(standard);
+  std::string text =
+      "/* Written by espalier export. C99; link with -lm. */\n#include \"" + stem_ + ".h\"\n\n";
+  for (const std::string& line : standard) text += line + "\n";
+  text += "\n" + parts + "\n";
+  for (const auto& [name, values] : tables_) text += table_text(name, values);
+  if (arena_bytes() > 0)
+    text +=
+        "\n/* Activations, aligned for every type. */\nstatic union {\n  double number;\n"
+        "  int64_t integer;\n  unsigned char bytes[" +
+        std::to_string(arena_bytes()) + "];\n} arena;\n";
+  for (const std::string& function : functions_) text += "\n" + function;
+  return text + "\n" + public_functions_;
+}
+
+std::string CFile::header() const {
+  const std::string upper = upper_case(stem_);
+  std::string text =
+      "/* Written by espalier export. */\n#ifndef ESPALIER_" + upper + "_H\n#define ESPALIER_" +
+      upper +
+      "_H\n\n#include <stdint.h>\n\n#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n"
+      "/* Bytes of activations (static, shared by the networks) and of constants. */\n"
+      "#define " +
+      upper + "_ARENA_BYTES " + std::to_string(arena_bytes()) + "\n#define " + upper +
+      "_WEIGHT_BYTES " + std::to_string(weight_bytes()) + "\n";
+  for (const CNetwork& n : networks_) {
+    text += "\n";
+    for (const auto* list : {&n.inputs, &n.outputs})
+      for (const CArgument& a : *list)
+        text += "/* " + c_comment(a.name) + ": " + c_comment(to_string(a.type)) + " */\n#define " +
+                upper_case(n.name + "_" + a.identifier) + "_SIZE " +
+                std::to_string(a.type.numel()) + "\n";
+    text +=
+        "/* 0, or 1 where data asks for what is not there (an index outside its axis). Not to be\n"
+        "   called by two threads at once. */\nint " +
+        n.name + "(" + parameters(n) + ");\n";
+  }
+  return text + "\n#ifdef __cplusplus\n}\n#endif\n\n#endif\n";
+}
+
+}  // namespace espalier

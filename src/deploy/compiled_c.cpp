@@ -1,0 +1,142 @@
+#include "deploy/compiled_c.h"
+
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <spawn.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cstdlib>
+
+#include "base/error.h"
+#include "base/files.h"
+
+extern char** environ;
+
+namespace espalier {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// A folder of our own that goes with its owner.
+struct Folder {
+  fs::path path;
+  Folder() {
+    std::string pattern = (fs::temp_directory_path() / "espalier_c_XXXXXX").string();
+    if (!::mkdtemp(pattern.data()))
+      throw bad_input(pattern, "cannot be made", "set TMPDIR to a folder that can be written");
+    path = pattern;
+  }
+  ~Folder() {
+    std::error_code ignored;
+    fs::remove_all(path, ignored);
+  }
+};
+
+std::string compiler() {
+  const char* named = std::getenv("CC");
+  return named && *named ? named : "cc";
+}
+
+/// Exit code of the compiler, what it says going to a file; -1 where it cannot be started.
+int run_compiler(const std::vector<std::string>& arguments, const fs::path& log) {
+  std::vector<char*> argv;
+  for (const std::string& a : arguments) argv.push_back(const_cast<char*>(a.c_str()));
+  argv.push_back(nullptr);
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_addopen(&actions, 2, log.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
+  posix_spawn_file_actions_adddup2(&actions, 2, 1);
+  pid_t child = 0;
+  const int failed = ::posix_spawnp(&child, argv[0], &actions, nullptr, argv.data(), environ);
+  posix_spawn_file_actions_destroy(&actions);
+  if (failed != 0) return -1;
+  int status = 0;
+  if (::waitpid(child, &status, 0) < 0 || !WIFEXITED(status)) return -1;
+  return WEXITSTATUS(status);
+}
+
+/// int call_k(const void* const* in, void* const* out) for network k.
+std::string calls_of(const CFile& file, const std::string& header) {
+  std::string text = "#include \"" + header + "\"\n";
+  for (size_t k = 0; k < file.networks().size(); ++k) {
+    const CNetwork& n = file.networks()[k];
+    std::string arguments;
+    for (size_t i = 0; i < n.inputs.size(); ++i)
+      arguments += (arguments.empty() ? "in[" : ", in[") + std::to_string(i) + "]";
+    for (size_t o = 0; o < n.outputs.size(); ++o)
+      arguments += (arguments.empty() ? "out[" : ", out[") + std::to_string(o) + "]";
+    text += "int call_" + std::to_string(k) +
+            "(const void* const* in, void* const* out);\nint call_" + std::to_string(k) +
+            "(const void* const* in, void* const* out) {\n  (void)in;\n  return " + n.name + "(" +
+            arguments + ");\n}\n";
+  }
+  return text;
+}
+
+}  // namespace
+
+struct CompiledC::Library {
+  using Call = int (*)(const void* const*, void* const*);
+  Folder folder;
+  void* handle = nullptr;
+  std::vector<Call> calls;
+  ~Library() {
+    if (handle) ::dlclose(handle);
+  }
+};
+
+CompiledC::CompiledC(const CFile& file, const std::vector<std::string>& flags)
+    : networks_(file.networks()), library_(std::make_unique<Library>()) {
+  const fs::path& folder = library_->folder.path;
+  const fs::path source = folder / (file.stem() + ".c"), calls = folder / "calls_of_it.c";
+  const fs::path shared = folder / "network.so", log = folder / "log";
+  write_file_atomic(source, file.source());
+  write_file_atomic(folder / (file.stem() + ".h"), file.header());
+  write_file_atomic(calls, calls_of(file, file.stem() + ".h"));
+  std::vector<std::string> command = {compiler(), "-std=c99", "-shared", "-fPIC", "-w"};
+  command.insert(command.end(), flags.begin(), flags.end());
+  for (const fs::path& p : {source, calls}) command.push_back(p.string());
+  command.insert(command.end(), {"-o", shared.string(), "-lm"});
+  const int code = run_compiler(command, log);
+  if (code == -1 || code == 127)
+    throw unsupported("C compiler '" + compiler() + "'", "cannot be started",
+                      "install one, or name it in CC");
+  if (code != 0)
+    throw unsupported("C compiler '" + compiler() + "'",
+                      "refuses the exported code: " + read_file(log).substr(0, 400));
+  library_->handle = ::dlopen(shared.c_str(), RTLD_NOW | RTLD_LOCAL);
+  ESP_CHECK(library_->handle, std::string("compiled C does not load: ") + ::dlerror());
+  for (size_t k = 0; k < networks_.size(); ++k) {
+    void* symbol = ::dlsym(library_->handle, ("call_" + std::to_string(k)).c_str());
+    ESP_CHECK(symbol, "compiled C lacks a function");
+    library_->calls.push_back(reinterpret_cast<Library::Call>(symbol));
+  }
+}
+CompiledC::~CompiledC() = default;
+CompiledC::CompiledC(CompiledC&&) noexcept = default;
+
+int CompiledC::run_into(size_t network, std::span<const Tensor> inputs,
+                        std::span<Tensor> outputs) const {
+  std::vector<const void*> in;
+  std::vector<void*> out;
+  for (const Tensor& t : inputs) in.push_back(t.raw());
+  for (Tensor& t : outputs) out.push_back(t.mutable_raw());
+  return library_->calls.at(network)(in.data(), out.data());
+}
+
+std::vector<Tensor> CompiledC::run(size_t network, std::span<const Tensor> inputs) const {
+  const CNetwork& n = networks_.at(network);
+  ESP_CHECK(inputs.size() == n.inputs.size(), "compiled C takes another number of inputs");
+  for (size_t i = 0; i < inputs.size(); ++i)
+    if (TensorType(inputs[i].dtype(), inputs[i].shape()) != n.inputs[i].type)
+      throw bad_input("input '" + n.inputs[i].name + "'", "is not " + to_string(n.inputs[i].type));
+  std::vector<Tensor> outputs;
+  for (const CArgument& a : n.outputs) outputs.emplace_back(a.type.dtype, a.type.shape());
+  if (run_into(network, inputs, outputs) != 0)
+    throw bad_input(n.name, "was given data it cannot handle", "an index lies outside its axis");
+  return outputs;
+}
+
+}  // namespace espalier
