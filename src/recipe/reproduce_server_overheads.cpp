@@ -138,7 +138,7 @@ Findings measure_server_overheads(Fields& recipe, const MeasureOptions& options)
   if (sizes.empty() || formats.items().empty()) recipe.map().fail("names no pictures");
   const Graph graph =
       load_blueprint(zoo_path(network, options.recipe), {.seed = options.seed, .variables = {}});
-  if (o.picture.input.empty()) o.picture.input = graph.value(graph.inputs().at(0)).name;
+  if (o.picture.input.empty()) o.picture.input = graph.value(graph.inputs()[0]).name;
   o.picture.height = o.picture.width = resize;
   const auto sets = picture_sets(sizes, formats, photos, options.seed);
   const PictureSet* overload = overloaded.empty() ? nullptr : &set_named(sets, overloaded, recipe);

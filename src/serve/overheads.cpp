@@ -66,7 +66,7 @@ Graph for_one(const Graph& graph) {
   Shape shape;
   for (const Dim& d : graph.value(graph.inputs()[0]).tensor().dims)
     shape.push_back(d.known() ? d.value() : 1);
-  return specialised(graph, {shape});
+  return specialised(graph, std::vector<Shape>{shape});
 }
 
 /// Our server with one way of shrinking.

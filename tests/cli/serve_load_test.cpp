@@ -2,6 +2,7 @@
 #include <signal.h>
 
 #include <future>
+#include <map>
 
 #include "serve/load_client.h"
 #include "tests/cli/serve_fixture.h"
@@ -56,7 +57,7 @@ TEST_F(Serve, KilledUnderLoadAndRestartedLosesNothingSilently) {
     wait_for_answers(port, 100);
     server->send(SIGKILL);
     EXPECT_EQ(server->wait(), 128 + SIGKILL);
-    start({scratch.path("net.esp")}, port);
+    start(std::vector<std::string>{scratch.path("net.esp")}, port);
   }
   const serve::LoadResult r = clients.get();
   by_the_last = answered(port);

@@ -45,8 +45,8 @@ TEST(ReproduceServer, SaysWhereTheTimeOfEitherServerGoes) {
   EXPECT_GT(m["load_2.0_asked"], 0);
   EXPECT_EQ(m["load_2.0_failed"], 0);
   // One round, two sets: the geometric mean of what was reported.
-  const double product = double(m["jpeg_40x30_ratio"]) * double(m["png_40x30_ratio"]);
-  EXPECT_NEAR(double(m["ratio"]) * double(m["ratio"]), product, 0.01 * product);
+  const double product = m["jpeg_40x30_ratio"].get<double>() * m["png_40x30_ratio"].get<double>();
+  EXPECT_NEAR(m["ratio"].get<double>() * m["ratio"].get<double>(), product, 0.01 * product);
 }
 
 TEST(ReproduceServer, BarsAreHeld) {

@@ -1,6 +1,7 @@
 // Good requests made wrong, deterministically: what clients with defects, and others, send.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 #include <vector>
