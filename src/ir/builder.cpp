@@ -210,6 +210,11 @@ ValueId Builder::transpose(ValueId a, std::vector<int64_t> permutation) {
 ValueId Builder::reshape(ValueId a, std::vector<int64_t> shape) {
   return one("Reshape", {a, ints(std::move(shape))});
 }
+ValueId Builder::reshape_behind_first(ValueId a, std::vector<int64_t> rest) {
+  const Dim first = type(a).dims.at(0);
+  rest.insert(rest.begin(), first.known() ? first.value() : 0);
+  return one("Reshape", {a, ints(std::move(rest))}, {{"allowzero", int64_t{first.known()}}});
+}
 ValueId Builder::reduce_sum(ValueId a, std::vector<int64_t> axes, bool keepdims) {
   return one("ReduceSum", {a, ints(std::move(axes))}, {{"keepdims", int64_t{keepdims}}});
 }

@@ -50,6 +50,9 @@ class Builder {
   ValueId greater(ValueId a, ValueId b) { return one("Greater", {a, b}); }
   ValueId transpose(ValueId a, std::vector<int64_t> permutation);
   ValueId reshape(ValueId a, std::vector<int64_t> shape);
+  /// a [N, ...] as [N, rest...], whether N is known or not. Extents of `rest` may be 0, which is
+  /// none here, where N is known.
+  ValueId reshape_behind_first(ValueId a, std::vector<int64_t> rest);
   ValueId reduce_sum(ValueId a, std::vector<int64_t> axes, bool keepdims = true);
   ValueId reduce_mean(ValueId a, std::vector<int64_t> axes, bool keepdims = true);
   ValueId cast(ValueId a, DType to);

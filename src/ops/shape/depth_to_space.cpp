@@ -54,9 +54,10 @@ Values expand(const DepthToSpace& a, Builder& b, const Values& in) {
   const Shape s = block_extents(b, in[0], "DepthToSpace");
   const int64_t k = a.blocksize, c = s[1] / (k * k), h = s[2], w = s[3];
   const bool dcr = a.mode == "DCR";
-  const ValueId apart = b.reshape(in[0], dcr ? Shape{0, k, k, c, h, w} : Shape{0, c, k, k, h, w});
+  const ValueId apart =
+      b.reshape_behind_first(in[0], dcr ? Shape{k, k, c, h, w} : Shape{c, k, k, h, w});
   const ValueId moved = b.transpose(apart, dcr ? Shape{0, 3, 4, 1, 5, 2} : Shape{0, 1, 4, 2, 5, 3});
-  return {b.reshape(moved, {0, c, h * k, w * k})};
+  return {b.reshape_behind_first(moved, {c, h * k, w * k})};
 }
 
 Cost cost(const DepthToSpace&, const TypesIn& in, const Types& out) { return move_cost(in, out); }

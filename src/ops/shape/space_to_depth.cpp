@@ -31,8 +31,8 @@ Types infer(const SpaceToDepth& a, const TypesIn& in) {
 Values expand(const SpaceToDepth& a, Builder& b, const Values& in) {
   const Shape s = block_extents(b, in[0], "SpaceToDepth");
   const int64_t k = a.blocksize, c = s[1], h = s[2] / k, w = s[3] / k;
-  const ValueId moved = b.transpose(b.reshape(in[0], {0, c, h, k, w, k}), {0, 3, 5, 1, 2, 4});
-  return {b.reshape(moved, {0, c * k * k, h, w})};
+  const ValueId apart = b.reshape_behind_first(in[0], {c, h, k, w, k});
+  return {b.reshape_behind_first(b.transpose(apart, {0, 3, 5, 1, 2, 4}), {c * k * k, h, w})};
 }
 
 Cost cost(const SpaceToDepth&, const TypesIn& in, const Types& out) { return move_cost(in, out); }
