@@ -1,5 +1,6 @@
 #include "cli/bench_tune.h"
 
+#include <algorithm>
 #include <charconv>
 #include <chrono>
 #include <cmath>

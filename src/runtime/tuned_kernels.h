@@ -61,8 +61,8 @@ TunedKernels load_tuned(const std::filesystem::path& path, const MachineId& here
 /// it has one.
 TunedKernels combined(TunedKernels own, const TunedKernels& other);
 
-/// What was tuned on this machine, for that number of threads, all others heeded; null where nothing
-/// was. `own`: what the file of that number would hold.
+/// What was tuned on this machine, for that number of threads, all others heeded; null where
+/// nothing was. `own`: what the file of that number would hold.
 std::shared_ptr<const TunedKernels> machine_tuned_kernels(int threads);
 std::shared_ptr<const TunedKernels> machine_tuned_kernels(TunedKernels own);
 
