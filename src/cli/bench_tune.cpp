@@ -1,5 +1,6 @@
 #include "cli/bench_tune.h"
 
+#include <algorithm>
 #include <charconv>
 #include <chrono>
 #include <cmath>
@@ -135,7 +136,7 @@ ExitCode bench_tune(const std::string& name, const Graph& graph, const BenchTune
 
   Contender before(graph, options, tuning.seed);
   CompileOptions with = options;
-  with.choices = std::make_shared<const TunedKernels>(tuned);
+  with.choices = machine_tuned_kernels(tuned);
   with.explain = {};
   Contender after(graph, with, tuning.seed);
   constexpr int kRounds = 11;

@@ -105,12 +105,12 @@ Served serve_and_tune(const Settings& s) {
   Exchange x(*session.program());
   std::vector<double> times;
   Served served{{s.nothing()}};
-  while (session.tuning()) {
+  do {
     const auto before = Clock::now();
     session.run_into(x.inputs, x.outputs);
     times.push_back(seconds_since(before) * 1e3);
     ++served.runs;
-  }
+  } while (session.tuning());
   served.tuned.seconds = seconds_since(start);
   served.tuned.kernels = session.kernels();
   served.tuned.tiles = tiles_of(served.tuned.kernels);
@@ -203,6 +203,7 @@ Findings measure_kernel_tuning(Fields& recipe, const MeasureOptions& options) {
   if (const std::string& why = kernels::no_generated_kernels(); !why.empty())
     throw unsupported("kernel tuning", why);
   const auto products = network_products(s.network, s.with(nullptr));
+  if (products.empty()) recipe.map().fail("the network has no matrix product to tune");
 
   log_info("serving while kernels are tuned");
   const Served served = serve_and_tune(s);

@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/log.h"
+#include "base/threads.h"
 #include "runtime/machine.h"
 
 namespace espalier {
@@ -152,11 +153,31 @@ TunedKernels load_tuned(const fs::path& path, const MachineId& here) {
   return TunedKernels(here);
 }
 
+TunedKernels combined(TunedKernels own, const TunedKernels& other) {
+  for (const auto& [problem, theirs] : other.products()) {
+    const TunedProduct* ours = own.find(problem);
+    if (ours && (!ours->tile || theirs.tile)) continue;
+    TunedProduct p = ours ? *ours : theirs;
+    if (!theirs.tile) p.tile.reset();
+    own.set(std::move(p));
+  }
+  return own;
+}
+
+std::shared_ptr<const TunedKernels> machine_tuned_kernels(TunedKernels own) {
+  const int threads = own.machine().threads;
+  for (int other = 1; other <= available_cpus(); ++other) {
+    if (other == threads) continue;
+    const MachineId there = machine_id(other);
+    own = combined(std::move(own), load_tuned(tuned_path(there), there));
+  }
+  if (own.products().empty()) return nullptr;
+  return std::make_shared<const TunedKernels>(std::move(own));
+}
+
 std::shared_ptr<const TunedKernels> machine_tuned_kernels(int threads) {
   const MachineId here = machine_id(threads);
-  TunedKernels kernels = load_tuned(tuned_path(here), here);
-  if (kernels.products().empty()) return nullptr;
-  return std::make_shared<const TunedKernels>(std::move(kernels));
+  return machine_tuned_kernels(load_tuned(tuned_path(here), here));
 }
 
 }  // namespace espalier

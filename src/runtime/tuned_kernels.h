@@ -56,7 +56,14 @@ void save_tuned(const TunedKernels& kernels, const std::filesystem::path& path);
 /// another version or machine is said in a warning and holds nothing either.
 TunedKernels load_tuned(const std::filesystem::path& path, const MachineId& here);
 
-/// What was tuned on this machine at that thread count; null where nothing was.
+/// `own`, beside what was tuned at another number of threads. Generated code serves where neither
+/// found it slower, so that results do not depend on the number of threads; its tile is its own if
+/// it has one.
+TunedKernels combined(TunedKernels own, const TunedKernels& other);
+
+/// What was tuned on this machine, for that number of threads, all others heeded; null where
+/// nothing was. `own`: what the file of that number would hold.
 std::shared_ptr<const TunedKernels> machine_tuned_kernels(int threads);
+std::shared_ptr<const TunedKernels> machine_tuned_kernels(TunedKernels own);
 
 }  // namespace espalier

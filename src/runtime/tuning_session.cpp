@@ -1,7 +1,6 @@
 #include "runtime/tuning_session.h"
 
 #include <algorithm>
-#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <mutex>
@@ -15,14 +14,59 @@ namespace espalier {
 
 using Clock = std::chrono::steady_clock;
 
+namespace {
+
+/// Who has the machine's cores: a run, or a step of tuning. Where both wait, they take turns.
+class Turns {
+ public:
+  enum class Who { kRun, kStep };
+
+  void begin(Who who) {
+    const bool run = who == Who::kRun;
+    std::unique_lock lock(mutex_);
+    int& waiting = run ? runs_ : steps_;
+    const int& others = run ? steps_ : runs_;
+    ++waiting;
+    free_.wait(lock, [&] { return !busy_ && (others == 0 || last_ != who); });
+    --waiting;
+    busy_ = true;
+    last_ = who;
+  }
+  void end() {
+    {
+      const std::lock_guard lock(mutex_);
+      busy_ = false;
+    }
+    free_.notify_all();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable free_;
+  bool busy_ = false;
+  int runs_ = 0, steps_ = 0;  // that wait
+  Who last_ = Who::kStep;
+};
+
+class Turn {
+ public:
+  Turn(Turns& turns, Turns::Who who) : turns_(turns) { turns_.begin(who); }
+  ~Turn() { turns_.end(); }
+  Turn(const Turn&) = delete;
+  Turn& operator=(const Turn&) = delete;
+
+ private:
+  Turns& turns_;
+};
+
+}  // namespace
+
 struct TuningSession::Impl {
   const Graph graph;
   const TuningSessionOptions options;
   Tuner tuner;  // touched by the thread alone
 
-  /// The machine's cores: a run's, or a step's.
-  std::mutex cores;
-  std::atomic<int> runs_waiting{0};
+  Turns turns;
 
   mutable std::mutex state;  // of what follows
   std::condition_variable changed;
@@ -31,7 +75,7 @@ struct TuningSession::Impl {
   bool over = false, stopping = false;
   int exchanges = 0;
 
-  std::optional<Session> session;  // under `cores`; always there
+  std::optional<Session> session;  // in a turn; always there
   std::thread thread;
 
   Impl(const Graph& g, const TuningSessionOptions& o, TunedKernels known)
@@ -76,17 +120,17 @@ struct TuningSession::Impl {
 
   /// One step, then a pause of such a length that the share is kept.
   bool step() {
-    const auto start = Clock::now();
-    while (runs_waiting > 0) std::this_thread::yield();
     bool more = false;
+    Clock::duration pause{};
     {
-      const std::lock_guard lock(cores);
+      const Turn turn(turns, Turns::Who::kStep);
+      const auto start = Clock::now();
       more = tuner.step();
+      pause = std::chrono::duration_cast<Clock::duration>((Clock::now() - start) *
+                                                          (1 / options.share - 1));
     }
-    const auto pause = (Clock::now() - start) * (1 / options.share - 1);
     std::unique_lock lock(state);
-    changed.wait_for(lock, std::chrono::duration_cast<std::chrono::microseconds>(pause),
-                     [&] { return stopping; });
+    changed.wait_for(lock, pause, [&] { return stopping; });
     return more && !stopping;
   }
 
@@ -100,7 +144,7 @@ struct TuningSession::Impl {
     }
     const bool same = same_kernels(*next, *current);
     if (!same) {
-      const std::lock_guard lock(cores);
+      const Turn turn(turns, Turns::Who::kStep);
       Session fresh(next);
       for (const std::string& name : next->state_names())
         fresh.set_state(name, session->state(name));
@@ -127,9 +171,7 @@ TuningSession::TuningSession(const Graph& graph, const TuningSessionOptions& opt
 TuningSession::~TuningSession() = default;
 
 void TuningSession::run_into(std::span<const Tensor> inputs, std::span<Tensor> outputs) {
-  ++impl_->runs_waiting;
-  const std::lock_guard lock(impl_->cores);
-  --impl_->runs_waiting;
+  const Turn turn(impl_->turns, Turns::Who::kRun);
   impl_->session->run_into(inputs, outputs);
 }
 

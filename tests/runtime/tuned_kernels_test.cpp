@@ -105,6 +105,35 @@ TEST(TunedKernels, AFileThatCannotBeUsedIsAWarningAndHoldsNothing) {
   EXPECT_THAT(warnings.said, HasSubstr("was tuned on Some CPU"));
 }
 
+TEST(TunedKernels, TheNumberOfThreadsDoesNotDecideWhoServes) {
+  const auto product = [](const std::string& problem, int rows) {
+    TunedProduct p{problem, std::nullopt, 1, 1, 1, 1};
+    if (rows > 0) p.tile = kernels::GemmTile{.rows = rows, .vectors = 1};
+    return p;
+  };
+  MachineId alone = kHere;
+  alone.threads = 1;
+  TunedKernels one(alone), two(kHere);
+  one.set(product("both", 3));
+  two.set(product("both", 4));
+  one.set(product("only at one", 5));
+  one.set(product("faster at one", 6));
+  two.set(product("faster at one", 0));
+  one.set(product("slower at one", 0));
+  two.set(product("slower at one", 7));
+  const TunedKernels for_one = combined(one, two), for_two = combined(two, one);
+  EXPECT_EQ(for_one.machine().threads, 1);
+  EXPECT_EQ(for_two.machine().threads, 2);
+  ASSERT_EQ(for_one.products().size(), 4u);
+  for (const auto& [problem, p] : for_one.products())
+    EXPECT_EQ(p.tile.has_value(), for_two.find(problem)->tile.has_value()) << problem;
+  EXPECT_EQ(for_one.find("both")->tile->rows, 3);
+  EXPECT_EQ(for_two.find("both")->tile->rows, 4);
+  EXPECT_EQ(for_two.find("only at one")->tile->rows, 5);
+  EXPECT_FALSE(for_one.find("faster at one")->tile);
+  EXPECT_FALSE(for_one.find("slower at one")->tile);
+}
+
 TEST(TunedKernels, AMissingFileIsNoNews) {
   Warnings warnings;
   EXPECT_TRUE(load_tuned(in_temp("espalier_tuned_none.json"), kHere).products().empty());

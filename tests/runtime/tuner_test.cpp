@@ -4,6 +4,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstring>
+
 #include "base/threads.h"
 #include "ir/builder.h"
 #include "kernels/jit/micro_kernel.h"
@@ -26,7 +28,7 @@ using ::testing::StartsWith;
 Graph small_network() {
   Graph g;
   Builder b(g);
-  const ValueId x = g.add_input("x", TensorType(DType::f32, {20, 24}));
+  const ValueId x = g.add_input("x", TensorType(DType::f32, Shape{20, 24}));
   const Rng rng(3, 1);
   const auto weight = [&](const Shape& shape, uint64_t key) {
     return b.constant(random_input(TensorType(DType::f32, shape), rng.fork(key)));
@@ -87,7 +89,7 @@ TEST_F(Tuning, FindsTheProductsOfANetwork) {
 TEST_F(Tuning, ConvolutionsOfOnePixelAreProducts) {
   Graph g;
   Builder b(g);
-  const ValueId x = g.add_input("x", TensorType(DType::f32, {2, 20, 5, 7}));
+  const ValueId x = g.add_input("x", TensorType(DType::f32, Shape{2, 20, 5, 7}));
   const auto conv = [&](const Shape& weight, ValueId of) {
     const Tensor w = random_input(TensorType(DType::f32, weight), Rng(4, 1).fork(weight.size()));
     return b.one("Relu", {b.one("Conv", {of, b.constant(w)})});

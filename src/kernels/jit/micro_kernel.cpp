@@ -269,6 +269,7 @@ Shelf& shelf() {
 }
 
 std::string reason() {
+  limit_instruction_set();
   if (!std::string_view(instruction_set()).starts_with("AVX3") ||
       !Xbyak::util::Cpu().has(Xbyak::util::Cpu::tAVX512F) ||
       !Xbyak::util::Cpu().has(Xbyak::util::Cpu::tAVX512DQ))
