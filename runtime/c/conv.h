@@ -25,7 +25,8 @@ static inline void esp_conv_f32(const esp_conv* p, const float* x, const float* 
         for (int k0 = 0; k0 < g->kernel[0]; ++k0)
           for (int k1 = 0; k1 < g->kernel[1]; ++k1)
             for (int k2 = 0; k2 < g->kernel[2]; ++k2) {
-              const float by = wm[((c * g->kernel[0] + k0) * g->kernel[1] + k1) * g->kernel[2] + k2];
+              const float by =
+                  wm[((c * g->kernel[0] + k0) * g->kernel[1] + k1) * g->kernel[2] + k2];
               const int first = esp_window_first(g, 2, k2);
               const int count = esp_window_last(g, 2, k2) - first, step = g->stride[2];
               for (int o0 = esp_window_first(g, 0, k0); o0 < esp_window_last(g, 0, k0); ++o0)

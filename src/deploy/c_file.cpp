@@ -49,7 +49,7 @@ UserError not_a_tensor(const std::string& what, const Type& type) {
 
 }  // namespace
 
-CFile::CFile(const std::string& stem) : stem_(c_identifier(stem)) {}
+CFile::CFile(const std::string& stem) : file_stem_(stem), stem_(c_identifier(stem)) {}
 
 void CFile::need(const std::string& part) {
   if (std::ranges::find(parts_, part) == parts_.end()) parts_.push_back(part);
@@ -93,6 +93,7 @@ const CNetwork& CFile::append(const Graph& graph, const std::string& name) {
     throw unsupported(graph.name, "carries states, as training steps do, which C code does not");
   CNetwork network{names_.fresh("", name), {}, {}, 0, 0};
   CNames taken;
+  taken.fresh("", "arena");
   const auto argument = [&](ValueId v, const char* what) {
     const Value& value = graph.value(v);
     if (!value.type.is_static() || !has_c_type(value.tensor().dtype))
@@ -133,7 +134,7 @@ std::string CFile::source() const {
   const std::string parts = bundled_parts(parts_, standard);
   std::ranges::sort(standard);
   std::string text =
-      "/* Written by espalier export. C99; link with -lm. */\n#include \"" + stem_ + ".h\"\n\n";
+      "/* Written by espalier export. C99; link with -lm. */\n#include \"" + file_stem_ + ".h\"\n\n";
   for (const std::string& line : standard) text += line + "\n";
   text += "\n" + parts + "\n";
   for (const auto& [name, values] : tables_) text += table_text(name, values);

@@ -40,7 +40,8 @@ class CFile : public CModule {
   /// the node that has no C form, before anything is written.
   const CNetwork& add(const Graph& graph, const std::string& name);
 
-  const std::string& stem() const { return stem_; }
+  /// Of the file names.
+  const std::string& stem() const { return file_stem_; }
   const std::vector<CNetwork>& networks() const { return networks_; }
   std::string source() const;
   std::string header() const;
@@ -56,7 +57,7 @@ class CFile : public CModule {
  private:
   const CNetwork& append(const Graph& graph, const std::string& name);
 
-  std::string stem_;
+  std::string file_stem_, stem_;
   CNames names_;
   std::vector<CNetwork> networks_;
   std::vector<std::string> parts_;

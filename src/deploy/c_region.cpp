@@ -78,8 +78,14 @@ bool CRegion::read() {
   for (NodeId id : behind_) {
     const Node& n = body_.node(id);
     if (core_ != kNoNode && body_.value(n.outputs[0]).tensor().shape() != to) return false;
-    for (ValueId v : n.inputs)
-      if (v != kNoValue && !fits_broadcast(body_.value(v).tensor().shape(), to)) return false;
+    for (ValueId v : n.inputs) {
+      if (v == kNoValue) continue;
+      const NodeId made = body_.value(v).producer;
+      if (made != kNoNode && dequantises(body_, made) &&
+          !one_scale(*bind::quantization_of(body_, made)))
+        return false;
+      if (!fits_broadcast(body_.value(v).tensor().shape(), to)) return false;
+    }
   }
   return core_ == kNoNode || body_.value(body_.node(core_).outputs[0]).tensor().shape() == to;
 }

@@ -86,7 +86,13 @@ void compare_traces(const DynamicNetwork& network, const Paths& paths,
   }
 }
 
-Findings findings_of(const Tally& t, const nlohmann::ordered_json& times) {
+/// Milliseconds for each input, of one network.
+struct Times {
+  std::string network;
+  double eager = 0, native = 0, c = 0;
+};
+
+Findings findings_of(const Tally& t, const std::vector<Times>& times) {
   const auto n = double(std::max<int64_t>(1, t.networks));
   const double native = std::exp(t.log_native / n), c = std::exp(t.log_c / n);
   Findings f;
@@ -100,7 +106,6 @@ Findings findings_of(const Tally& t, const nlohmann::ordered_json& times) {
                 {"speedup_native_least", t.least_native},
                 {"speedup_c", c},
                 {"speedup_c_least", t.least_c}};
-  f.measured.update(times);
   f.baseline = {{"paths", t.paths},
                 {"paths_equal_eager", t.equal_eager},
                 {"traces", t.traced},
@@ -109,6 +114,11 @@ Findings findings_of(const Tally& t, const nlohmann::ordered_json& times) {
                 {"traced_on_other_paths", t.other_path},
                 {"traced_wrong_on_other_paths", t.other_path_wrong},
                 {"traced_other_class_on_other_paths", t.other_class}};
+  for (const Times& x : times) {
+    f.measured[x.network + "_ms"] = x.native;
+    f.measured[x.network + "_c_ms"] = x.c;
+    f.baseline[x.network + "_ms"] = x.eager;
+  }
   f.holds = t.networks > 0 && t.compiled_native == t.networks && t.compiled_c == t.networks &&
             t.equal_native == t.paths && t.equal_c == t.paths && native > 1 && t.other_path > 0 &&
             t.other_path_wrong > 0 && t.same_path_right == t.same_path;
@@ -124,7 +134,7 @@ Findings measure_dynamic(Fields& recipe, const MeasureOptions& options) {
   recipe.done();
   if (names.empty()) recipe.map().fail("names no networks");
   Tally t;
-  nlohmann::ordered_json times;
+  std::vector<Times> times;
   const CompileOptions compile_options{.threads = 1};
   for (const Yaml& name : names) {
     const DynamicNetwork network = dynamic_network(name.text(), count, options.seed);
@@ -175,13 +185,7 @@ Findings measure_dynamic(Fields& recipe, const MeasureOptions& options) {
     t.least_native = std::min(t.least_native, native);
     t.least_c = std::min(t.least_c, compiled);
     const auto each = [&](const Timing& x) { return x.median_ms / double(network.inputs.size()); };
-    times[name.text()] = {{"paths", paths.size()},
-                          {"eager_ms", each(timed[0])},
-                          {"native_ms", each(timed[1])},
-                          {"c_ms", each(timed[2])},
-                          {"native_mad_ms", timed[1].mad_ms / double(network.inputs.size())},
-                          {"speedup_native", native},
-                          {"speedup_c", compiled}};
+    times.push_back({name.text(), each(timed[0]), each(timed[1]), each(timed[2])});
   }
   return findings_of(t, times);
 }

@@ -160,8 +160,9 @@ OperandSpec fixed(Tensor value) {
 
 // What goes round lies where the results belong; the body is a function that gives the next ones.
 void emit(const Loop& a, CWriter& c) {
-  const auto [body, types] = settled_body(a, c.types());
-  const size_t round = types.size(), collected = body.outputs().size() - 1 - round;
+  const auto settled = settled_body(a, c.types());
+  const Graph& body = settled.first;
+  const size_t round = settled.second.size(), collected = body.outputs().size() - 1 - round;
   std::vector<std::string> inputs = {"&iteration", "&going_on"}, results = {"&goes_on"};
   std::vector<RoundInC> rounds;
   for (size_t v = 0; v < round; ++v) {

@@ -183,8 +183,9 @@ GraphRef sample_body() {
 // States lie where the results belong. A slice along the first axis is read and written in place,
 // one along another axis is moved through scratch memory.
 void emit(const Scan& a, CWriter& c) {
-  const auto [body, types] = settled_body(a, c.types());
-  const size_t states = types.size();
+  const auto settled = settled_body(a, c.types());
+  const Graph& body = settled.first;
+  const size_t states = settled.second.size();
   const int64_t length = length_of(a, c.types()).value();
   std::vector<std::string> inputs, results;
   std::vector<RoundInC> rounds;

@@ -66,7 +66,7 @@ void emit(const OneHot& a, CWriter& c) {
            c.line("const " + type + " index = " + c.load(0, at[1]) + ";");
            const std::string place =
                "(" +
-               (is_unsigned_int(c.dtype(0)) ? std::string("index")
+               (is_unsigned_int(c.dtype(0)) ? std::string("(int64_t)index")
                                             : "index < 0 ? index + " + n + " : index") +
                ")";
            const std::string here =

@@ -46,8 +46,11 @@ AxisMap axes(const Reduce& a, const TypesIn& in, const Types&) {
 }
 
 void emit(const Reduce& a, CWriter& c) {
-  emit_reduce(c, reduced_mask(a, c.types()), is_float(c.dtype(0)) ? "-INFINITY" : "INT64_MIN",
-              "x != x || x > acc ? x : acc");
+  const auto mask = reduced_mask(a, c.types());
+  if (is_float(c.dtype(0)))
+    emit_reduce(c, mask, "-INFINITY", "x != x || x > acc ? x : acc");
+  else
+    emit_reduce(c, mask, "INT64_MIN", "x > acc ? x : acc");
 }
 
 }  // namespace
