@@ -16,6 +16,7 @@
 #include "tests/support/data.h"
 #include "tests/support/networks.h"
 #include "tests/support/samples.h"
+#include "tests/support/tree.h"
 
 namespace espalier {
 namespace {
@@ -25,8 +26,7 @@ using ::testing::Not;
 
 /// A shipped network at batch 1.
 Graph zoo(const std::string& name) {
-  const Graph g =
-      load_blueprint(std::string(ESPALIER_SOURCE_DIR) + "/recipes/zoo/" + name + ".yaml");
+  const Graph g = load_blueprint(testing::source_dir() + "/recipes/zoo/" + name + ".yaml");
   std::vector<Shape> shapes;
   for (ValueId v : g.inputs()) {
     Shape shape;
@@ -82,7 +82,8 @@ TEST(NetworksInC, QuantisedOnesStayOnIntegers) {
   for (const char* name : {"ds_cnn", "resnet8"}) {
     const Graph prepared = prepared_for_quantization(zoo(name));
     Calibrator calibrator(prepared, RangeMethod::kMinMax);
-    for (int i = 0; i < 4; ++i) calibrator.observe(testing::random_inputs(prepared, 1, uint64_t(i)));
+    for (int i = 0; i < 4; ++i)
+      calibrator.observe(testing::random_inputs(prepared, 1, uint64_t(i)));
     const Graph q = quantize(prepared, calibrator.ranges());
     CFile file(name), floats("floats");
     file.add(q, "run");
@@ -111,9 +112,9 @@ TEST(NetworksInC, Recurrent) {
   const auto weight = [&](Shape shape, const char* name) {
     return b.constant(testing::random_tensor(std::move(shape), name), name);
   };
-  const Values lstm = b.op("LSTM",
-                           {x, weight({2, 24, 5}, "w"), weight({2, 24, 6}, "r"), weight({2, 48}, "b")},
-                           {{"hidden_size", int64_t{6}}, {"direction", std::string("bidirectional")}});
+  const Values lstm =
+      b.op("LSTM", {x, weight({2, 24, 5}, "w"), weight({2, 24, 6}, "r"), weight({2, 48}, "b")},
+           {{"hidden_size", int64_t{6}}, {"direction", std::string("bidirectional")}});
   g.add_output(lstm[0]);
   g.add_output(b.op("GRU", {x, weight({1, 12, 5}, "gw"), weight({1, 12, 4}, "gr")},
                     {{"hidden_size", int64_t{4}}})[1]);

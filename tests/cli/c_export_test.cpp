@@ -10,6 +10,7 @@
 
 #include "base/files.h"
 #include "tests/cli/program.h"
+#include "tests/support/tree.h"
 
 namespace espalier {
 namespace {
@@ -19,11 +20,11 @@ using ::testing::HasSubstr;
 using testing::run_program;
 using testing::Scratch;
 
-const std::string kZoo = std::string(ESPALIER_SOURCE_DIR) + "/recipes/zoo/";
+const std::string kZoo = testing::source_dir() + "/recipes/zoo/";
 
 /// The block fenced as c.
 std::string example() {
-  const std::string page = read_file(ESPALIER_SOURCE_DIR "/docs/c_export.md");
+  const std::string page = read_file(testing::source_dir() + "/docs/c_export.md");
   const size_t begin = page.find("```c\n") + 5;
   return page.substr(begin, page.find("```", begin) - begin);
 }
@@ -37,9 +38,11 @@ TEST(CExport, TheExampleOfThePageRuns) {
   EXPECT_THAT(exported.out, HasSubstr("mfcc"));
   scratch.write("main.c", example());
   const std::string folder = "cd '" + scratch.path("") + "' && ";
-  EXPECT_EQ(std::system((folder + "cc -std=c99 -Wall -Wextra -Werror -O2 main.c ds_cnn.c -lm -o run "
-                                  "&& ./run > answer").c_str()),
-            0);
+  EXPECT_EQ(
+      std::system((folder + "cc -std=c99 -Wall -Wextra -Werror -O2 main.c ds_cnn.c -lm -o run "
+                            "&& ./run > answer")
+                      .c_str()),
+      0);
   const std::string answer = read_file(scratch.path("answer"));
   EXPECT_EQ(std::ranges::count(answer, '\n'), 13) << answer;
   EXPECT_THAT(answer, HasSubstr("bytes of activations"));
@@ -63,13 +66,12 @@ TEST(CExport, RefusesWhatHasNoCForm) {
   const Scratch scratch;
   scratch.write("net.esp", "graph \"open\"(%x: f32[4]) -> (%y) {\n  %y = NonZero(%x)\n}\n");
   testing::expect_failure(
-      run_program({"export", scratch.path("net.esp"), "-o", scratch.path("net.c")}), 4,
-      "NonZero", "");
+      run_program({"export", scratch.path("net.esp"), "-o", scratch.path("net.c")}), 4, "NonZero",
+      "");
   EXPECT_FALSE(std::filesystem::exists(scratch.path("net.c")));
   scratch.write("there.h", "mine");
-  testing::expect_failure(
-      run_program({"export", kZoo + "mlp.yaml", "-o", scratch.path("there.c")}), 2,
-      "exists already", "--overwrite");
+  testing::expect_failure(run_program({"export", kZoo + "mlp.yaml", "-o", scratch.path("there.c")}),
+                          2, "exists already", "--overwrite");
 }
 
 }  // namespace

@@ -1,11 +1,12 @@
-// The examples of docs/recipes.md and docs/training.md: each YAML block names its file in its first line and is used as
-// the page says, with less data and fewer epochs.
+// The examples of docs/recipes.md and docs/training.md: each YAML block names its file in its first
+// line and is used as the page says, with less data and fewer epochs.
 #include <gtest/gtest.h>
 
 #include <map>
 
 #include "base/files.h"
 #include "tests/cli/program.h"
+#include "tests/support/tree.h"
 
 namespace espalier {
 namespace {
@@ -29,7 +30,7 @@ std::map<std::string, std::string> yaml_blocks(const std::string& page) {
 
 TEST(Docs, RecipesAndDefinitionsOfThePageWork) {
   const Scratch scratch;
-  const auto blocks = yaml_blocks(read_file(ESPALIER_SOURCE_DIR "/docs/recipes.md"));
+  const auto blocks = yaml_blocks(read_file(testing::source_dir() + "/docs/recipes.md"));
   for (const char* name : {"net.yaml", "train.yaml", "fit.yaml", "tune.yaml"})
     ASSERT_TRUE(blocks.contains(name)) << name;
   ASSERT_EQ(blocks.size(), 4u);
@@ -60,19 +61,29 @@ TEST(Docs, RecipesAndDefinitionsOfThePageWork) {
 
 TEST(Docs, TrainingOfThePageWorks) {
   const Scratch scratch;
-  const auto blocks = yaml_blocks(read_file(ESPALIER_SOURCE_DIR "/docs/training.md"));
+  const auto blocks = yaml_blocks(read_file(testing::source_dir() + "/docs/training.md"));
   for (const char* name : {"gpt.yaml", "lion.yaml"}) ASSERT_TRUE(blocks.contains(name)) << name;
   ASSERT_EQ(blocks.size(), 2u);
   for (const auto& [name, text] : blocks) scratch.write(name, text);
   const std::string tokenizer = scratch.path("sentences.bpe");
-  const Ran learned = run_program({"data", "tokenizer", "synthetic:text?samples=1000", "-o",
-                                   tokenizer, "--vocabulary", "320"});
+  const Ran learned = run_program(
+      {"data", "tokenizer", "synthetic:text?samples=1000", "-o", tokenizer, "--vocabulary", "320"});
   ASSERT_EQ(learned.code, 0) << learned.err;
   const auto train = [&](const std::string& recipe, const std::string& out,
                          const std::vector<std::string>& more) {
-    std::vector<std::string> command = {"train", scratch.path(recipe), "-o", scratch.path(out),
-                                        "-q", "--threads", "1", "--epochs", "1", "--set",
-                                        "training.epoch_steps=4", "--set", "data.samples=1000"};
+    std::vector<std::string> command = {"train",
+                                        scratch.path(recipe),
+                                        "-o",
+                                        scratch.path(out),
+                                        "-q",
+                                        "--threads",
+                                        "1",
+                                        "--epochs",
+                                        "1",
+                                        "--set",
+                                        "training.epoch_steps=4",
+                                        "--set",
+                                        "data.samples=1000"};
     command.insert(command.end(), more.begin(), more.end());
     const Ran ran = run_program(command);
     EXPECT_EQ(ran.code, 0) << ran.err;

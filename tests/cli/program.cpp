@@ -1,4 +1,5 @@
 #include "tests/cli/program.h"
+#include "tests/support/tree.h"
 
 #include <fcntl.h>
 #include <gmock/gmock.h>
@@ -29,7 +30,7 @@ std::string contents(const std::string& path) {
 
 pid_t start(const std::vector<std::string>& arguments, const std::string& out,
             const std::string& err) {
-  const std::string program = std::string(ESPALIER_BUILD_DIR) + "/espalier";
+  const std::string program = testing::build_dir() + "/espalier";
   std::vector<char*> argv = {const_cast<char*>(program.c_str())};
   for (const auto& a : arguments) argv.push_back(const_cast<char*>(a.c_str()));
   argv.push_back(nullptr);

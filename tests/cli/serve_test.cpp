@@ -12,6 +12,7 @@
 
 #include "base/files.h"
 #include "tests/cli/serve_fixture.h"
+#include "tests/support/tree.h"
 
 namespace espalier {
 namespace {
@@ -280,7 +281,7 @@ std::string printed(const std::string& command) {
 }
 
 TEST_F(Serve, ExamplesOfThePageWork) {
-  const auto blocks = blocks_of(read_file(ESPALIER_SOURCE_DIR "/docs/serving.md"));
+  const auto blocks = blocks_of(read_file(testing::source_dir() + "/docs/serving.md"));
   ASSERT_GE(blocks.size(), 10u);
   ASSERT_THAT(blocks[0].text, ::testing::StartsWith("# small.esp\n"));
   scratch.write("small.esp", blocks[0].text.substr(blocks[0].text.find('\n') + 1));
@@ -309,7 +310,7 @@ bool has_python() { return std::system("python3 --version >/dev/null 2>&1") == 0
 
 TEST_F(Serve, PythonOfThePageWorks) {
   if (!has_python()) GTEST_SKIP() << "no python3";
-  const auto blocks = blocks_of(read_file(ESPALIER_SOURCE_DIR "/docs/serving.md"));
+  const auto blocks = blocks_of(read_file(testing::source_dir() + "/docs/serving.md"));
   const auto python = std::ranges::find(blocks, "python", &Block::language);
   ASSERT_NE(python, blocks.end());
   start(std::vector<std::string>{"small=" + scratch.path("net.esp")});
@@ -323,9 +324,9 @@ TEST_F(Serve, PythonOfThePageWorks) {
 TEST_F(Serve, LoadGeneratorCountsWhatItAsked) {
   if (!has_python()) GTEST_SKIP() << "no python3";
   start_net();
-  const std::string load =
-      ESPALIER_SOURCE_DIR "/bench/load http://127.0.0.1:" + std::to_string(port) +
-      " net --seconds 0.5 --warmup 0 --json - 2>&1 ";
+  const std::string load = testing::source_dir() +
+                           "/bench/load http://127.0.0.1:" + std::to_string(port) +
+                           " net --seconds 0.5 --warmup 0 --json - 2>&1 ";
   for (const char* how : {"--rate 100", "--closed 2"}) {
     const std::string said = printed("python3 " + load + how + " | tail -1");
     const json result = json::parse(said);

@@ -8,6 +8,7 @@
 
 #include "tests/conformance/manifest.h"
 #include "tests/conformance/run_case.h"
+#include "tests/support/tree.h"
 
 namespace espalier::testing {
 namespace {
@@ -18,8 +19,7 @@ fs::path cases_folder() {
   return chosen && *chosen ? chosen : "/usr/share/libonnx-testdata/data";
 }
 
-const std::string kManifest =
-    std::string(ESPALIER_SOURCE_DIR) + "/tests/conformance/conformance.manifest";
+const std::string kManifest = testing::source_dir() + "/tests/conformance/conformance.manifest";
 
 std::set<std::string> all_cases() {
   std::set<std::string> names;

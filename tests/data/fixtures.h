@@ -15,6 +15,7 @@
 #include "base/threads.h"
 #include "formats/images.h"
 #include "formats/zip.h"
+#include "tests/support/tree.h"
 
 namespace espalier {
 
@@ -107,7 +108,7 @@ inline std::string real_data(const std::string& name) {
   const char* own = std::getenv("ESPALIER_DATA");
   const std::filesystem::path root =
       own ? std::filesystem::path(own)
-          : std::filesystem::path(ESPALIER_SOURCE_DIR) / ".." / "shared" / "data";
+          : std::filesystem::path(testing::source_dir()) / ".." / "shared" / "data";
   return std::filesystem::exists(root / name) ? (root / name).string() : "";
 }
 

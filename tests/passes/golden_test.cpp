@@ -10,6 +10,7 @@
 #include "ir/text.h"
 #include "ir/verify.h"
 #include "passes/passes.h"
+#include "tests/support/tree.h"
 
 namespace espalier {
 namespace {
@@ -19,7 +20,7 @@ constexpr std::string_view kGives = "// gives:\n";
 std::vector<std::string> golden_files() {
   std::vector<std::string> files;
   for (const auto& entry :
-       std::filesystem::directory_iterator(ESPALIER_SOURCE_DIR "/tests/passes/golden"))
+       std::filesystem::directory_iterator(testing::source_dir() + "/tests/passes/golden"))
     if (entry.path().extension() == ".esp") files.push_back(entry.path().stem().string());
   std::sort(files.begin(), files.end());
   return files;
@@ -30,8 +31,7 @@ INSTANTIATE_TEST_SUITE_P(Passes, Golden, ::testing::ValuesIn(golden_files()),
                          [](const auto& info) { return info.param; });
 
 TEST_P(Golden, PassGivesTheReviewedGraph) {
-  const std::string path =
-      std::string(ESPALIER_SOURCE_DIR "/tests/passes/golden/") + GetParam() + ".esp";
+  const std::string path = (testing::source_dir() + "/tests/passes/golden/") + GetParam() + ".esp";
   const std::string text = read_file(path);
   const size_t split = text.find(kGives);
   ASSERT_NE(split, std::string::npos) << path << " has no '// gives:' line";
@@ -55,7 +55,7 @@ TEST_P(Golden, PassGivesTheReviewedGraph) {
 TEST(Golden, EveryPassHasACase) {
   std::string all;
   for (const auto& name : golden_files())
-    all += read_file(std::string(ESPALIER_SOURCE_DIR "/tests/passes/golden/") + name + ".esp");
+    all += read_file((testing::source_dir() + "/tests/passes/golden/") + name + ".esp");
   for (const Pass& pass : all_passes())
     EXPECT_NE(all.find("// pass: " + std::string(pass.name) + "\n"), std::string::npos)
         << pass.name;

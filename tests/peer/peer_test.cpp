@@ -16,6 +16,7 @@
 #include "ops/catalogue.h"
 #include "runtime/session.h"
 #include "tests/peer/cases.h"
+#include "tests/support/tree.h"
 
 namespace espalier {
 namespace {
@@ -32,7 +33,7 @@ struct Answer {
 using Answers = std::map<std::string, std::map<int, Answer>>;
 
 Answers read_answers() {
-  std::ifstream file(std::string(ESPALIER_SOURCE_DIR) + "/tests/peer/answers.txt");
+  std::ifstream file(testing::source_dir() + "/tests/peer/answers.txt");
   Answers answers;
   for (std::string line; std::getline(file, line);) {
     if (line.empty() || line[0] == '#') continue;

@@ -6,6 +6,7 @@
 #include "recipe/reproduce.h"
 #include "runtime/machine.h"
 #include "tests/support/run_op.h"
+#include "tests/support/tree.h"
 
 namespace espalier {
 namespace {
@@ -19,8 +20,8 @@ Reproduction run(const std::string& rest) {
       "reproduces: {id: 203, system: s, paper: p, claim: c, baseline: b, bar: r}\n"
       "measure: kernel_tuning\n" +
       rest;
-  return reproduce(Yaml::parse(text, "r.yaml"), {.recipe = std::string(ESPALIER_SOURCE_DIR) +
-                                                           "/recipes/reproduce/nn-jit-web.yaml"});
+  return reproduce(Yaml::parse(text, "r.yaml"),
+                   {.recipe = testing::source_dir() + "/recipes/reproduce/nn-jit-web.yaml"});
 }
 
 TEST(KernelTuning, CountsTilesAndTimes) {

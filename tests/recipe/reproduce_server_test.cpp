@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "recipe/reproduce.h"
 #include "tests/support/run_op.h"
+#include "tests/support/tree.h"
 
 namespace espalier {
 namespace {
@@ -12,8 +13,7 @@ namespace {
 using ::testing::HasSubstr;
 using testing::user_error;
 
-const std::string kRecipe =
-    std::string(ESPALIER_SOURCE_DIR) + "/recipes/reproduce/dnn-server-overheads.yaml";
+const std::string kRecipe = testing::source_dir() + "/recipes/reproduce/dnn-server-overheads.yaml";
 
 Reproduction run(const std::string& keys) {
   const std::string head =

@@ -18,6 +18,7 @@
 #include "recipe/drawn_networks.h"
 #include "recipe/planted_faults.h"
 #include "tests/support/run_op.h"
+#include "tests/support/tree.h"
 
 namespace espalier {
 namespace {
@@ -26,7 +27,7 @@ using ::testing::HasSubstr;
 using testing::user_error;
 
 const std::string kRecipe =
-    std::string(ESPALIER_SOURCE_DIR) + "/recipes/reproduce/neural-circuit-diagrams.yaml";
+    testing::source_dir() + "/recipes/reproduce/neural-circuit-diagrams.yaml";
 
 constexpr const char* kHead =
     "espalier: 1\n"

@@ -8,13 +8,13 @@
 #include "ir/interpret.h"
 #include "ir/verify.h"
 #include "recipe/blueprint.h"
+#include "tests/support/tree.h"
 
 namespace espalier {
 namespace {
 
 Graph zoo(const std::string& name, const BlueprintOptions& options = {}) {
-  return load_blueprint(std::string(ESPALIER_SOURCE_DIR) + "/recipes/zoo/" + name + ".yaml",
-                        options);
+  return load_blueprint(testing::source_dir() + "/recipes/zoo/" + name + ".yaml", options);
 }
 
 struct Published {
@@ -111,8 +111,8 @@ TEST(ZooGpt, HasTheSizeOfTheFormulaWhateverItsVariables) {
                                 {"heads", "6"},
                                 {"hidden", "1536"},
                                 {"tied", "false"}}};
-  EXPECT_EQ(parameters(zoo("char_gpt", large)), (256 + 256 + 256) * 384 +
-                                                    6 * (12 * 384 * 384 + 13 * 384) + 2 * 384);
+  EXPECT_EQ(parameters(zoo("char_gpt", large)),
+            (256 + 256 + 256) * 384 + 6 * (12 * 384 * 384 + 13 * 384) + 2 * 384);
 }
 
 TEST(ZooNames, AreThoseOfPyTorch) {

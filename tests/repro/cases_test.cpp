@@ -9,13 +9,15 @@
 #include "base/files.h"
 #include "fuzz/check.h"
 #include "passes/passes.h"
+#include "tests/support/tree.h"
 
 namespace espalier {
 namespace {
 
 std::vector<std::string> repro_files() {
   std::vector<std::string> files;
-  for (const auto& entry : std::filesystem::directory_iterator(ESPALIER_SOURCE_DIR "/tests/repro"))
+  for (const auto& entry :
+       std::filesystem::directory_iterator(testing::source_dir() + "/tests/repro"))
     if (entry.path().extension() == ".esp") files.push_back(entry.path().stem().string());
   std::sort(files.begin(), files.end());
   return files;
@@ -26,7 +28,7 @@ INSTANTIATE_TEST_SUITE_P(Cases, Repro, ::testing::ValuesIn(repro_files()),
                          [](const auto& info) { return info.param; });
 
 TEST_P(Repro, GivesWhatTheReferenceGives) {
-  const std::string path = std::string(ESPALIER_SOURCE_DIR "/tests/repro/") + GetParam() + ".esp";
+  const std::string path = (testing::source_dir() + "/tests/repro/") + GetParam() + ".esp";
   fuzz::Note note;
   fuzz::Case c = fuzz::case_from_text(read_file(path), path, &note);
   EXPECT_FALSE(note.oracle.empty()) << "meta \"fuzz.oracle\" says which oracle told";

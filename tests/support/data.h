@@ -6,12 +6,14 @@
 #include <filesystem>
 #include <string>
 
+#include "tests/support/tree.h"
+
 namespace espalier::testing {
 
 inline std::filesystem::path data_folder() {
   const char* chosen = std::getenv("ESPALIER_DATA");
   if (chosen != nullptr && *chosen != '\0') return chosen;
-  return std::filesystem::path(ESPALIER_SOURCE_DIR) / "../shared/data";
+  return std::filesystem::path(testing::source_dir()) / "../shared/data";
 }
 
 /// `relative` inside the data folder, e.g. "mnist" or "models/mnist/mnist.onnx".
