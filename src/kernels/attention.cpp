@@ -320,7 +320,7 @@ AttentionTask<T> task_of(const AttentionSpec& s, const AttentionOperands& o, int
 
 template <class T, class Tile>
 void run(const AttentionSpec& s, const AttentionOperands& o, Tile tile) {
-  const bool by_rows = s.queries <= kFewQueries && s.k.feature == 1 && s.v.feature == 1;
+  const bool by_rows = s.few_queries() && s.k.feature == 1 && s.v.feature == 1;
   const int64_t width = HWY_DYNAMIC_DISPATCH(widest_tile)();
   const size_t floats = by_rows ? row_floats(s) : tile_floats(s, width);
   const int64_t parts = by_rows ? s.queries : HWY_DYNAMIC_DISPATCH(tiles)(s.queries);
@@ -340,6 +340,8 @@ void run(const AttentionSpec& s, const AttentionOperands& o, Tile tile) {
 double AttentionSpec::macs() const {
   return double(numel(heads)) * double(queries) * double(keys) * double(size + values);
 }
+
+bool AttentionSpec::few_queries() const { return queries <= kFewQueries; }
 
 void attention(const AttentionSpec& s, const AttentionOperands& o) {
   if (s.type == DType::f32) return run<float>(s, o, HWY_DYNAMIC_DISPATCH(part_f32));

@@ -67,8 +67,9 @@ struct Network {
       options.threads = threads;
       const auto got = Session(compile(g, options)).run(inputs);
       EXPECT_LE(testing::mismatch(got[0], want[0], tolerance, tolerance), 1);
-      if (threads == 2 && options.disabled_passes.empty())
+      if (threads == 2 && options.disabled_passes.empty()) {
         EXPECT_TRUE(got[0].identical(first)) << "bits depend on the number of threads";
+      }
       first = got[0].clone();
     }
   }
