@@ -41,6 +41,9 @@ Bound bind_attention(const BindRequest& r) {
     return Refuse{"the operands are " + std::string(name_of(s.type))};
   if (s.masks.size() > kernels::kMostMasks) return Refuse{"it has too many masks"};
 
+  if (s.few_queries() && (s.k.feature != 1 || s.v.feature != 1))
+    return Refuse{"of few queries, and the numbers of a key do not lie side by side"};
+
   std::vector<Source> sources;
   for (ValueId v : {form.q, form.k, form.v}) sources.push_back(source_of(*body, v));
   for (ValueId v : form.masks) sources.push_back(source_of(*body, v));

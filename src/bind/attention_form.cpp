@@ -54,6 +54,12 @@ struct Operand {
   double scale = 1;
 };
 
+/// Query i sees keys up to i + ahead; `infinite`: what it does not see counts minus infinity.
+struct Triangle {
+  int64_t ahead;
+  bool infinite;
+};
+
 class Reader {
  public:
   Reader(const Graph& g, const std::function<bool(NodeId)>& inside) : g_(g), inside_(inside) {}
@@ -65,6 +71,7 @@ class Reader {
       throw Refusal{"no product follows the softmax"};
     scores_ = shape_of(weights);
     const NodeId product = read_scores(g_.node(softmax).inputs[0]);
+    settle_triangles();
     const ValueId result = g_.node(mix).outputs[0];
     const Node& scores = g_.node(product);
     if (scores_.size() < 2 || shape_of(result).size() != scores_.size() ||
@@ -167,11 +174,11 @@ class Reader {
   void take_mask(ValueId v) {
     Operand mask = operand(v);
     if (mask.scale != 1) throw Refusal{"a mask is scaled"};
-    if (g_.value(v).tensor().dtype != g_.value(mask.root).tensor().dtype)
-      throw Refusal{"a mask changes its type"};
-    if (auto ahead = triangle(mask)) return take_ahead(*ahead);
-    mask.view = broadcast(mask.view);
-    masks_.push_back(std::move(mask));
+    if (auto t = triangle(mask)) {
+      triangles_.push_back({*t, std::move(mask)});
+      return;
+    }
+    masks_.push_back(broadcast(std::move(mask)));
   }
 
   /// Where(known triangle, scores, nothing).
@@ -179,21 +186,31 @@ class Reader {
     const auto& in = g_.node(id).inputs;
     const bool keeps = in[1] == scores;
     const auto other = number(g_, keeps ? in[2] : in[1]);
-    if (!other || !(*other <= kNothing) || g_.value(scores).tensor().dtype == DType::f16)
-      throw Refusal{"a choice gives other scores than none"};
-    const auto ahead = triangle(operand(in[0]), keeps);
-    if (!ahead) throw Refusal{"a choice is no known triangle"};
-    take_ahead(*ahead);
+    if (!other || !(*other <= kNothing)) throw Refusal{"a choice gives other scores than none"};
+    auto t = triangle(operand(in[0]), keeps);
+    if (!t) throw Refusal{"a choice is no known triangle"};
+    t->infinite = std::isinf(*other);
+    triangles_.push_back({*t, std::nullopt});
   }
 
-  void take_ahead(int64_t ahead) {
-    auto& known = form_.spec.ahead;
-    known = known ? std::min(*known, ahead) : ahead;
+  /// Beside masks, what is hidden by a finite number may still be the least hidden.
+  void settle_triangles() {
+    const bool masked = !masks_.empty();
+    for (auto& [t, mask] : triangles_) {
+      if (!masked || t.infinite) {
+        auto& known = form_.spec.ahead;
+        known = known ? std::min(*known, t.ahead) : t.ahead;
+      } else if (mask) {
+        masks_.push_back(broadcast(std::move(*mask)));
+      } else {
+        throw Refusal{"a choice by a finite number stands beside a mask"};
+      }
+    }
   }
 
   /// How far ahead queries see, if the known tensor shows every query what stands up to so far
   /// ahead and no more: by zeros among what is nothing, or by `keeps`.
-  std::optional<int64_t> triangle(const Operand& m, std::optional<bool> keeps = {}) const {
+  std::optional<Triangle> triangle(const Operand& m, std::optional<bool> keeps = {}) const {
     if (!g_.is_constant(m.root)) return std::nullopt;
     const size_t rank = m.view.axes.size();
     if (rank < 2) return std::nullopt;
@@ -206,10 +223,12 @@ class Reader {
       return std::nullopt;
     const Tensor& t = *g_.value(m.root).constant;
     if (t.dtype() == DType::string) return std::nullopt;
+    bool infinite = true;
     const auto seen = [&](int64_t i, int64_t j) -> std::optional<bool> {
       const double x = t.at(m.view.offset + i * *down + j * *along);
       if (keeps) return (x != 0) == *keeps;
       if (x == 0) return true;
+      infinite = infinite && std::isinf(x);
       return x <= kNothing ? std::optional(false) : std::nullopt;
     };
     int64_t ahead = -1;
@@ -218,7 +237,7 @@ class Reader {
     for (int64_t i = 0; i < queries; ++i)
       for (int64_t j = 0; j < keys; ++j)
         if (seen(i, j) != (j <= i + ahead)) return std::nullopt;
-    return ahead;
+    return Triangle{ahead, infinite};
   }
 
   /// Back through views and scales that are inside.
@@ -268,13 +287,14 @@ class Reader {
     return y;
   }
 
-  /// The view with as many axes as the scores; those that lack or are 1 there are shared.
-  StridedView broadcast(StridedView x) const {
+  /// The mask with as many axes as the scores; those that lack or are 1 there are shared.
+  Operand broadcast(Operand mask) const {
+    StridedView& x = mask.view;
     if (x.axes.size() > scores_.size()) throw Refusal{"a mask has more axes than the scores"};
     x.axes.insert(x.axes.begin(), scores_.size() - x.axes.size(), Factors{});
     for (size_t i = 0; i < x.axes.size(); ++i)
       if (x.extent(i) == 1 && scores_[i] != 1) x.axes[i] = {{scores_[i], 0}};
-    return x;
+    return mask;
   }
 
   /// Offset and the strides of the last two axes, tokens last where `turned`.
@@ -302,6 +322,7 @@ class Reader {
   Shape scores_;
   double scale_ = 1;
   std::vector<Operand> masks_;
+  std::vector<std::pair<Triangle, std::optional<Operand>>> triangles_;  ///< and the mask it is
 };
 
 }  // namespace

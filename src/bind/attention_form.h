@@ -22,8 +22,8 @@ struct AttentionForm {
 /// The attention around a Softmax, of nodes that are `inside` only; or what is in its way. Types
 /// must be static. Read are: views before and after (strided_view.h); scaling by known numbers of
 /// the queries, the keys or the scores; masks added to the scores; a choice between scores and
-/// nothing by a known triangle. A known mask of zeros and nothing that is a triangle is read as
-/// `ahead`, not as a mask.
+/// nothing by a known triangle. A known triangle of zeros and minus infinity is read as `ahead`;
+/// one of zeros and huge negative numbers only where there is no mask beside it.
 std::variant<AttentionForm, Refuse> attention_form(const Graph& graph, NodeId softmax,
                                                    const std::function<bool(NodeId)>& inside);
 

@@ -42,6 +42,9 @@ struct AttentionSpec {
 
   /// Multiply-accumulates with every key seen.
   double macs() const;
+  /// Queries are too few to share vectors of queries: each is computed by itself, where the numbers
+  /// of a key and of a value lie side by side.
+  bool few_queries() const;
 };
 
 constexpr size_t kMostMasks = 4;

@@ -84,4 +84,10 @@ inline RowBuffers row_buffers(const AttentionSpec& s, float* memory) {
 }
 inline size_t row_floats(const AttentionSpec& s) { return row_buffers(s, nullptr).floats; }
 
+/// One query, in memory of row_floats(); the numbers of a key and of a value lie side by side.
+void attention_row(const AttentionSpec& s, const AttentionTask<float>& t, int64_t query,
+                   float* memory);
+void attention_row(const AttentionSpec& s, const AttentionTask<bfloat16>& t, int64_t query,
+                   float* memory);
+
 }  // namespace espalier::kernels

@@ -88,7 +88,7 @@ float exponentials(const float* x, float* y, int64_t n, float* top) {
   *top = row_max(x, n);
   const float shift = *top;
   map_row(x, y, n,
-          [shift](DF d, VF v) HWY_ATTR { return exp_v(d, hn::Sub(v, hn::Set(d, shift))); });
+          [shift](DF d, VF v) HWY_ATTR { return exp_below_v(d, hn::Sub(v, hn::Set(d, shift))); });
   return row_sum(y, n);
 }
 

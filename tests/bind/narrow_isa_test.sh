@@ -3,8 +3,10 @@
 # loops in their portable form.
 set -eu
 programs="$ESPALIER_BUILD_DIR/tests"
-for program in test_bind test_runtime; do
+for program in test_bind test_runtime test_kernels; do
   [ -x "$programs/$program" ] || exit 77
   ONEDNN_MAX_CPU_ISA=AVX2 ESPALIER_MAX_ISA=AVX2 "$programs/$program" --gtest_brief=1
 done
-ESPALIER_MAX_ISA=BASELINE "$programs/test_bind" --gtest_brief=1
+for program in test_bind test_kernels; do
+  ESPALIER_MAX_ISA=BASELINE "$programs/$program" --gtest_brief=1
+done
