@@ -17,6 +17,11 @@ import zlib
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 LARGEST = 100_000  # bytes: longer seeds make every mutation slow
+MOST_REAL = 60  # of one kind, the smallest
+# What each parser reads of $ESPALIER_DATA, where there is any.
+REAL = {"onnx": [".onnx"], "tflite": [".tflite"], "safetensors": [".safetensors"], "npy": [".npy"],
+        "npz": [".npz"], "idx": ["ubyte", "ubyte.gz"], "csv": [".csv"], "image": [".png", ".jpg"],
+        "yaml": [".yaml"], "esp": [".esp"]}
 
 
 def write(folder, parser, name, data):
@@ -25,10 +30,11 @@ def write(folder, parser, name, data):
         f.write(data)
 
 
-def copy(folder, parser, pattern):
+def copy(folder, parser, pattern, most=None):
     os.makedirs(os.path.join(folder, parser), exist_ok=True)
-    for path in glob.glob(pattern, recursive=True):
-        if os.path.getsize(path) <= LARGEST:
+    sizes = sorted((os.path.getsize(path), path) for path in glob.glob(pattern, recursive=True))
+    for size, path in sizes[:most]:
+        if size <= LARGEST:
             name = os.path.relpath(path, "/").replace("/", "_")
             shutil.copyfile(path, os.path.join(folder, parser, name))
 
@@ -81,8 +87,9 @@ def main(folder):
     for kind in ("node", "simple"):
         copy(folder, "onnx", f"/usr/share/libonnx-testdata/data/{kind}/*/model.onnx")
     data = os.environ.get("ESPALIER_DATA")
-    if data:
-        copy(folder, "tflite", os.path.join(data, "**/*.tflite"))
+    for parser, endings in REAL.items() if data else ():
+        for ending in endings:
+            copy(folder, parser, os.path.join(data, "**/*" + ending), MOST_REAL)
     operators = []
     with open(os.path.join(ROOT, "src/ops/catalogue.inc"), encoding="utf-8") as f:
         operators = re.findall(r"\((\w+)\)", f.read())

@@ -49,7 +49,7 @@ class Kernel {
   std::vector<Layout> operand_layouts, result_layouts;
   /// Operands the kernel does not read when it runs (packed weights, folded constants).
   std::vector<int> absorbed;
-  /// (result, operand): the result may take the operand's place in memory.
+  /// (result, operand): the result may take the operand's place in memory, where the node has both.
   std::vector<std::pair<int, int>> in_place;
   /// If not negative, result 0 is this operand's bytes under another type: nothing runs.
   int view_of = -1;

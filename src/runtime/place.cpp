@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "base/error.h"
 #include "runtime/lower.h"
 #include "runtime/memory_plan.h"
 
@@ -58,9 +59,8 @@ class Placement {
     for (size_t i = 0; i < p_.instructions.size(); ++i) {
       const Instruction& ins = p_.instructions[i];
       std::vector<int> taken;
-      for (const auto& [result, operand] : ins.kernel->in_place) {
-        const int to = ins.results[size_t(result)], from = ins.operands[size_t(operand)];
-        if (to == kNoBuffer || from == kNoBuffer || !in_arena(to) || !in_arena(from)) continue;
+      for (const auto& [to, from] : in_place_buffers(ins)) {
+        if (!in_arena(to) || !in_arena(from)) continue;
         if (root_[size_t(to)] != to || to == from) continue;
         const int base = root_of(from);
         BufferLife& l = life_[size_t(base)];
@@ -83,6 +83,18 @@ class Placement {
 };
 
 }  // namespace
+
+std::vector<std::pair<int, int>> in_place_buffers(const Instruction& instruction) {
+  const auto &operands = instruction.operands, &results = instruction.results;
+  std::vector<std::pair<int, int>> pairs;
+  for (const auto& [result, operand] : instruction.kernel->in_place) {
+    ESP_CHECK(result >= 0 && operand >= 0, "kernels share places of operands and results");
+    if (size_t(result) >= results.size() || size_t(operand) >= operands.size()) continue;
+    const int to = results[size_t(result)], from = operands[size_t(operand)];
+    if (to != kNoBuffer && from != kNoBuffer) pairs.emplace_back(to, from);
+  }
+  return pairs;
+}
 
 void place_buffers(ProgramImpl& program) {
   Placement(program).run();

@@ -3,6 +3,7 @@
 
 #include <memory>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "bind/kernel.h"
@@ -37,6 +38,10 @@ struct Instruction {
   size_t scratch_offset = 0;           ///< in the arena
   InstructionInfo info;
 };
+
+/// The buffers (result, operand) that an instruction's kernel would put in one place, of those it
+/// has: lists end with the last result asked for and the last operand given.
+std::vector<std::pair<int, int>> in_place_buffers(const Instruction& instruction);
 
 struct ProgramImpl {
   std::vector<Instruction> instructions;

@@ -19,14 +19,10 @@ int writer_of(const ProgramImpl& p, int buffer) {
 
 // The writer may overwrite the state it reads only if its kernel allows that pair.
 bool may_overwrite(const Instruction& writer, const StateWrite& w) {
-  int uses = 0;
-  bool allowed = false;
-  for (size_t o = 0; o < writer.operands.size(); ++o) {
-    if (writer.operands[o] != w.state) continue;
-    ++uses;
-    for (const auto& [result, operand] : writer.kernel->in_place)
-      allowed = allowed || (size_t(operand) == o && writer.results[size_t(result)] == w.source);
-  }
+  const auto uses = std::count(writer.operands.begin(), writer.operands.end(), w.state);
+  const auto pairs = in_place_buffers(writer);
+  const bool allowed =
+      std::find(pairs.begin(), pairs.end(), std::pair(w.source, w.state)) != pairs.end();
   return uses == 0 || (uses == 1 && allowed);
 }
 
