@@ -14,7 +14,9 @@
 namespace espalier {
 namespace {
 
-constexpr int kMaxValues = 1'000'000;
+/// A value takes up to some 600 bytes while a text is read.
+constexpr int kMaxValues = 100'000;
+constexpr size_t kMaxBytes = 200'000;
 constexpr int kMaxDepth = 200;
 const std::vector<std::string> kBooleans = {"false", "true"};
 
@@ -54,6 +56,9 @@ class YamlReader {
   explicit YamlReader(const std::string& file) : file_(std::make_shared<const std::string>(file)) {}
 
   Yaml read(std::string_view text) {
+    if (text.size() > kMaxBytes)
+      throw bad_input(*file_, "is longer than the " + std::to_string(kMaxBytes) +
+                                  " bytes that a recipe or definition may have");
     try {
       return convert(YAML::Load(std::string(text)), 0);
     } catch (const YAML::Exception& e) {

@@ -75,6 +75,20 @@ TEST(Yaml, AliasesCannotUnfoldWithoutEnd) {
               HasSubstr("nested too deeply"));
 }
 
+// Whatever a file holds, reading it takes no more than four times its bytes and 64 MB.
+TEST(Yaml, LongTextsAreRefused) {
+  std::string list = "a: [";
+  while (list.size() < 200'000) list += "1,";
+  EXPECT_THAT(error_of([&] { Yaml::parse(list + "1]", "r.yaml"); }),
+              HasSubstr("r.yaml: is longer than the 200000 bytes"));
+  std::string shared = "a: &a [";
+  for (int i = 0; i < 1000; ++i) shared += "1,";
+  shared += "1]\nb: [";
+  for (int i = 0; i < 100; ++i) shared += "*a,";
+  EXPECT_THAT(error_of([&] { Yaml::parse(shared + "*a]\n", "r.yaml"); }),
+              HasSubstr("too many values"));
+}
+
 TEST(Fields, UnknownKeyNamesItsLineAndTheNearestKey) {
   const Yaml y = Yaml::parse("epochs: 3\nmomentun: 0.9\n", "r.yaml");
   Fields f(y, "training");
