@@ -14,7 +14,7 @@ Shape physical_shape(const Shape& shape, Layout layout) {
 
 bool layouts_agree(const Shape& shape, Layout a, Layout b) {
   if (a == b || shape.size() < 3) return true;
-  return shape[1] == 1 || product(shape, 2, shape.size()) <= 1;
+  return shape[1] == 1 || product(shape, 2, shape.size()) <= 1 || numel(shape) == 0;
 }
 
 std::vector<int64_t> layout_strides(const Shape& shape, Layout layout) {

@@ -2,9 +2,10 @@
 //
 // The tolerance is measured, not guessed: the graph is run again with every computed result moved
 // at random by a few roundings of its element type, of its own size or of the sum of magnitudes it
-// was summed from, once each way. What an element moves by bounds what other kernels, other orders
-// of summation and fused roundings may do to it; an element that turns into something else (a
-// comparison that falls the other way, an index) is not compared.
+// was summed from, once each way; and so is the graph of the steps that its operators expand into.
+// What an element moves by bounds what other kernels, other orders of summation and fused roundings
+// may do to it; an element that turns into something else (a comparison that falls the other way,
+// an index) is not compared.
 #pragma once
 
 #include <optional>

@@ -137,7 +137,7 @@ class Lowering {
   }
 
   void lower_node(const Graph& g, NodeId id, const Node& n, Scope& scope) {
-    if (evaluate(g, id, n, scope)) return;
+    if (evaluate(g, id, n, scope) || leave_empty(g, n, scope)) return;
     const BindRequest request = request_for(g, id, n, scope);
     KernelPtr kernel = bind_fast(request, options_.explain);
     const bool fast = kernel != nullptr;
@@ -167,6 +167,19 @@ class Lowering {
       folded_.push_back(std::make_unique<Tensor>(std::move(results.at(i))));
       scope[size_t(n.outputs[i])].constant = folded_.back().get();
     }
+    return true;
+  }
+
+  // Where no result has an element, nothing runs.
+  bool leave_empty(const Graph& g, const Node& n, Scope& scope) {
+    for (ValueId v : n.outputs) {
+      if (v == kNoValue) continue;
+      require_static(g, v);
+      if (scope[size_t(v)].tensor().numel() != 0) return false;
+    }
+    for (ValueId v : n.outputs)
+      if (v != kNoValue)
+        scope[size_t(v)].copies = {{Layout::kPlain, result_buffer(scope[size_t(v)].tensor())}};
     return true;
   }
 
@@ -309,7 +322,7 @@ class Lowering {
     const TensorType& type = g.value(s.output).tensor();
     const int state = scope[size_t(s.input)].copies[0].buffer;
     int source = located(scope[size_t(s.output)], Layout::kPlain);
-    if (source == state) return {state, state};
+    if (source == state || type.numel() == 0) return {state, state};
     // What somebody else owns is copied; another state's bytes twice, so that swaps work.
     const Place place = p_.buffers[size_t(source)].place;
     const bool taken =

@@ -5,6 +5,7 @@
 // x), bias [M], mask [N, offset_group kH kW, oH, oW].
 #include "base/error.h"
 #include "ops/common.h"
+#include "ops/reshape_behind_first.h"
 #include "ops/window.h"
 
 namespace espalier::ops {
@@ -106,14 +107,14 @@ Values expand(const DeformConv& a, Builder& b, const Values& in) {
   const DType dtype = x.dtype == DType::f64 ? DType::f64 : DType::f32;  // of coordinates
 
   const ValueId apart =
-      b.reshape(in[2], {0, groups, g.kernel_size(), 2, g.axes[1].out, g.axes[2].out});
+      reshape_behind_first(b, in[2], {groups, g.kernel_size(), 2, g.axes[1].out, g.axes[2].out});
   const Values offsets = b.op("Split", {apart, b.ints({1, 1})}, {{"axis", int64_t{3}}});
   const auto position = [&](size_t i) {
-    const ValueId offset = b.cast(b.reshape(offsets[i], {0, groups, readings}), dtype);
+    const ValueId offset = b.cast(reshape_behind_first(b, offsets[i], {groups, readings}), dtype);
     return b.add(offset, b.constant(standing(g, i == 0).cast(dtype)));
   };
   const auto rows = sides(b, position(0)), columns = sides(b, position(1));
-  const ValueId image = b.reshape(in[0], {0, groups, channels / groups, height * width});
+  const ValueId image = reshape_behind_first(b, in[0], {groups, channels / groups, height * width});
   const ValueId each = b.ints({1, 1, channels / groups, 1}), second = b.ints({2});
   ValueId read = kNoValue;
   for (const Side& row : rows)
@@ -130,12 +131,13 @@ Values expand(const DeformConv& a, Builder& b, const Values& in) {
       read = read == kNoValue ? term : b.add(read, term);
     }
   if (in.size() > 4 && in[4] != kNoValue)
-    read = b.mul(read, b.reshape(in[4], {0, groups, 1, readings}));
+    read = b.mul(read, reshape_behind_first(b, in[4], {groups, 1, readings}));
 
   const int64_t per_group = weight[1] * g.kernel_size();
-  const ValueId patches = b.reshape(read, {0, a.group, per_group, g.out_size()});
+  const ValueId patches = reshape_behind_first(b, read, {a.group, per_group, g.out_size()});
   const ValueId matrix = b.reshape(in[1], {a.group, weight[0] / a.group, per_group});
-  ValueId y = b.reshape(b.matmul(matrix, patches), {0, weight[0], g.axes[1].out, g.axes[2].out});
+  ValueId y =
+      reshape_behind_first(b, b.matmul(matrix, patches), {weight[0], g.axes[1].out, g.axes[2].out});
   if (in.size() > 3 && in[3] != kNoValue) y = b.add(y, b.reshape(in[3], {weight[0], 1, 1}));
   return {y};
 }

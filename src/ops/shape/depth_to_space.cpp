@@ -1,6 +1,7 @@
 // DepthToSpace, ONNX opset 13: blocks of channels become blocks of pixels, [N, C b b, H, W] to
 // [N, C, H b, W b]. In mode DCR a pixel's place in its block varies slowest among the channels, in
 // CRD fastest.
+#include "ops/reshape_behind_first.h"
 #include "ops/shape/blocks.h"
 
 namespace espalier::ops {
@@ -54,9 +55,10 @@ Values expand(const DepthToSpace& a, Builder& b, const Values& in) {
   const Shape s = block_extents(b, in[0], "DepthToSpace");
   const int64_t k = a.blocksize, c = s[1] / (k * k), h = s[2], w = s[3];
   const bool dcr = a.mode == "DCR";
-  const ValueId apart = b.reshape(in[0], dcr ? Shape{0, k, k, c, h, w} : Shape{0, c, k, k, h, w});
+  const ValueId apart =
+      reshape_behind_first(b, in[0], dcr ? Shape{k, k, c, h, w} : Shape{c, k, k, h, w});
   const ValueId moved = b.transpose(apart, dcr ? Shape{0, 3, 4, 1, 5, 2} : Shape{0, 1, 4, 2, 5, 3});
-  return {b.reshape(moved, {0, c, h * k, w * k})};
+  return {reshape_behind_first(b, moved, {c, h * k, w * k})};
 }
 
 Cost cost(const DepthToSpace&, const TypesIn& in, const Types& out) { return move_cost(in, out); }

@@ -1,6 +1,7 @@
 // SpaceToDepth, ONNX opset 13: blocks of pixels become blocks of channels, [N, C, H b, W b] to
 // [N, b b C, H, W]; a pixel's place in its block varies slowest. The inverse of DepthToSpace in
 // mode DCR.
+#include "ops/reshape_behind_first.h"
 #include "ops/shape/blocks.h"
 
 namespace espalier::ops {
@@ -31,8 +32,8 @@ Types infer(const SpaceToDepth& a, const TypesIn& in) {
 Values expand(const SpaceToDepth& a, Builder& b, const Values& in) {
   const Shape s = block_extents(b, in[0], "SpaceToDepth");
   const int64_t k = a.blocksize, c = s[1], h = s[2] / k, w = s[3] / k;
-  const ValueId moved = b.transpose(b.reshape(in[0], {0, c, h, k, w, k}), {0, 3, 5, 1, 2, 4});
-  return {b.reshape(moved, {0, c * k * k, h, w})};
+  const ValueId apart = reshape_behind_first(b, in[0], {c, h, k, w, k});
+  return {reshape_behind_first(b, b.transpose(apart, {0, 3, 5, 1, 2, 4}), {c * k * k, h, w})};
 }
 
 Cost cost(const SpaceToDepth&, const TypesIn& in, const Types& out) { return move_cost(in, out); }
