@@ -68,10 +68,10 @@ Values expand(const AffineGrid& a, Builder& b, const Values& in) {
   const Shape image(extents.begin() + 2, extents.end());
   const ValueId points = b.constant(pixels(a.align_corners, image).cast(theta.dtype));
   const ValueId grid = b.matmul(points, b.transpose(in[0], {0, 2, 1}));
-  Shape target = {0};
+  Shape target = {extents[0]};
   target.insert(target.end(), image.begin(), image.end());
   target.push_back(int64_t(image.size()));
-  return {b.reshape(grid, target)};
+  return {b.one("Reshape", {grid, b.ints(target)}, {{"allowzero", int64_t{1}}})};
 }
 
 AxisMap axes(const AffineGrid&, const TypesIn&, const Types&) { return {}; }

@@ -41,7 +41,13 @@ Values expand(const Norm& a, Builder& b, const Values& in) {
   }
   const ValueId x = b.one("Reshape", {in[0], b.ints(rows)}, reading);
   const ValueId normal = standardised(b, x, {2}, a.epsilon);
-  const ValueId back = b.one("Reshape", {normal, shape_of(b, in[0])}, {{"allowzero", int64_t{1}}});
+  std::vector<int64_t> rest;
+  for (size_t d = 1; d < type.dims.size() && type.dims[d].known(); ++d)
+    rest.push_back(type.dims[d].value());
+  const ValueId back =
+      rest.size() + 1 == type.dims.size()
+          ? b.reshape_behind_first(normal, rest)
+          : b.one("Reshape", {normal, shape_of(b, in[0])}, {{"allowzero", int64_t{1}}});
   return {scaled_by_channel(b, back, in[1], in[2])};
 }
 

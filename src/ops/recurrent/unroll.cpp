@@ -15,17 +15,25 @@ ValueId clipped(const Recurrent& a, Builder& b, ValueId v) {
 
 namespace {
 
+int64_t extent(Builder& b, ValueId v, int64_t axis) {
+  const Dim d = b.type(v).dims[size_t(axis)];
+  if (!d.known())
+    throw unsupported("recurrence with weights of " + to_string(b.type(v)),
+                      "only known extents can be unrolled", "specialise the graph first");
+  return d.value();
+}
+
 /// Equal pieces of v along an axis.
 Values pieces(Builder& b, ValueId v, int64_t axis, int64_t count) {
   if (count == 1) return {v};
-  const int64_t size = b.type(v).dims[size_t(axis)].value() / count;
+  const int64_t size = extent(b, v, axis) / count;
   return b.op("Split", {v, b.ints(std::vector<int64_t>(size_t(count), size))}, {{"axis", axis}});
 }
 
 /// The slices of v along its first axis, which goes.
 Values slices(Builder& b, ValueId v) {
   Values out;
-  for (ValueId piece : pieces(b, v, 0, b.type(v).dims[0].value()))
+  for (ValueId piece : pieces(b, v, 0, extent(b, v, 0)))
     out.push_back(b.one("Squeeze", {piece, b.ints({0})}));
   return out;
 }
