@@ -14,13 +14,10 @@ using Entries = std::vector<std::pair<std::string, Candidate>>;
 
 Entries view_entries();
 Entries int8_convolution_entries();
+Entries generated_product_entries();
 Entries convolution_entries();
 Entries matmul_entries();
-  return {view_entries,        int8_convolution_entries, generated_product_entries,
-          convolution_entries, matmul_entries,           attention_entries,
-          pointwise_entries,   pooling_entries,          normalization_entries,
-          optimiser_entries,   reduction_entries,        movement_entries,
-          gather_entries,      recurrent_entries,        few_bits_entries};
+Entries attention_entries();
 Entries pointwise_entries();
 Entries pooling_entries();
 Entries normalization_entries();
