@@ -24,12 +24,12 @@ Bound bind_gather(const BindRequest& r) {
   if (r.in_dtype(0) == DType::string) return Refuse{"the data are strings"};
   if (r.in_dtype(1) != DType::i64) return Refuse{"the indices are not i64"};
   const auto s = shape_of(r, r.in_shape(0), r.in[1].numel());
-  return function_kernel("gather", [s, width = size_of(r.in_dtype(0)),
-                                    where = r.in.where()](const KernelArgs& k) {
-    const auto* picks = k.read<int64_t>(1);
-    const int64_t bad = kernels::gather(s, width, k.in[0], picks, k.out[0]);
-    if (bad >= 0) outside(where, picks[bad], s.extent);
-  });
+  return function_kernel(
+      "gather", [s, width = size_of(r.in_dtype(0)), where = r.in.where()](const KernelArgs& k) {
+        const auto* picks = k.read<int64_t>(1);
+        const int64_t bad = kernels::gather(s, width, k.in[0], picks, k.out[0]);
+        if (bad >= 0) outside(where, picks[bad], s.extent);
+      });
 }
 
 Bound bind_gather_grad(const BindRequest& r) {
@@ -38,8 +38,8 @@ Bound bind_gather_grad(const BindRequest& r) {
     return Refuse{"the gradient is " + std::string(name_of(type))};
   if (r.in_dtype(1) != DType::i64) return Refuse{"the indices are not i64"};
   const auto s = shape_of(r, r.out_shape(0), r.in[1].numel());
-  auto kernel = function_kernel(
-      "gather_grad", [s, type, where = r.in.where()](const KernelArgs& k) {
+  auto kernel =
+      function_kernel("gather_grad", [s, type, where = r.in.where()](const KernelArgs& k) {
         const auto* picks = k.read<int64_t>(1);
         const int64_t bad = kernels::gather_grad(s, type, k.in[0], picks, k.out[0]);
         if (bad >= 0) outside(where, picks[bad], s.extent);

@@ -155,14 +155,12 @@ Bound bind_layer_norm_grad(const BindRequest& r) {
   for (size_t i = 3; i < 5; ++i)
     if (r.in_dtype(i) != DType::f32) return wrong_type(r.in_dtype(i));
   if (!r.wanted[0]) return Refuse{"the gradient of the operand is not asked for"};
-  auto kernel = function_kernel(
-      "layer_norm_grad", [s, scale = r.in_dtype(2), results = r.out.size()](const KernelArgs& k) {
-        kernels::layer_norm_grad_rows(s, k.in[0], k.in[1], k.in[2], scale, k.read<float>(3),
-                                      k.read<float>(4), k.out[0],
-                                      results > 1 ? k.out[1] : nullptr,
-                                      results > 2 ? k.out[2] : nullptr,
-                                      static_cast<float*>(k.scratch));
-      });
+  auto kernel = function_kernel("layer_norm_grad", [s, scale = r.in_dtype(2),
+                                                    results = r.out.size()](const KernelArgs& k) {
+    kernels::layer_norm_grad_rows(s, k.in[0], k.in[1], k.in[2], scale, k.read<float>(3),
+                                  k.read<float>(4), k.out[0], results > 1 ? k.out[1] : nullptr,
+                                  results > 2 ? k.out[2] : nullptr, static_cast<float*>(k.scratch));
+  });
   kernel->scratch_bytes = kernels::layer_norm_grad_scratch(s);
   kernel->in_place = {{0, 0}};
   return kernel;
@@ -172,10 +170,10 @@ Bound bind_softmax_grad(const BindRequest& r) {
   const AttributeReader a(*r.room, r.attrs);
   const auto shape = last_axis_rows(r, a.integer("axis", -1), false);
   if (auto* no = std::get_if<Refuse>(&shape)) return *no;
-  auto kernel = function_kernel("softmax_grad", [s = std::get<kernels::RowsShape>(shape)](
-                                                    const KernelArgs& k) {
-    kernels::softmax_grad_rows(s, k.in[0], k.in[1], k.out[0]);
-  });
+  auto kernel = function_kernel("softmax_grad",
+                                [s = std::get<kernels::RowsShape>(shape)](const KernelArgs& k) {
+                                  kernels::softmax_grad_rows(s, k.in[0], k.in[1], k.out[0]);
+                                });
   kernel->in_place = {{0, 1}};
   return kernel;
 }

@@ -140,7 +140,7 @@ Graph ModelOptions::load() const {
   if (!variable_texts.empty() && !is_definition_file(path))
     throw usage_error("--variable", path + " is no definition",
                       "the extents of a finished network are set with --shape");
-  Graph g = picture                    ? diagram::read_picture(read_file(path), path)
+  Graph g = picture                   ? diagram::read_picture(read_file(path), path)
             : !variable_texts.empty() ? load_definition(path, variable_texts)
                                       : load_model(path, parse_shapes(shape_texts));
   if (picture && weights.empty())

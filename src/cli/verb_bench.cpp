@@ -39,9 +39,9 @@ struct Args {
   std::string tune;    ///< how long to look for faster kernels; empty: not at all
   bool whole_space = false;
   bool profile = false;
-  std::string train;      ///< precision of the training step to time; empty: inference
+  std::string train;              ///< precision of the training step to time; empty: inference
   std::string optimizer = "sgd";  ///< of that step
-  std::string precision;  ///< auto: what is fastest; empty: as the network is
+  std::string precision;          ///< auto: what is fastest; empty: as the network is
   PrecisionChoiceOptions choice;
 };
 
@@ -274,8 +274,7 @@ Action bench_verb(CLI::App& app) {
   args->model.add_to(app);
   app.add_option("--seconds", args->seconds, "How long to measure (default 1)")
       ->check(finite_number(0.01, 3600));
-  app.add_option("--train", args->train,
-                 "Time a training step (cross-entropy) in f32 or bf16");
+  app.add_option("--train", args->train, "Time a training step (cross-entropy) in f32 or bf16");
   std::string optimizers;
   for (const std::string& name : optimizer_names())
     optimizers += (optimizers.empty() ? "" : ", ") + name;

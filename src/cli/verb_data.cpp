@@ -6,12 +6,12 @@
 #include <nlohmann/json.hpp>
 #include <numeric>
 
+#include "base/error.h"
+#include "base/files.h"
 #include "cli/model_file.h"
 #include "cli/output.h"
 #include "cli/values.h"
 #include "cli/verb.h"
-#include "base/error.h"
-#include "base/files.h"
 #include "data/make.h"
 #include "data/text.h"
 #include "formats/npy.h"

@@ -49,8 +49,9 @@ ExitCode train(Args args, const Common& common) {
     print_json(nlohmann::ordered_json::parse(run.summary));
   } else if (run.text) {
     std::printf("test perplexity %s, loss %s, validation loss %s; the network is %s/model.onnx\n",
-                short_number(perplexity(run.test_loss)).c_str(), short_number(run.test_loss).c_str(),
-                short_number(run.val_loss).c_str(), folder.c_str());
+                short_number(perplexity(run.test_loss)).c_str(),
+                short_number(run.test_loss).c_str(), short_number(run.val_loss).c_str(),
+                folder.c_str());
   } else if (recipe.training.loss == Loss::kCrossEntropy) {
     std::printf("test accuracy %.2f %%, validation %.2f %%; the network is %s/model.onnx\n",
                 100 * run.test_accuracy, 100 * run.val_accuracy, folder.c_str());

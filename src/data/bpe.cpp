@@ -232,7 +232,8 @@ BpeTokenizer train_bpe(std::string_view text, int64_t size) {
 
 std::string BpeTokenizer::text() const {
   std::string out = "#version: 0.2\n";
-  for (const Merge& m : merges_) out += written(piece(m.left)) + " " + written(piece(m.right)) + "\n";
+  for (const Merge& m : merges_)
+    out += written(piece(m.left)) + " " + written(piece(m.right)) + "\n";
   return out;
 }
 

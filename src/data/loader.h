@@ -17,10 +17,10 @@ namespace espalier {
 
 struct LoaderOptions {
   int64_t batch = 32;
-  bool shuffle = false;    ///< another order each epoch
-  bool drop_last = false;  ///< leave out a last batch that is not full
+  bool shuffle = false;     ///< another order each epoch
+  bool drop_last = false;   ///< leave out a last batch that is not full
   int64_t max_batches = 0;  ///< an epoch ends after so many; 0: with the data
-  uint64_t seed = 0;       ///< of order and augmentation
+  uint64_t seed = 0;        ///< of order and augmentation
   Augment augment;
   int prefetch = 2;  ///< batches prepared ahead; 0 prepares on the calling thread
 };

@@ -9,19 +9,19 @@
 namespace espalier {
 namespace {
 
-constexpr std::array kNames = {"Anna", "Bruno", "Clara", "David", "Elena", "Felix",
-                               "Greta", "Hugo", "Irene", "Jonas", "Karla", "Leon"};
+constexpr std::array kNames = {"Anna",  "Bruno", "Clara", "David", "Elena", "Felix",
+                               "Greta", "Hugo",  "Irene", "Jonas", "Karla", "Leon"};
 constexpr std::array kNouns = {"gardener", "miller", "captain", "weaver", "scholar", "baker",
                                "hunter",   "sister", "brother", "judge",  "pilot",   "farmer"};
-constexpr std::array kThings = {"ladder", "lantern", "letter", "basket", "hammer", "window",
+constexpr std::array kThings = {"ladder", "lantern", "letter", "basket", "hammer",  "window",
                                 "garden", "mirror",  "kettle", "bridge", "orchard", "harbour"};
-constexpr std::array kTraits = {"old", "young", "quiet", "clever", "tired", "proud",
-                                "small", "patient", "cold", "broken", "green", "narrow"};
-constexpr std::array kVerbs = {"watch", "follow", "carry", "mend", "remember", "paint",
-                               "find",  "leave",  "praise", "sell", "guard",   "visit"};
+constexpr std::array kTraits = {"old",   "young",   "quiet", "clever", "tired", "proud",
+                                "small", "patient", "cold",  "broken", "green", "narrow"};
+constexpr std::array kVerbs = {"watch", "follow", "carry",  "mend", "remember", "paint",
+                               "find",  "leave",  "praise", "sell", "guard",    "visit"};
 constexpr std::array kSayings = {"say", "think", "know", "hope"};
-constexpr std::array kPlaces = {"near the river", "before the winter", "in the morning",
-                                "behind the wall", "without a word",   "at the market"};
+constexpr std::array kPlaces = {"near the river",  "before the winter", "in the morning",
+                                "behind the wall", "without a word",    "at the market"};
 
 /// Writes one sentence after another; each choice is the next draw of a counter.
 class Writer {
@@ -59,8 +59,8 @@ class Writer {
     Phrase p;
     p.plural = below(2) == 1;
     const std::string noun = pick(kNouns);
-    p.text = (p.plural ? std::array{"the ", "some ", "two "} : std::array{"the ", "that ", "every "})
-        [below(3)];
+    p.text = (p.plural ? std::array{"the ", "some ", "two "}
+                       : std::array{"the ", "that ", "every "})[below(3)];
     if (below(3) == 0) p.text += pick(kTraits) + " ";
     p.text += noun + (p.plural ? "s" : "");
     if (depth > 0 && below(4) == 0)
@@ -89,7 +89,8 @@ class Writer {
     if (depth > 0 && below(4) == 0)
       return subject.text + " " + conjugated(pick(kSayings), subject.plural) + " that " +
              sentence(depth - 1);
-    std::string text = subject.text + " " + conjugated(pick(kVerbs), subject.plural) + " " + object();
+    std::string text =
+        subject.text + " " + conjugated(pick(kVerbs), subject.plural) + " " + object();
     if (below(3) == 0) text += " " + pick(kPlaces);
     if (depth > 0 && below(5) == 0) text += " (" + sentence(0) + ")";
     return text;

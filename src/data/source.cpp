@@ -55,7 +55,8 @@ std::unique_ptr<const SplitSource> open_synthetic(const DataSpec& spec) {
   if (spec.path == "text") return open_text_source(spec);
   for (const DataKey& key : text_keys())
     if (spec.extra.contains(key.name))
-      throw usage_error(spec.text(), std::string("is no text, which alone has the key ") + key.name);
+      throw usage_error(spec.text(),
+                        std::string("is no text, which alone has the key ") + key.name);
   return nullptr;
 }
 
@@ -129,20 +130,13 @@ const std::vector<DataKind>& data_kinds() {
         {"header", "yes or no (by default: yes when the first line holds no number)"},
         {"separator", "a character, or tab (,)"}},
        load_csv_source},
-      {"text",
-       "text:FILE_OR_DIR",
-       "text as windows of tokens whose targets are the tokens after them",
-       text_keys(),
-       nullptr,
-       /*generated=*/false,
-       open_text_source},
-      {"synthetic",
-       "synthetic:glyphs",
+      {"text", "text:FILE_OR_DIR",
+       "text as windows of tokens whose targets are the tokens after them", text_keys(), nullptr,
+       /*generated=*/false, open_text_source},
+      {"synthetic", "synthetic:glyphs",
        "generated here: 32x32 colour pictures of 20 glyphs; synthetic:text: English-like sentences",
-       synthetic_keys(),
-       load_synthetic_source,
-       /*generated=*/true,
-       open_synthetic},
+       synthetic_keys(), load_synthetic_source,
+       /*generated=*/true, open_synthetic},
   };
   return kinds;
 }
@@ -194,7 +188,8 @@ std::vector<int64_t> DataSource::rows_of(Split split) const {
       return raw_.val > 0 ? range(pool, pool + raw_.val)
                           : drawn_rows(pool, tests, tests + vals, "splits");
     case Split::test:
-      return raw_.test > 0 ? range(pool + raw_.val, raw_.rows()) : drawn_rows(pool, 0, tests, "splits");
+      return raw_.test > 0 ? range(pool + raw_.val, raw_.rows())
+                           : drawn_rows(pool, 0, tests, "splits");
     case Split::all: return range(0, raw_.rows());
   }
   return {};

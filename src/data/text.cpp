@@ -130,8 +130,8 @@ class TextSource : public SplitSource {
                         "is more than " + std::to_string(kLongestContext));
     refuse_foreign_keys(spec);
     const std::string where = spec.kind + ":" + spec.path;
-    tokenizer_ = find_tokenizer(spec.option("tokenizer", "characters"),
-                                text_of(parts_, Split::all), where);
+    tokenizer_ =
+        find_tokenizer(spec.option("tokenizer", "characters"), text_of(parts_, Split::all), where);
   }
 
   std::shared_ptr<const Dataset> split(Split split, const DataSpec& named) const override {

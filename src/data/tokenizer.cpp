@@ -36,10 +36,10 @@ void for_each_character(std::string_view text, const std::string& where, F f) {
     const size_t end = next_character(text, at, code);
     if (end == 0) {
       const auto line = 1 + std::count(text.begin(), text.begin() + int64_t(at), '\n');
-      throw bad_input(where,
-                      "is no UTF-8 at byte " + std::to_string(at) + " (line " +
-                          std::to_string(line) + ")",
-                      "tokenizer=bytes takes any file");
+      throw bad_input(
+          where,
+          "is no UTF-8 at byte " + std::to_string(at) + " (line " + std::to_string(line) + ")",
+          "tokenizer=bytes takes any file");
     }
     f(code, text.substr(at, end - at));
     at = end;
@@ -67,8 +67,8 @@ class CharacterTokenizer : public Tokenizer {
     for_each_character(text, where, [&](uint32_t code, std::string_view bytes) {
       const auto found = numbers_.find(code);
       if (found == numbers_.end())
-        throw bad_input(where, "holds the character '" + std::string(bytes) +
-                                   "', which the vocabulary lacks");
+        throw bad_input(
+            where, "holds the character '" + std::string(bytes) + "', which the vocabulary lacks");
       tokens.push_back(found->second);
     });
     return tokens;
@@ -94,7 +94,12 @@ std::string Tokenizer::decode(const std::vector<int32_t>& tokens) const {
 size_t next_character(std::string_view text, size_t at, uint32_t& code) {
   const auto byte = [&](size_t i) { return uint32_t(uint8_t(text[i])); };
   const uint32_t lead = byte(at);
-  const size_t more = lead < 0x80 ? 0 : lead < 0xC2 ? 9 : lead < 0xE0 ? 1 : lead < 0xF0 ? 2 : lead < 0xF5 ? 3 : 9;
+  const size_t more = lead < 0x80   ? 0
+                      : lead < 0xC2 ? 9
+                      : lead < 0xE0 ? 1
+                      : lead < 0xF0 ? 2
+                      : lead < 0xF5 ? 3
+                                    : 9;
   if (more > 3 || at + more >= text.size()) return 0;
   code = more == 0 ? lead : lead & (0x3Fu >> more);
   for (size_t i = 1; i <= more; ++i) {

@@ -35,9 +35,10 @@ std::shared_ptr<const Tokenizer> character_tokenizer(std::string_view text,
                                                      const std::string& where);
 
 /// Byte-pair encoding (Sennrich et al. 2016, arXiv:1508.07909) over bytes, as GPT-2 does it
-/// (Radford et al. 2019, section 2.2): tokens 0 to 255 are the bytes in GPT-2's order, each merge of
-/// two tokens that stand beside each other inside a word adds one (none where its bytes are a token). Words are cut as GPT-2 cuts them,
-/// with bytes above 127 taken for letters; on ASCII text the tokens are GPT-2's, given its merges.
+/// (Radford et al. 2019, section 2.2): tokens 0 to 255 are the bytes in GPT-2's order, each merge
+/// of two tokens that stand beside each other inside a word adds one (none where its bytes are a
+/// token). Words are cut as GPT-2 cuts them, with bytes above 127 taken for letters; on ASCII text
+/// the tokens are GPT-2's, given its merges.
 class BpeTokenizer : public Tokenizer {
  public:
   struct Merge {
@@ -61,15 +62,15 @@ class BpeTokenizer : public Tokenizer {
   int32_t add(const Merge& merge);
 
   std::vector<Merge> merges_;
-  std::vector<int32_t> results_;                       // token of each merge
-  std::unordered_map<uint64_t, int32_t> ranks_;        // of a pair
-  std::unordered_map<std::string, int32_t> numbers_;   // of pieces
+  std::vector<int32_t> results_;                      // token of each merge
+  std::unordered_map<uint64_t, int32_t> ranks_;       // of a pair
+  std::unordered_map<std::string, int32_t> numbers_;  // of pieces
   std::vector<std::string> pieces_;
 };
 
 /// Merges learned from `text` until there are `size` tokens: at each step the pair that occurs most
-/// often, of equals the one whose tokens have the smaller numbers. Fewer tokens where no pair occurs
-/// twice. `size` must be above 256.
+/// often, of equals the one whose tokens have the smaller numbers. Fewer tokens where no pair
+/// occurs twice. `size` must be above 256.
 BpeTokenizer train_bpe(std::string_view text, int64_t size);
 
 /// `name` is "bytes", "characters" (those of `text`), or a file that BpeTokenizer::load reads.

@@ -133,8 +133,8 @@ std::string CFile::source() const {
                                        "#include <string.h>"};
   const std::string parts = bundled_parts(parts_, standard);
   std::ranges::sort(standard);
-  std::string text =
-      "/* Written by espalier export. C99; link with -lm. */\n#include \"" + file_stem_ + ".h\"\n\n";
+  std::string text = "/* Written by espalier export. C99; link with -lm. */\n#include \"" +
+                     file_stem_ + ".h\"\n\n";
   for (const std::string& line : standard) text += line + "\n";
   text += "\n" + parts + "\n";
   for (const auto& [name, values] : tables_) text += table_text(name, values);

@@ -1,5 +1,6 @@
 // Operators over rows of a matrix: softmax, its logarithm, cross-entropy, layer normalisation,
-// sums, and their gradients. Elements are f32 or bf16; arithmetic is f32. A row is computed by one thread in one order.
+// sums, and their gradients. Elements are f32 or bf16; arithmetic is f32. A row is computed by one
+// thread in one order.
 #pragma once
 
 #include <cstddef>

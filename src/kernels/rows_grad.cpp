@@ -22,9 +22,7 @@ HWY_INLINE VF load(DF d, const bfloat16* p) {
   return load_bf16(d, reinterpret_cast<const uint16_t*>(p));
 }
 HWY_INLINE void store(DF d, VF v, float* p) { hn::StoreU(v, d, p); }
-HWY_INLINE void store(DF d, VF v, bfloat16* p) {
-  store_bf16(d, v, reinterpret_cast<uint16_t*>(p));
-}
+HWY_INLINE void store(DF d, VF v, bfloat16* p) { store_bf16(d, v, reinterpret_cast<uint16_t*>(p)); }
 
 template <class T>
 void softmax_grad_typed(int64_t n, const T* y, const T* dy, T* dx, int64_t begin, int64_t end) {
@@ -51,8 +49,8 @@ void softmax_grad_range(const RowsShape& s, const void* y, const void* dy, void*
     softmax_grad_typed(s.columns, static_cast<const float*>(y), static_cast<const float*>(dy),
                        static_cast<float*>(dx), begin, end);
   else
-    softmax_grad_typed(s.columns, static_cast<const bfloat16*>(y),
-                       static_cast<const bfloat16*>(dy), static_cast<bfloat16*>(dx), begin, end);
+    softmax_grad_typed(s.columns, static_cast<const bfloat16*>(y), static_cast<const bfloat16*>(dy),
+                       static_cast<bfloat16*>(dx), begin, end);
 }
 
 // dscale and dbias gain what rows [begin, end) give.

@@ -6,8 +6,8 @@
 //   seed: 1
 //   model: {zoo: resnet8}              # or {definition: net.yaml}, {file: net.onnx}; definitions
 //                                      # take `variables`; classes, channels, size, vocabulary and
-//                                      # context that are not given there are the data's; each takes
-//                                      # `weights: net.safetensors`
+//                                      # context that are not given there are the data's; each
+//                                      takes # `weights: net.safetensors`
 //   data: synthetic:glyphs?val=0.1     # or the same as keys: {kind: synthetic, path: glyphs, ...};
 //                                      # of a list, the first that is there
 //   training:

@@ -82,10 +82,9 @@ ValueId token_logits(BlockBuilder& b, Fields& fields, ValueId x, const std::stri
   const Yaml& of = fields.require("embedding");
   const ValueId table = g.graph().find(of.text() + ".weight");
   if (table == kNoValue || !g.type(table).dims.back().is(t.features))
-    of.fail(table == kNoValue
-                ? "there is no embedding '" + of.text() + "'"
-                : "the embedding is " + to_string(g.type(table)) + ", its input has " +
-                      std::to_string(t.features) + " features",
+    of.fail(table == kNoValue ? "there is no embedding '" + of.text() + "'"
+                              : "the embedding is " + to_string(g.type(table)) +
+                                    ", its input has " + std::to_string(t.features) + " features",
             "name an embedding block with as many features");
   ValueId matrix = table;
   const double deviation = fields.number("deviation", kTokenDeviation, 0, 10);

@@ -117,23 +117,23 @@ TrainRun run_training(const TrainRecipe& recipe, const TrainRunOptions& options)
     history.push_back(to_json(e));
     seconds += e.seconds + e.val_seconds;
   }
-  const Json summary = {{"recipe", recipe.name},
-                        {"model", recipe.model.text},
-                        {"params", parameter_count(trained)},
-                        {"macs", macs_of(trained, *train)},
-                        {"data", train->description()},
-                        {"epochs", recipe.training.epochs},
-                        {"steps", run.steps},
-                        {"batch", trainer.options().batch},
-                        {"optimizer",
-                         {{"kind", recipe.training.optimizer.kind},
-                          {"state_bytes", trainer.optimizer_bytes()}}},
-                        {"precision", std::string(name_of(recipe.training.precision))},
-                        {"seed", recipe.training.seed},
-                        {"threads", num_threads()},
-                        {"test", to_json(tested, *test, classes)},
-                        {"history", history},
-                        {"timing", {{"seconds", seconds}, {"step_ms", median(trainer.step_ms())}}}};
+  const Json summary = {
+      {"recipe", recipe.name},
+      {"model", recipe.model.text},
+      {"params", parameter_count(trained)},
+      {"macs", macs_of(trained, *train)},
+      {"data", train->description()},
+      {"epochs", recipe.training.epochs},
+      {"steps", run.steps},
+      {"batch", trainer.options().batch},
+      {"optimizer",
+       {{"kind", recipe.training.optimizer.kind}, {"state_bytes", trainer.optimizer_bytes()}}},
+      {"precision", std::string(name_of(recipe.training.precision))},
+      {"seed", recipe.training.seed},
+      {"threads", num_threads()},
+      {"test", to_json(tested, *test, classes)},
+      {"history", history},
+      {"timing", {{"seconds", seconds}, {"step_ms", median(trainer.step_ms())}}}};
   run.summary = summary.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
   write_file_atomic(options.folder / kSummary, run.summary);
   return run;

@@ -20,9 +20,8 @@ std::vector<ValueId> results_before(const Graph& g, ValueId v) {
   const std::vector<NodeId> order = g.order();
   for (auto id = order.rbegin(); id != order.rend(); ++id) {
     const Node& n = g.node(*id);
-    const bool wanted = std::any_of(n.outputs.begin(), n.outputs.end(), [&](ValueId o) {
-      return o != kNoValue && needed[size_t(o)];
-    });
+    const bool wanted = std::any_of(n.outputs.begin(), n.outputs.end(),
+                                    [&](ValueId o) { return o != kNoValue && needed[size_t(o)]; });
     if (!wanted) continue;
     for (ValueId i : n.inputs)
       if (i != kNoValue) needed[size_t(i)] = true;

@@ -67,11 +67,10 @@ void add_classified(Sums& sums, const Tensor& answer, const Tensor& labels, int6
   const Shape& shape = logits.shape();
   if (labels.dtype() != DType::i64 || shape.size() < 2 ||
       Shape(shape.begin(), shape.end() - 1) != labels.shape())
-    throw bad_input("evaluation",
-                    "an output with one row of classes for each label of " +
-                        to_string(TensorType(labels.dtype(), labels.shape())) +
-                        " is needed, the output is " +
-                        to_string(TensorType(answer.dtype(), answer.shape())));
+    throw bad_input("evaluation", "an output with one row of classes for each label of " +
+                                      to_string(TensorType(labels.dtype(), labels.shape())) +
+                                      " is needed, the output is " +
+                                      to_string(TensorType(answer.dtype(), answer.shape())));
   const int64_t classes = shape.back(), rows = samples * (labels.size() / labels.shape()[0]);
   std::vector<Sums> each(static_cast<size_t>(rows));
   constexpr int64_t kGrain = 1 << 14;

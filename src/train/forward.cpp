@@ -39,10 +39,11 @@ class TrainingCopy {
                                         " inputs and " + std::to_string(from_.states().size()) +
                                         " states, training takes one input and no state");
     const Value& v = from_.value(from_.inputs()[0]);
-    const bool fits = v.type.is_tensor() && v.tensor().dtype == given.dtype &&
-                      v.tensor().rank() == given.rank() &&
-                      std::equal(given.dims.begin() + 1, given.dims.end(), v.tensor().dims.begin() + 1,
-                                 [](const Dim& n, const Dim& d) { return !d.known() || d == n; });
+    const bool fits =
+        v.type.is_tensor() && v.tensor().dtype == given.dtype &&
+        v.tensor().rank() == given.rank() &&
+        std::equal(given.dims.begin() + 1, given.dims.end(), v.tensor().dims.begin() + 1,
+                   [](const Dim& n, const Dim& d) { return !d.known() || d == n; });
     if (!fits)
       throw bad_input(
           "input '" + v.name + "'",

@@ -56,8 +56,8 @@ std::string Optimizer::text() const {
 void Optimizer::check(const std::string& where) const {
   const std::vector<Setting>& known = unit().settings;
   for (const auto& [name, value] : settings) {
-    const auto found = std::find_if(known.begin(), known.end(),
-                                    [&](const Setting& s) { return name == s.name; });
+    const auto found =
+        std::find_if(known.begin(), known.end(), [&](const Setting& s) { return name == s.name; });
     if (found == known.end())
       throw bad_input(where, "optimizer '" + kind + "' has no setting '" + name + "'");
     if (!(value >= found->least && value <= found->most)) {
@@ -75,9 +75,7 @@ ValueId ParameterStep::parameter() const { return parameter_.value; }
 ValueId ParameterStep::gradient() const { return parameter_.gradient; }
 ValueId ParameterStep::rate() const { return step_.rate; }
 ValueId ParameterStep::number() const { return step_.step; }
-Shape ParameterStep::shape() const {
-  return step_.graph.value(parameter_.value).tensor().shape();
-}
+Shape ParameterStep::shape() const { return step_.graph.value(parameter_.value).tensor().shape(); }
 
 ValueId ParameterStep::state(const std::string& suffix, const Shape& shape) {
   const Tensor zero(DType::f32, shape);

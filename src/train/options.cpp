@@ -10,8 +10,8 @@ namespace espalier {
 std::string TrainOptions::fingerprint() const {
   std::ostringstream s;
   s.precision(17);
-  s << "epochs=" << epochs << ";batch=" << batch << ";epoch_steps=" << epoch_steps << ";seed=" << seed
-    << ";augment=" << augment.text() << ";loss=" << int(loss)
+  s << "epochs=" << epochs << ";batch=" << batch << ";epoch_steps=" << epoch_steps
+    << ";seed=" << seed << ";augment=" << augment.text() << ";loss=" << int(loss)
     << ";label_smoothing=" << label_smoothing << ";clip_norm=" << clip_norm
     << ";precision=" << name_of(precision) << ";output=" << output
     << ";schedule=" << int(schedule.kind) << "," << schedule.peak << "," << schedule.floor << ","

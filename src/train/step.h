@@ -22,7 +22,7 @@ enum class Loss : uint8_t {
 };
 
 struct StepOptions {
-  Shape input;                     ///< of one batch: [batch, ...]
+  Shape input;                    ///< of one batch: [batch, ...]
   DType input_type = DType::f32;  ///< or i64, for tokens
   Loss loss = Loss::kCrossEntropy;
   double label_smoothing = 0;  ///< of kCrossEntropy

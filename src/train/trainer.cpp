@@ -213,15 +213,13 @@ struct Trainer::Impl {
     for (int64_t number = good->step; number <= at.step && again.next(batch); ++number) {
       std::map<std::string, Tensor> before;
       for (const std::string& name : step->state_names()) before[name] = step->state(name);
-      const double rate =
-          learning_rate(options.schedule, number, loader.batches(), options.epochs);
+      const double rate = learning_rate(options.schedule, number, loader.batches(), options.epochs);
       step->run(batch, rate, number + 1);
       bool finite = std::isfinite(step->scalar(step->graph().loss));
       for (const std::string& name : step->state_names())
         finite = finite && all_finite(step->state(name));
       if (finite) continue;
-      const std::string what =
-          first_not_finite(step->graph(), before, batch, rate, number + 1);
+      const std::string what = first_not_finite(step->graph(), before, batch, rate, number + 1);
       if (!what.empty()) cause = what + " at step " + std::to_string(number);
       break;
     }

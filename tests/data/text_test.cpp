@@ -40,8 +40,8 @@ TEST(Tokenizer, CharactersAreNumberedInTheirOrder) {
 
 TEST(Tokenizer, WhatIsNoUtf8IsNamedWithItsPlace) {
   // A lone continuation, an overlong form, half of a pair, beyond Unicode, cut off.
-  for (const char* bad : {"\x80", "\xC0\x80", "\xE0\x80\x80", "\xED\xA0\x80", "\xF4\x90\x80\x80",
-                          "\xE2\x82"}) {
+  for (const char* bad :
+       {"\x80", "\xC0\x80", "\xE0\x80\x80", "\xED\xA0\x80", "\xF4\x90\x80\x80", "\xE2\x82"}) {
     const std::string text = std::string("ab\ncd") + bad;
     EXPECT_THAT(error_of([&] { character_tokenizer(text, "file"); }),
                 HasSubstr("file: is no UTF-8 at byte 5 (line 2) | tokenizer=bytes"));
@@ -52,7 +52,8 @@ TEST(Tokenizer, WhatIsNoUtf8IsNamedWithItsPlace) {
 // Words: "low" 5 times, "lower" twice, "newest" 6, "widest" 3 (Sennrich et al. 2016, figure 1).
 TEST(Bpe, MergesTheMostFrequentPairFirst) {
   std::string text;
-  for (const auto& [word, count] : {std::pair{"low", 5}, {"lower", 2}, {"newest", 6}, {"widest", 3}})
+  for (const auto& [word, count] :
+       {std::pair{"low", 5}, {"lower", 2}, {"newest", 6}, {"widest", 3}})
     for (int i = 0; i < count; ++i) text += std::string(word) + "\n";
   const BpeTokenizer t = train_bpe(text, 256 + 4);
   const auto piece = [&](int64_t i) { return t.piece(int32_t(256 + i)); };
@@ -149,8 +150,8 @@ TEST(Text, OrderDependsOnSeedAndEpochAndAnEpochMayEndEarly) {
   const std::string spec = "synthetic:text?samples=100&context=16&stride=1";
   const auto data = open(spec, Split::train);
   const auto windows = [&](uint64_t seed, int64_t epoch, int64_t first) {
-    Loader loader(data, {.batch = 4, .shuffle = true, .drop_last = true, .max_batches = 6,
-                         .seed = seed});
+    Loader loader(data,
+                  {.batch = 4, .shuffle = true, .drop_last = true, .max_batches = 6, .seed = seed});
     EXPECT_EQ(loader.batches(), 6);
     loader.start(epoch, first);
     std::vector<int64_t> tokens;
@@ -179,8 +180,9 @@ TEST(Text, BadInputIsOneErrorWithAPlace) {
   EXPECT_THAT(fails("none.txt"), HasSubstr("none.txt: does not exist"));
   EXPECT_THAT(fails("short.txt"), HasSubstr("tokens, a window and its targets need 65"));
   EXPECT_THAT(fails("latin.txt?context=4"), HasSubstr("is no UTF-8 at byte 3 (line 1)"));
-  EXPECT_EQ(open("text:" + (folder / "latin.txt?context=4&tokenizer=bytes"), Split::train)->classes(),
-            256);
+  EXPECT_EQ(
+      open("text:" + (folder / "latin.txt?context=4&tokenizer=bytes"), Split::train)->classes(),
+      256);
   EXPECT_THAT(fails("short.txt?context=0"), HasSubstr("context=0: is not a whole number"));
   EXPECT_THAT(fails("short.txt?tokenizer=words"),
               HasSubstr("tokenizer=words: is not bytes, characters, or a file"));

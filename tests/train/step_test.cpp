@@ -209,8 +209,7 @@ TEST(Step, ExtensionsAddStatesInputsAndOutputs) {
     const ValueId mask = s.add_input("mask", Tensor::from<float>({1, 1}, {0}));
     w.updated = b.mul(w.updated, mask);
   };
-  Running run(build_training_step(
-      line(), squared(kPlainSgd), std::span(&e, 1)));
+  Running run(build_training_step(line(), squared(kPlainSgd), std::span(&e, 1)));
   run(kX, kY, 0.1f);
   EXPECT_EQ(run.session.state("w").at(0), 0);
   EXPECT_NEAR(run.session.state("sum").at(0), 24, 1e-5);

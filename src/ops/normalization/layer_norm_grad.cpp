@@ -62,8 +62,7 @@ const Room& layer_norm_grad() {
       .pointwise = not_pointwise(),
       .expand = expand,
       .emit = Derive{},
-      .samples = {{{},
-                   {x({2, 3, 4}), x({2, 3, 4}), x({4}), x({2, 3, 1}), inv({2, 3, 1})}},
+      .samples = {{{}, {x({2, 3, 4}), x({2, 3, 4}), x({4}), x({2, 3, 1}), inv({2, 3, 1})}},
                   {{1}, {x({2, 3, 2}), x({2, 3, 2}), x({3, 2}), x({2, 1, 1}), inv({2, 1, 1})}}},
   });
   return room;

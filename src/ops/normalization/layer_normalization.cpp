@@ -106,8 +106,7 @@ Values gradient(const Norm& a, Builder& b, const Tape& t) {
                                    operands[4]);
     if (t.wants(0)) d[0] = made[0];
     if (t.wants(1)) d[1] = made[1];
-    if (t.wants(2))
-      d[2] = plain_parameters(a, t) ? made[2] : b.unbroadcast(t.dy(0), t.x(2));
+    if (t.wants(2)) d[2] = plain_parameters(a, t) ? made[2] : b.unbroadcast(t.dy(0), t.x(2));
   }
   if (!t.wants(0)) return d;
   const ValueId inv_std = b.cast(statistics[1], dtype);

@@ -9,7 +9,7 @@
 namespace espalier {
 namespace {
 
-constexpr double kFloor = 1e-30;        // epsilon 1 of the paper
+constexpr double kFloor = 1e-30;         // epsilon 1 of the paper
 constexpr double kSmallestScale = 1e-3;  // epsilon 2
 
 class Adafactor {
@@ -27,8 +27,7 @@ class Adafactor {
       rate = b_.mul(rate, b_.one("Max", {mean_root(p_.parameter()),
                                          b_.scalar(kSmallestScale, p_.parameter())}));
     ValueId kept = p_.parameter();
-    if (p_.decay() > 0)
-      kept = b_.sub(kept, b_.mul(kept, b_.mul(p_.rate(), double(p_.decay()))));
+    if (p_.decay() > 0) kept = b_.sub(kept, b_.mul(kept, b_.mul(p_.rate(), double(p_.decay()))));
     return b_.sub(kept, b_.mul(update, rate));
   }
 

@@ -8,12 +8,12 @@ namespace {
 ValueId step(ParameterStep& p) {
   Builder b = p.builder();
   const ValueId first = p.state("first", p.shape()), second = p.state("second", p.shape());
-  const Values next = b.op(
-      "espalier.AdamWStep", {p.parameter(), p.gradient(), first, second, p.rate(), p.number()},
-      {{"beta1", p.setting("beta1")},
-       {"beta2", p.setting("beta2")},
-       {"epsilon", p.setting("epsilon")},
-       {"weight_decay", p.decay()}});
+  const Values next =
+      b.op("espalier.AdamWStep", {p.parameter(), p.gradient(), first, second, p.rate(), p.number()},
+           {{"beta1", p.setting("beta1")},
+            {"beta2", p.setting("beta2")},
+            {"epsilon", p.setting("epsilon")},
+            {"weight_decay", p.decay()}});
   p.next(first, next.at(1));
   p.next(second, next.at(2));
   return next.at(0);

@@ -9,10 +9,9 @@ namespace {
 ValueId step(ParameterStep& p) {
   Builder b = p.builder();
   const ValueId momentum = p.state("momentum", p.shape());
-  const Values next = b.op("espalier.LionStep", {p.parameter(), p.gradient(), momentum, p.rate()},
-                           {{"beta1", p.setting("beta1")},
-                            {"beta2", p.setting("beta2")},
-                            {"weight_decay", p.decay()}});
+  const Values next = b.op(
+      "espalier.LionStep", {p.parameter(), p.gradient(), momentum, p.rate()},
+      {{"beta1", p.setting("beta1")}, {"beta2", p.setting("beta2")}, {"weight_decay", p.decay()}});
   p.next(momentum, next.at(1));
   return next.at(0);
 }

@@ -8,11 +8,10 @@ namespace {
 ValueId step(ParameterStep& p) {
   Builder b = p.builder();
   const ValueId velocity = p.state("velocity", p.shape());
-  const Values next =
-      b.op("espalier.SgdStep", {p.parameter(), p.gradient(), velocity, p.rate()},
-           {{"momentum", p.setting("momentum")},
-            {"nesterov", int64_t{p.setting("nesterov") != 0}},
-            {"weight_decay", p.decay()}});
+  const Values next = b.op("espalier.SgdStep", {p.parameter(), p.gradient(), velocity, p.rate()},
+                           {{"momentum", p.setting("momentum")},
+                            {"nesterov", int64_t{p.setting("nesterov") != 0}},
+                            {"weight_decay", p.decay()}});
   p.next(velocity, next.at(1));
   return next.at(0);
 }
