@@ -1,6 +1,7 @@
 #include "deploy/c_file.h"
 
 #include <algorithm>
+#include <set>
 
 #include "base/error.h"
 #include "deploy/c_function.h"
@@ -79,13 +80,18 @@ const CNetwork& CFile::add(const Graph& graph, const std::string& name) {
     return append(graph, name);
   } catch (...) {
     parts_.resize(parts);
-    tables_.resize(tables);
     functions_.resize(functions);
-    std::erase_if(table_names_, [&](const auto& entry) {
-      return std::ranges::none_of(tables_, [&](const auto& t) { return t.first == entry.second; });
-    });
+    drop_tables(tables, [](const std::string&) { return true; });
     throw;
   }
+}
+
+void CFile::drop_tables(size_t first, const std::function<bool(const std::string&)>& unwanted) {
+  std::set<std::string> dropped;
+  for (size_t i = first; i < tables_.size(); ++i)
+    if (unwanted(tables_[i].first)) dropped.insert(tables_[i].first);
+  std::erase_if(tables_, [&](const auto& table) { return dropped.contains(table.first); });
+  std::erase_if(table_names_, [&](const auto& entry) { return dropped.contains(entry.second); });
 }
 
 const CNetwork& CFile::append(const Graph& graph, const std::string& name) {
@@ -101,11 +107,17 @@ const CNetwork& CFile::append(const Graph& graph, const std::string& name) {
     return CArgument{value.name, taken.fresh("", value.name), value.tensor()};
   };
   for (ValueId v : graph.inputs()) network.inputs.push_back(argument(v, "input"));
-  for (ValueId v : graph.outputs()) network.outputs.push_back(argument(v, "output"));
+  const size_t tables = tables_.size(), functions = functions_.size();
   const Graph prepared = prepared_for_c(graph);
   const std::string inner = names_.fresh(network.name + "_", "graph");
-  CFunctionText made = c_function(*this, prepared, inner);
+  CFunctionText made = c_function(*this, prepared, inner);  // names the node of an open result
   functions_.push_back(std::move(made.text));
+  for (ValueId v : graph.outputs()) network.outputs.push_back(argument(v, "output"));
+  // Lists that operators only ask for their values are in no function.
+  drop_tables(tables, [&](const std::string& table) {
+    return std::none_of(functions_.begin() + std::ptrdiff_t(functions), functions_.end(),
+                        [&](const std::string& text) { return mentions(text, table); });
+  });
   network.arena_bytes = made.arena_bytes;
   public_functions_ += "int " + network.name + "(" + parameters(network) + ") {\n  return " +
                        inner + "(" + (made.arena_bytes > 0 ? "arena.bytes" : "0");

@@ -6,6 +6,7 @@
 // constant arrays; nothing is allocated.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -56,6 +57,8 @@ class CFile : public CModule {
 
  private:
   const CNetwork& append(const Graph& graph, const std::string& name);
+  /// Forgets the constant arrays from number `first` on whose names `unwanted` says.
+  void drop_tables(size_t first, const std::function<bool(const std::string&)>& unwanted);
 
   std::string file_stem_, stem_;
   CNames names_;

@@ -1,7 +1,6 @@
 #include "deploy/c_function.h"
 
 #include <algorithm>
-#include <cctype>
 
 #include "base/error.h"
 #include "deploy/c_names.h"
@@ -45,18 +44,6 @@ void check_type(const Graph& g, ValueId v, const std::string& what) {
   if (type.tensor().numel() > kMostElements)
     throw unsupported(what, "has a result of " + std::to_string(type.tensor().numel()) +
                                 " elements, more than an int counts");
-}
-
-bool in_word(char c) { return std::isalnum(static_cast<unsigned char>(c)) || c == '_'; }
-
-/// Whether the text has that name as a word of its own.
-bool mentions(const std::string& text, const std::string& name) {
-  for (size_t at = 0; (at = text.find(name, at)) != std::string::npos; at += name.size()) {
-    const size_t end = at + name.size();
-    if ((at == 0 || !in_word(text[at - 1])) && (end == text.size() || !in_word(text[end])))
-      return true;
-  }
-  return false;
 }
 
 /// Writes one graph.
@@ -192,21 +179,22 @@ class FunctionWriter {
   }
 
   void take_text(NodeId id, const CWriter& writer) {
+    // Where they lie is known once all are: their numbers hold the places of declarations.
     std::string declarations;
-    for (const CScratch& s : writer.scratches()) {
-      const int buffer = new_buffer(size_t(s.count) * size_of(s.dtype), step_, step_);
-      scratches_.push_back({c_type(s.dtype) + "*", s.name, buffer});
-      declarations += "    @" + s.name + "\n";
-    }
-    if (writer.body_bytes() > 0) {
-      const std::string name = "body" + std::to_string(id);
-      scratches_.push_back({"unsigned char*", name, new_buffer(writer.body_bytes(), step_, step_)});
-      declarations += "    @" + name + "\n";
-    }
+    const auto declare = [&](const std::string& type, const std::string& name, size_t bytes) {
+      declarations += "    " + place_of(scratches_.size());
+      scratches_.push_back({type, name, new_buffer(bytes, step_, step_)});
+    };
+    for (const CScratch& s : writer.scratches())
+      declare(c_type(s.dtype) + "*", s.name, size_t(s.count) * size_of(s.dtype));
+    if (writer.body_bytes() > 0)
+      declare("unsigned char*", CWriter::kBodyArena, writer.body_bytes());
     if (writer.text().empty()) return;
     text_ +=
         "  { /* " + c_comment(describe(g_, id)) + " */\n" + declarations + writer.text() + "  }\n";
   }
+
+  static std::string place_of(size_t scratch) { return "@" + std::to_string(scratch) + "\n"; }
 
   void take_view(ValueId v, ValueId of) {
     pointer_[size_t(v)] = pointer(of);
@@ -289,11 +277,8 @@ class FunctionWriter {
     for (const Declared& d : values_)
       if (mentions(text_, d.name)) declarations += "  " + declared(d, d.name) + "\n";
     std::string text = text_;
-    for (const Declared& d : scratches_) {
-      const bool body = d.type == "unsigned char*";
-      text = replaced(text, "@" + d.name + "\n",
-                      declared(d, body ? CWriter::kBodyArena : d.name) + "\n");
-    }
+    for (size_t i = 0; i < scratches_.size(); ++i)
+      text = replaced(text, place_of(i), declared(scratches_[i], scratches_[i].name) + "\n");
     text = declarations + text;
     std::string unused;
     for (const auto* list : {&inputs_, &outputs_})

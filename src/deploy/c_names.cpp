@@ -17,7 +17,18 @@ const std::set<std::string>& reserved() {
   return words;
 }
 
+bool in_word(char c) { return std::isalnum(static_cast<unsigned char>(c)) || c == '_'; }
+
 }  // namespace
+
+bool mentions(const std::string& text, const std::string& name) {
+  for (size_t at = 0; (at = text.find(name, at)) != std::string::npos; at += name.size()) {
+    const size_t end = at + name.size();
+    if ((at == 0 || !in_word(text[at - 1])) && (end == text.size() || !in_word(text[end])))
+      return true;
+  }
+  return false;
+}
 
 std::string c_identifier(const std::string& name) {
   std::string id;

@@ -14,6 +14,9 @@ std::string upper_case(std::string name);
 /// Text that may stand in a comment.
 std::string c_comment(std::string text);
 
+/// Whether the text has that name as a word of its own.
+bool mentions(const std::string& text, const std::string& name);
+
 /// Names that are taken once.
 class CNames {
  public:

@@ -96,7 +96,7 @@ void unary_loop(Ref<Real>& r, F f) {
 inline Refuse no_quantize() { return Refuse{"has no integer form"}; }
 inline Refuse no_expand() { return Refuse{"is elementary"}; }
 inline Refuse not_pointwise() { return Refuse{"is not pointwise"}; }
-inline Refuse no_c_form() { return Refuse{"has no C form"}; }
+inline Refuse no_c_form() { return Refuse{"is not written in C yet"}; }
 inline Refuse trains_only() { return Refuse{"belongs to training, which C code does not do"}; }
 inline Refuse draws_at_random() { return Refuse{"draws at random, which C code does not do"}; }
 inline Refuse sized_by_data() { return Refuse{"has results whose size depends on data"}; }

@@ -143,7 +143,7 @@ class Lowering {
     const BindRequest request = request_for(g, id, n, scope);
     KernelPtr kernel = bind_fast(request, options_.explain);
     const bool fast = kernel != nullptr;
-    if (!fast && request.room->expand.answered()) return lower_expansion(g, n, scope);
+    if (!fast && request.room->expand.answered()) return lower_expansion(g, id, n, scope);
     if (!fast) {
       Bound bound = bind_reference(request);
       if (auto* why = std::get_if<Refuse>(&bound))
@@ -186,7 +186,7 @@ class Lowering {
   }
 
   // No kernel takes the operator whole: its expansion is lowered in its place.
-  void lower_expansion(const Graph& g, const Node& n, Scope& scope) {
+  void lower_expansion(const Graph& g, NodeId id, const Node& n, Scope& scope) {
     auto body = std::make_unique<Graph>();
     Builder b(*body);
     Values operands;
@@ -205,7 +205,7 @@ class Lowering {
       if (n.outputs[i] != kNoValue) body->add_output(results.at(i));
     reinfer(*body, /*fold=*/true);
     body->erase_dead();
-    if (n.room->full_name() == "espalier.Fused") fuse_parts(*body);
+    if (passes::region_body(g, id)) fuse_parts(*body);
 
     Scope inner = scope_of(*body);
     for (const auto& [outer, v] : inner_of)

