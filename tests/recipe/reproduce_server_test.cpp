@@ -38,8 +38,7 @@ TEST(ReproduceServer, SaysWhereTheTimeOfEitherServerGoes) {
     for (const auto* side : {&m, &b}) {
       EXPECT_GT((*side)[std::string(set) + "per_second"], 0);
       const auto stages = (*side)[std::string(set) + "stages_ms"].get<std::string>();
-      for (const char* stage : {"decode", "compute"})
-        EXPECT_THAT(stages, HasSubstr(stage));
+      for (const char* stage : {"decode", "compute"}) EXPECT_THAT(stages, HasSubstr(stage));
     }
   EXPECT_GT(m["ratio"], 0);
   EXPECT_GT(m["load_2.0_asked"], 0);
