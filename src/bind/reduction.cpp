@@ -1,5 +1,7 @@
-// Reductions over neighbouring axes, and sums over all axes but the channels'.
+// Reductions over any axes, one run of neighbours after the other.
 #include "kernels/reduce.h"
+
+#include <algorithm>
 
 #include "bind/attribute_reader.h"
 #include "bind/families.h"
@@ -23,19 +25,79 @@ std::variant<std::vector<bool>, Refuse> reduced_axes(const BindRequest& r) {
   return mask;
 }
 
-/// [outer, count, inner] if the reduced axes are neighbours (extents of 1 aside).
-std::optional<kernels::ReduceShape> as_one_axis(const Shape& shape, const std::vector<bool>& mask,
-                                                DType type) {
-  kernels::ReduceShape s{type, 1, 1, 1};
-  int part = 0;
-  for (size_t d = 0; d < shape.size(); ++d) {
+/// The runs of neighbouring reduced axes (extents of 1 aside), innermost first: each is reduced in
+/// what the one before it left, in f32 until the last.
+std::vector<kernels::ReduceShape> runs_of(const Shape& shape, const std::vector<bool>& mask,
+                                          DType type) {
+  std::vector<kernels::ReduceShape> runs;
+  int64_t kept = 1;  // extents inside the run that stay
+  bool inside = false;
+  for (size_t d = shape.size(); d-- > 0;) {
     if (shape[d] == 1) continue;
-    if (part == 0 && mask[d]) part = 1;
-    if (part == 1 && !mask[d]) part = 2;
-    if (part == 2 && mask[d]) return std::nullopt;
-    (part == 0 ? s.outer : part == 1 ? s.count : s.inner) *= shape[d];
+    if (mask[d]) {
+      if (!inside) runs.push_back({.type = DType::f32, .inner = kept, .result = DType::f32});
+      runs.back().count *= shape[d];
+    } else {
+      kept *= shape[d];
+    }
+    inside = mask[d];
   }
-  return s;
+  if (runs.empty()) runs.push_back({.inner = kept});
+  runs.front().type = runs.back().result = type;
+  int64_t left = numel(shape);
+  for (kernels::ReduceShape& run : runs) {
+    run.outer = left / (run.count * run.inner);
+    left /= run.count;
+  }
+  return runs;
+}
+
+/// What the runs after the first do with the first one's results.
+kernels::Reduction join_of(kernels::Reduction how) {
+  return how == kernels::Reduction::kSumSquare ? kernels::Reduction::kSum : how;
+}
+
+int64_t results_of(const kernels::ReduceShape& run) { return run.outer * run.inner; }
+
+KernelPtr reduce_runs(kernels::Reduction how, std::vector<kernels::ReduceShape> runs) {
+  int64_t between = 0;  // floats of all intermediate results
+  for (size_t i = 0; i + 1 < runs.size(); ++i) between += results_of(runs[i]);
+  auto kernel = function_kernel("reduce", [how, runs = std::move(runs)](const KernelArgs& k) {
+    const void* x = k.in[0];
+    float* next = static_cast<float*>(k.scratch);
+    for (size_t i = 0; i < runs.size(); ++i) {
+      void* y = i + 1 < runs.size() ? next : k.out[0];
+      kernels::reduce(i == 0 ? how : join_of(how), runs[i], x, y);
+      x = y;
+      next += results_of(runs[i]);
+    }
+  });
+  kernel->scratch_bytes = size_t(between) * sizeof(float);
+  return kernel;
+}
+
+/// Sums over all axes but the channels' of a tensor whose channels are innermost.
+KernelPtr sum_to_channels(const Shape& shape, DType type) {
+  const kernels::BatchNormShape rows{type, numel(shape) / shape[1], shape[1]};
+  const size_t scratch = kernels::batch_norm_scratch(rows);
+  auto kernel = function_kernel("reduce to channels", [rows, scratch](const KernelArgs& k) {
+    if (rows.type == DType::f32)
+      return kernels::sum_rows(rows, k.in[0], 1, k.write<float>(0), k.scratch);
+    float* sums = reinterpret_cast<float*>(static_cast<std::byte*>(k.scratch) + scratch);
+    kernels::sum_rows(rows, k.in[0], 1, sums, k.scratch);
+    std::transform(sums, sums + rows.channels, k.write<bfloat16>(0),
+                   [](float sum) { return bfloat16(sum); });
+  });
+  kernel->scratch_bytes =
+      scratch + (type == DType::f32 ? 0 : size_t(rows.channels) * sizeof(float));
+  kernel->operand_layouts = {Layout::kChannelsLast};
+  return kernel;
+}
+
+bool all_but_channels(const std::vector<bool>& mask) {
+  for (size_t d = 0; d < mask.size(); ++d)
+    if (mask[d] == (d == 1)) return false;
+  return mask.size() >= 3;
 }
 
 template <kernels::Reduction how>
@@ -48,23 +110,10 @@ Bound bind_reduce(const BindRequest& r) {
   const auto& mask = std::get<std::vector<bool>>(axes);
   const Shape shape = r.in_shape(0);
   if (numel(shape) == 0) return Refuse{"the operand is empty"};
-  KernelPtr kernel;
-  if (const auto s = as_one_axis(shape, mask, type)) {
-    kernel = function_kernel(
-        "reduce", [s = *s](const KernelArgs& k) { kernels::reduce(how, s, k.in[0], k.out[0]); });
-  } else if (how == kernels::Reduction::kSum && type == DType::f32 && shape.size() >= 3) {
-    // All axes but the second: rows of channels.
-    for (size_t d = 0; d < shape.size(); ++d)
-      if (mask[d] == (d == 1)) return Refuse{"the reduced axes are not neighbours"};
-    const kernels::BatchNormShape rows{type, numel(shape) / shape[1], shape[1]};
-    kernel = function_kernel("reduce to channels", [rows](const KernelArgs& k) {
-      kernels::sum_rows(rows, k.in[0], 1, k.write<float>(0), k.scratch);
-    });
-    kernel->scratch_bytes = kernels::batch_norm_scratch(rows);
-    kernel->operand_layouts = {Layout::kChannelsLast};
-  } else {
-    return Refuse{"the reduced axes are not neighbours"};
-  }
+  const bool channels_last = !layouts_agree(shape, r.layout(0), Layout::kPlain);
+  KernelPtr kernel = how == kernels::Reduction::kSum && channels_last && all_but_channels(mask)
+                         ? sum_to_channels(shape, type)
+                         : reduce_runs(how, runs_of(shape, mask, type));
   if (r.in.has(1)) kernel->absorbed = {1};
   return kernel;
 }

@@ -9,7 +9,6 @@
 
 #include <algorithm>
 #include <limits>
-#include <vector>
 
 HWY_BEFORE_NAMESPACE();
 namespace espalier::kernels {
@@ -48,41 +47,51 @@ float reduce_row(const T* x, int64_t n) {
   return lanes[0];
 }
 
-template <Reduction how, class T>
-void reduce_typed(const ReduceShape& s, const T* x, T* y, int64_t begin, int64_t end, float* sums) {
+/// Works on the blocks [begin, end) of results, counted over all `outer`.
+template <Reduction how, class T, class R>
+void reduce_typed(const ReduceShape& s, const T* x, R* y, int64_t begin, int64_t end) {
   const float factor = how == Reduction::kMean ? 1.0f / float(s.count) : 1.0f;
-  for (int64_t o = begin; o < end; ++o) {
-    const T* px = x + o * s.count * s.inner;
+  float sums[kReduceBlock];
+  for (int64_t b = begin; b < end; ++b) {
+    const int64_t o = b / s.blocks(), first = b % s.blocks() * kReduceBlock;
+    const T* px = x + o * s.count * s.inner + first;
     if (s.inner == 1) {
-      y[o] = T(reduce_row<how>(px, s.count) * factor);
+      y[o] = R(reduce_row<how>(px, s.count) * factor);
       continue;
     }
-    std::fill(sums, sums + s.inner, start<how>());
+    const int64_t n = std::min(kReduceBlock, s.inner - first);
+    std::fill(sums, sums + n, start<how>());
     for (int64_t c = 0; c < s.count; ++c)
-      for (int64_t i = 0; i < s.inner; ++i)
-        sums[i] = combine<how>(sums[i], float(px[c * s.inner + i]));
-    for (int64_t i = 0; i < s.inner; ++i) y[o * s.inner + i] = T(sums[i] * factor);
+      for (int64_t i = 0; i < n; ++i) sums[i] = combine<how>(sums[i], float(px[c * s.inner + i]));
+    for (int64_t i = 0; i < n; ++i) y[o * s.inner + first + i] = R(sums[i] * factor);
+  }
+}
+
+template <class T, class R>
+void reduce_any(Reduction how, const ReduceShape& s, const T* x, R* y, int64_t b, int64_t e) {
+  switch (how) {
+    case Reduction::kSum: return reduce_typed<Reduction::kSum>(s, x, y, b, e);
+    case Reduction::kMean: return reduce_typed<Reduction::kMean>(s, x, y, b, e);
+    case Reduction::kMax: return reduce_typed<Reduction::kMax>(s, x, y, b, e);
+    case Reduction::kMin: return reduce_typed<Reduction::kMin>(s, x, y, b, e);
+    case Reduction::kSumSquare: return reduce_typed<Reduction::kSumSquare>(s, x, y, b, e);
   }
 }
 
 template <class T>
-void reduce_any(Reduction how, const ReduceShape& s, const T* x, T* y, int64_t b, int64_t e,
-                float* sums) {
-  switch (how) {
-    case Reduction::kSum: return reduce_typed<Reduction::kSum>(s, x, y, b, e, sums);
-    case Reduction::kMean: return reduce_typed<Reduction::kMean>(s, x, y, b, e, sums);
-    case Reduction::kMax: return reduce_typed<Reduction::kMax>(s, x, y, b, e, sums);
-    case Reduction::kMin: return reduce_typed<Reduction::kMin>(s, x, y, b, e, sums);
-    case Reduction::kSumSquare: return reduce_typed<Reduction::kSumSquare>(s, x, y, b, e, sums);
-  }
+void reduce_to(Reduction how, const ReduceShape& s, const T* x, void* y, int64_t b, int64_t e) {
+  if (s.result == DType::f32)
+    reduce_any(how, s, x, static_cast<float*>(y), b, e);
+  else
+    reduce_any(how, s, x, static_cast<bfloat16*>(y), b, e);
 }
 
-void reduce_range(Reduction how, const ReduceShape& s, const void* x, void* y, int64_t b, int64_t e,
-                  float* sums) {
+void reduce_range(Reduction how, const ReduceShape& s, const void* x, void* y, int64_t b,
+                  int64_t e) {
   if (s.type == DType::f32)
-    reduce_any(how, s, static_cast<const float*>(x), static_cast<float*>(y), b, e, sums);
+    reduce_to(how, s, static_cast<const float*>(x), y, b, e);
   else
-    reduce_any(how, s, static_cast<const bfloat16*>(x), static_cast<bfloat16*>(y), b, e, sums);
+    reduce_to(how, s, static_cast<const bfloat16*>(x), y, b, e);
 }
 
 }  // namespace
@@ -98,11 +107,10 @@ namespace espalier::kernels {
 HWY_EXPORT(reduce_range);
 
 void reduce(Reduction how, const ReduceShape& s, const void* x, void* y) {
-  const int64_t grain = std::max<int64_t>(1, (1 << 14) / std::max<int64_t>(1, s.count * s.inner));
-  parallel_for(s.outer, grain, [&](int64_t b, int64_t e) {
-    thread_local std::vector<float> sums;
-    if (int64_t(sums.size()) < s.inner) sums.resize(size_t(s.inner));
-    HWY_DYNAMIC_DISPATCH(reduce_range)(how, s, x, y, b, e, sums.data());
+  const int64_t each = s.count * std::min(s.inner, kReduceBlock);
+  const int64_t grain = std::max<int64_t>(1, (1 << 14) / std::max<int64_t>(1, each));
+  parallel_for(s.outer * s.blocks(), grain, [&](int64_t b, int64_t e) {
+    HWY_DYNAMIC_DISPATCH(reduce_range)(how, s, x, y, b, e);
   });
 }
 
