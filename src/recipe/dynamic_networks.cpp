@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <numeric>
 
 #include "base/error.h"
 #include "base/rng.h"
@@ -306,9 +307,11 @@ DynamicNetwork dynamic_network(const std::string& name, int64_t inputs, uint64_t
     for (size_t k = 0; k < got.size(); ++k) seen[k].push_back(float(got[k].at(0)));
   }
   for (auto& list : seen) {
-    const auto middle = list.begin() + std::ssize(list) / 2;
-    std::ranges::nth_element(list, middle);
-    gates.thresholds.push_back(*middle);
+    // Half-way between two inputs: an input whose score is the threshold itself would be decided by
+    // rounding, which no two ways of computing share.
+    std::ranges::sort(list);
+    const size_t middle = list.size() / 2;
+    gates.thresholds.push_back(std::midpoint(list[middle - 1], list[middle]));
   }
   made.graph.name = name;
   Writer writer(made.graph, seed);
