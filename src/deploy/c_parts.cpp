@@ -26,11 +26,12 @@ void append(const std::string& name, std::vector<std::string>& done,
       append(line.substr(10, line.size() - 11), done, standard, text);
     } else if (line.starts_with("#include <")) {
       if (std::ranges::find(standard, line) == standard.end()) standard.push_back(line);
-    } else if (!line.starts_with("#ifndef ESP_") && !line.starts_with("#endif") &&
-               !(line.starts_with("#define ESP_") && line.ends_with("_H"))) {
+    } else if (!line.ends_with("_H")) {
       own += line + "\n";
     }
   }
+  // The guard's lines end in _H but for the last of the file.
+  own.erase(own.rfind("#endif"));
   // One empty line between definitions.
   while (own.find("\n\n\n") != std::string::npos) own.replace(own.find("\n\n\n"), 3, "\n\n");
   text += own;
