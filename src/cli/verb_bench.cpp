@@ -39,7 +39,7 @@ struct Args {
   std::string tune;    ///< how long to look for faster kernels; empty: not at all
   bool whole_space = false;
   bool profile = false;
-  std::string train;              ///< precision of the training step to time; empty: inference
+  std::string train;              ///< precision of the training step (or auto); empty: inference
   std::string optimizer = "sgd";  ///< of that step
   std::string precision;          ///< auto: what is fastest; empty: as the network is
   PrecisionChoiceOptions choice;
@@ -50,6 +50,7 @@ struct Workload {
   Graph graph;
   std::map<std::string, Tensor> states;
   std::optional<PrecisionChoice> choice;
+  DType training_precision = DType::f32;
 
   Session compiled(const CompileOptions& options) const {
     Session session(compile(graph, options));
@@ -58,20 +59,50 @@ struct Workload {
   }
 };
 
+Timing time(const std::function<void()>& run, double seconds) {
+  constexpr int kRounds = 10;
+  return time_alternating({&run, 1}, {.rounds = kRounds, .seconds_per_turn = seconds / kRounds})[0];
+}
+
+Timing time(Session& session, const std::vector<Tensor>& inputs, double seconds) {
+  std::vector<Tensor> outputs;
+  for (const TensorType& t : session.program().output_types())
+    outputs.emplace_back(t.dtype, t.shape());
+  return time([&] { session.run_into(inputs, outputs); }, seconds);
+}
+
+std::vector<Tensor> random_inputs(const Session& session, uint64_t seed) {
+  std::vector<Tensor> inputs;
+  for (const TensorType& t : session.program().input_types())
+    inputs.push_back(random_input(t, Rng(seed, 1).fork(inputs.size())));
+  return inputs;
+}
+
 /// Forward, backward and optimiser as one step.
-Workload training_step(const Args& args) {
-  if (args.train != "f32" && args.train != "bf16")
-    throw usage_error("--train", "'" + args.train + "' is not known", "choose f32 or bf16");
+Workload training_step(const Args& args, DType precision) {
   ModelOptions model = args.model;
   model.keep_regions = false;
   const Graph g = model.load();
   StepOptions options;
-  options.precision = args.train == "bf16" ? DType::bf16 : DType::f32;
+  options.precision = precision;
   options.input = model.shapes_of(g).at(0);
   options.input_type = g.value(g.inputs()[0]).tensor().dtype;
   options.optimizer.kind = args.optimizer;
   StepGraph step = build_training_step(g, options);
-  return {std::move(step.graph), std::move(step.initial), {}};
+  return {std::move(step.graph), std::move(step.initial), {}, precision};
+}
+
+/// The step in f32 or in bf16, whichever a short look finds faster here.
+Workload faster_training_step(const Args& args) {
+  std::optional<Workload> best;
+  double least = 0;
+  for (const DType precision : {DType::f32, DType::bf16}) {
+    Workload step = training_step(args, precision);
+    Session session = step.compiled(args.compile.options());
+    const double ms = time(session, random_inputs(session, 0), args.seconds / 4).median_ms;
+    if (!best || ms < least) best = std::move(step), least = ms;
+  }
+  return std::move(*best);
 }
 
 Workload chosen(const Args& args) {
@@ -91,24 +122,15 @@ Workload workload_of(const Args& args) {
                       "--train names the precision of the step");
   if (!args.precision.empty()) return chosen(args);
   if (args.train.empty()) return {args.model.load_static(), {}, {}};
-  return training_step(args);
+  if (args.train == "f32") return training_step(args, DType::f32);
+  if (args.train == "bf16") return training_step(args, DType::bf16);
+  if (args.train == "auto") return faster_training_step(args);
+  throw usage_error("--train", "'" + args.train + "' is not known", "choose f32, bf16 or auto");
 }
 
 /// The first extent of the first input; all are static.
 int64_t batch_of(const std::vector<TensorType>& inputs) {
   return inputs.empty() || inputs[0].rank() == 0 ? 1 : inputs[0].dims[0].value();
-}
-
-Timing time(const std::function<void()>& run, double seconds) {
-  constexpr int kRounds = 10;
-  return time_alternating({&run, 1}, {.rounds = kRounds, .seconds_per_turn = seconds / kRounds})[0];
-}
-
-Timing time(Session& session, const std::vector<Tensor>& inputs, double seconds) {
-  std::vector<Tensor> outputs;
-  for (const TensorType& t : session.program().output_types())
-    outputs.emplace_back(t.dtype, t.shape());
-  return time([&] { session.run_into(inputs, outputs); }, seconds);
 }
 
 Json profile_json(const Profile& profile) {
@@ -217,13 +239,12 @@ ExitCode bench(const Args& args, const Common& common) {
   const Workload work = workload_of(args);
   if (work.graph.states().empty() && !dynamics_of(work.graph).empty())
     return bench_host(args, common, work.graph);
-  const std::string precision = args.train.empty() ? precision_of(work.graph) : args.train;
+  const std::string precision =
+      args.train.empty() ? precision_of(work.graph) : std::string(name_of(work.training_precision));
   CompileOptions options = args.compile.options();
   Session session = work.compiled(options);
   const std::chrono::duration<double, std::milli> load = std::chrono::steady_clock::now() - begin;
-  std::vector<Tensor> inputs;
-  for (const TensorType& t : session.program().input_types())
-    inputs.push_back(random_input(t, Rng(common.seed.value_or(0), 1).fork(inputs.size())));
+  const std::vector<Tensor> inputs = random_inputs(session, common.seed.value_or(0));
   const Timing timing = time(session, inputs, args.seconds);
   const int64_t batch = batch_of(session.program().input_types());
   Profile profile;
@@ -274,7 +295,8 @@ Action bench_verb(CLI::App& app) {
   args->model.add_to(app);
   app.add_option("--seconds", args->seconds, "How long to measure (default 1)")
       ->check(finite_number(0.01, 3600));
-  app.add_option("--train", args->train, "Time a training step (cross-entropy) in f32 or bf16");
+  app.add_option("--train", args->train,
+                 "Time a training step (cross-entropy) in f32, bf16 or auto: what is faster here");
   std::string optimizers;
   for (const std::string& name : optimizer_names())
     optimizers += (optimizers.empty() ? "" : ", ") + name;
