@@ -33,9 +33,9 @@ class Residual(nn.Module):
         return self.act(self.body(x) + self.shortcut(x))
 
 
-def resnet(depths, bottleneck):
-    """He et al. 2016, 224 x 224; the stride of a bottleneck is in its 3 x 3."""
-    layers = [conv_norm(3, 64, 7, 2, act=nn.ReLU), nn.MaxPool2d(3, 2, 1)]
+def resnet(depths, bottleneck, classes=1000, small=False):
+    """He et al. 2016, 224 x 224 or small, 32 x 32; the stride of a bottleneck is in its 3 x 3."""
+    layers = [conv_norm(3, 64, act=nn.ReLU)] if small else [conv_norm(3, 64, 7, 2, act=nn.ReLU), nn.MaxPool2d(3, 2, 1)]
     width = 64
     for stage, depth in enumerate(depths):
         inner = 64 << stage
@@ -50,7 +50,7 @@ def resnet(depths, bottleneck):
             shortcut = conv_norm(width, out, 1, stride) if stride > 1 or width != out else None
             layers.append(Residual(nn.Sequential(*body), shortcut, nn.ReLU()))
             width = out
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, 1000))
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, classes))
 
 
 def inverted_residuals(stem, table, head, classes=1000, act=nn.ReLU6):
@@ -68,9 +68,9 @@ def inverted_residuals(stem, table, head, classes=1000, act=nn.ReLU6):
                          nn.Linear(head, classes))
 
 
-def mobilenet_v2():
+def mobilenet_v2(classes=1000):
     return inverted_residuals(32, [(1, 16, 1, 1, 3), (6, 24, 2, 2, 3), (6, 32, 3, 2, 3), (6, 64, 4, 2, 3),
-                                   (6, 96, 3, 1, 3), (6, 160, 3, 2, 3), (6, 320, 1, 1, 3)], 1280)
+                                   (6, 96, 3, 1, 3), (6, 160, 3, 2, 3), (6, 320, 1, 1, 3)], 1280, classes)
 
 
 def efficientnet_lite0():
@@ -184,6 +184,40 @@ class Bert(nn.Module):
         return x, torch.tanh(self.pool(x[:, 0]))
 
 
+class CausalLayer(nn.Module):
+    """One layer of a decoder: q, k and v by one product, as PyTorch is fastest."""
+
+    def __init__(self, width, heads, context):
+        super().__init__()
+        self.heads = heads
+        self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.feed = nn.Sequential(nn.Linear(width, 4 * width), nn.GELU(), nn.Linear(4 * width, width))
+        self.register_buffer("mask", torch.full((context, context), -torch.inf).triu(1))
+
+    def forward(self, x):
+        batch, length, width = x.shape
+        qkv = self.qkv(self.norm1(x)).reshape(batch, length, 3, self.heads, width // self.heads)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4)
+        scores = F.softmax(q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1]) + self.mask, -1)
+        x = x + self.out((scores @ v).transpose(1, 2).flatten(2))
+        return x + self.feed(self.norm2(x))
+
+
+class Gpt(nn.Module):
+    """GPT-2 (Radford et al. 2019) of 6 layers of 384 over bytes, 256 of them at a time."""
+
+    def __init__(self, depth=6, width=384, heads=6, context=256, vocabulary=256):
+        super().__init__()
+        self.bytes = nn.Embedding(vocabulary, width)
+        self.places = nn.Parameter(0.02 * torch.randn(1, context, width))
+        self.layers = nn.Sequential(*(CausalLayer(width, heads, context) for _ in range(depth)))
+        self.norm, self.head = nn.LayerNorm(width), nn.Linear(width, vocabulary, bias=False)
+
+    def forward(self, ids):
+        return self.head(self.norm(self.layers(self.bytes(ids) + self.places)))
+
+
 class Lstm(nn.Module):
     """Two layers of 256, 100 steps of 128 features."""
 
@@ -215,6 +249,18 @@ NETWORKS = {
     "unet_128": (UNet, image(1, 128, 128)),
     "dscnn": (DsCnn, image(1, 49, 10)),
     "lstm_2x256": (Lstm, lambda batch: (torch.randn(batch, 100, 128),)),
+}
+
+# Those that are trained: network, inputs of a batch, targets of a batch, optimiser.
+IMAGE_TRAINER = lambda p: torch.optim.SGD(p, 1e-4, momentum=0.9, weight_decay=5e-4)
+TRAINED = {
+    "resnet18_32": (lambda: resnet([2, 2, 2, 2], False, 10, small=True), image(3, 32, 32),
+                    lambda batch: torch.randint(0, 10, (batch,)), IMAGE_TRAINER),
+    "mobilenetv2_96": (lambda: mobilenet_v2(2), image(3, 96, 96), lambda batch: torch.randint(0, 2, (batch,)),
+                       IMAGE_TRAINER),
+    "gpt_6x384": (Gpt, lambda batch: (torch.randint(0, 256, (batch, 256)),),
+                  lambda batch: torch.randint(0, 256, (batch * 256,)),
+                  lambda p: torch.optim.AdamW(p, 1e-4, weight_decay=0.1)),
 }
 
 

@@ -44,6 +44,9 @@ const Published kPublished[] = {
      272474, 272474 + 1568, 40813184},
     {"resnet18", "11,689,512 parameters, 1.81 G multiply-accumulates (torchvision's weight table)",
      11689512, 11689512 + 9600, 1814073344},
+    {"resnet18_cifar",
+     "by hand: as resnet18, but 1,728 for 9,408 in its stem and 5,130 for 513,000 in its classes",
+     11173962, 11173962 + 9600, 555422720},
     {"mobilenetv2",
      "3,504,872 parameters, 0.30 G multiply-accumulates (torchvision's weight table; Sandler et "
      "al. 2018, table 4: 3.4 M, 300 M)",

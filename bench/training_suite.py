@@ -1,0 +1,84 @@
+"""The training suite of bench/versus: a step (forward, backward, optimiser) of the same network at the same
+batch, ours beside PyTorch in the setting of layout and precision that a first look finds fastest."""
+import json
+import os
+import statistics
+
+# name, definition and its variables, optimiser, batches
+NETWORKS = [("resnet18_32", "resnet18_cifar", [], "sgd", [8, 128]),
+            ("mobilenetv2_96", "mobilenetv2", ["size=96", "classes=2", "dropout=0"], "sgd", [8]),
+            ("gpt_6x384", "char_gpt",
+             ["vocabulary=256", "context=256", "width=384", "layers=6", "heads=6", "hidden=1536", "tied=false"],
+             "adamw", [16])]
+MODES = ["f32", "auto"]
+# Debian's OpenBLAS beside PyTorch has threads of its own; this one shares OpenMP's.
+OPENBLAS = "/usr/lib/x86_64-linux-gnu/openblas-openmp"
+
+
+class TrainingRow:
+    """One network, batch, precision and number of threads; `measured` runs a command for its JSON."""
+
+    def __init__(self, entry, batch, mode, threads, args, here, measured):
+        self.name, definition, self.variables, self.optimizer, _ = entry
+        self.path = os.path.join(here, "../recipes/zoo", definition + ".yaml")
+        self.batch, self.mode, self.threads, self.args, self.here = batch, mode, threads, args, here
+        self.measured = measured
+
+    def ours(self):
+        command = [self.args.espalier, "bench", self.path, "--json", "--train", self.mode, "--batch", str(self.batch),
+                   "--threads", str(self.threads), "--seconds", str(self.args.seconds), "--optimizer", self.optimizer]
+        for variable in self.variables:
+            command += ["--variable", variable]
+        return self.measured(command)
+
+    def peer(self, setting, seconds):
+        precision, layout = setting
+        threads = str(self.threads)
+        return self.measured(
+            ["env", "OMP_NUM_THREADS=" + threads, "OPENBLAS_NUM_THREADS=" + threads, "OMP_PROC_BIND=true",
+             "LD_LIBRARY_PATH=" + ":".join(filter(None, [OPENBLAS, os.environ.get("LD_LIBRARY_PATH")])),
+             self.args.python, os.path.join(self.here, "torch_peer.py"), self.name, threads, str(seconds),
+             str(self.batch), precision, "train", layout])
+
+    def settings(self):
+        layouts = ["plain"] if self.name.startswith("gpt") else ["plain", "channels_last"]
+        return [(p, l) for p in (["f32"] if self.mode == "f32" else ["f32", "bf16"]) for l in layouts]
+
+    def summary(self):
+        looks = {s: self.peer(s, self.args.seconds / 4)["median_ms"] for s in self.settings()}
+        best = min(looks, key=looks.get)
+        rounds = [(self.ours(), self.peer(best, self.args.seconds)) for _ in range(self.args.rounds)]
+        ratios = sorted(peer["median_ms"] / ours["median_ms"] for ours, peer in rounds)
+        ours, peer = ({k: statistics.median(r[side][k] for r in rounds) for k in ("median_ms", "rss_mb")}
+                      for side in (0, 1))
+        return {"name": self.name, "mode": self.mode, "threads": self.threads, "batch": self.batch,
+                "ours_ms": ours["median_ms"], "peer_ms": peer["median_ms"], "ratio": statistics.median(ratios),
+                "ratio_min": ratios[0], "ratio_max": ratios[-1], "ours_rss_mb": ours["rss_mb"],
+                "peer_rss_mb": peer["rss_mb"],
+                "chosen": [r[0]["precision"] for r in rounds], "peer_setting": " ".join(best),
+                "peer_looks_ms": {" ".join(s): ms for s, ms in looks.items()}}
+
+
+def run(args, here, measured, save):
+    """Measures and prints the suite; returns its rows and how many failed."""
+    modes = args.modes.split(",") if args.modes else MODES
+    rows, failed = [], 0
+    print(f"{'step of':16} {'mode':5} {'thr':>3} {'batch':>5} {'ours ms':>10} {'torch ms':>10} {'torch/ours':>10}  "
+          f"{'spread':>9}   ours MB torch MB  ours, torch")
+    for entry in NETWORKS:
+        for batch in entry[4]:
+            for mode in modes:
+                for threads in map(int, args.threads.split(",")):
+                    try:
+                        r = TrainingRow(entry, batch, mode, threads, args, here, measured).summary()
+                    except RuntimeError as error:
+                        print(f"{entry[0]:16} {mode:5} failed: {error}", flush=True)
+                        failed += 1
+                        continue
+                    rows.append(r)
+                    save(rows)
+                    print(f"{r['name']:16} {r['mode']:5} {r['threads']:3} {r['batch']:5} {r['ours_ms']:10.2f} "
+                          f"{r['peer_ms']:10.2f} {r['ratio']:10.2f}  {r['ratio_min']:.2f}–{r['ratio_max']:.2f}  "
+                          f"{r['ours_rss_mb']:8.0f} {r['peer_rss_mb']:8.0f}  {statistics.mode(r['chosen'])}, "
+                          f"{r['peer_setting']}", flush=True)
+    return rows, failed
