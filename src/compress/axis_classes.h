@@ -110,7 +110,8 @@ struct CutCost {
   double params = 0;
 };
 CutCost cost_of_cut(const AxisClasses& classes, const Keep& keep);
-/// The multiply-accumulates alone, given how many groups each class keeps.
+/// The same, given how many groups each class keeps.
 double macs_of_cut(const AxisClasses& classes, std::span<const size_t> kept);
+double params_of_cut(const AxisClasses& classes, std::span<const size_t> kept);
 
 }  // namespace espalier

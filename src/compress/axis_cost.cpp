@@ -52,28 +52,33 @@ double macs_of_cut(const AxisClasses& classes, std::span<const size_t> kept) {
   return std::accumulate(macs.begin(), macs.end(), 0.0);
 }
 
-CutCost cost_of_cut(const AxisClasses& classes, const Keep& keep) {
+double params_of_cut(const AxisClasses& classes, std::span<const size_t> kept) {
   const Graph& g = classes.graph;
-  std::vector<size_t> kept;
-  for (size_t c = 0; c < classes.classes.size(); ++c) kept.push_back(keep.kept(c));
-  CutCost cost;
-  cost.macs = macs_of_cut(classes, kept);
-  std::map<std::pair<ValueId, int>, int64_t> cut;
-  for (size_t c = 0; c < classes.classes.size(); ++c)
-    for (size_t i = 0; i < classes.classes[c].groups.size(); ++i)
-      if (!keep(c, i))
-        for (const AxisSlice& s : classes.classes[c].groups[i].slices)
-          if (g.is_constant(s.value)) cut[{s.value, s.axis}] += int64_t(s.positions.size());
+  std::map<std::pair<ValueId, int>, double> cut;  // positions that go from a constant's axis
+  for (size_t c = 0; c < classes.classes.size(); ++c) {
+    const auto& groups = classes.classes[c].groups;
+    if (groups.size() == kept[c]) continue;
+    for (const AxisSlice& s : groups[0].slices)
+      if (g.is_constant(s.value))
+        cut[{s.value, s.axis}] += double(groups.size() - kept[c]) * double(s.positions.size());
+  }
+  double params = 0;
   for (ValueId v : g.constants()) {
     if (g.value(v).role != Role::kParameter) continue;
     double n = double(g.value(v).constant->size());
     const Shape& shape = g.value(v).constant->shape();
     for (size_t axis = 0; axis < shape.size(); ++axis)
       if (const auto it = cut.find({v, int(axis)}); it != cut.end())
-        n *= double(shape[axis] - it->second) / double(shape[axis]);
-    cost.params += n;
+        n *= 1 - it->second / double(shape[axis]);
+    params += n;
   }
-  return cost;
+  return params;
+}
+
+CutCost cost_of_cut(const AxisClasses& classes, const Keep& keep) {
+  std::vector<size_t> kept;
+  for (size_t c = 0; c < classes.classes.size(); ++c) kept.push_back(keep.kept(c));
+  return {macs_of_cut(classes, kept), params_of_cut(classes, kept)};
 }
 
 }  // namespace espalier

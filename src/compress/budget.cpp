@@ -58,20 +58,25 @@ class Greedy {
  public:
   Greedy(const AxisClasses& classes, const Saliency& saliency, const CutBudget& budget,
          const Keep& start)
-      : classes_(classes), saliency_(saliency), keep_(start) {
+      : classes_(classes), saliency_(saliency), budget_(budget), keep_(start) {
     for (const AxisClass& c : classes.classes) kept_.push_back(c.groups.size());
-    full_ = macs_of_cut(classes, kept_);
+    full_ = {macs_of_cut(classes, kept_), params_of_cut(classes, kept_)};
     for (size_t c = 0; c < classes.classes.size(); ++c) {
       kept_[c] = keep_.kept(c);
       ranked_.push_back(rank(c, budget));
     }
-    now_ = share();
+    now_ = pressure();
   }
 
-  double now() const { return now_; }
+  bool over() const { return now_ > 1; }
+  CutShares shares() const {
+    const auto share = [](double now, double full) { return full > 0 ? now / full : 1; };
+    return {share(macs_of_cut(classes_, kept_), full_.macs),
+            share(params_of_cut(classes_, kept_), full_.params)};
+  }
   Keep keep() && { return std::move(keep_); }
 
-  /// Cuts the chunk that loses least per share saved; false when none is left.
+  /// Cuts the chunk that loses least per pressure taken off; false when none is left.
   bool step() {
     size_t best = ranked_.size();
     double best_score = std::numeric_limits<double>::infinity();
@@ -82,7 +87,7 @@ class Greedy {
       for (size_t i = 0; i < chunk; ++i) loss += saliency_[c][ranked_[c].order[ranked_[c].cut + i]];
       if (!std::isfinite(loss)) continue;
       kept_[c] -= chunk;
-      const double saved = now_ - share();
+      const double saved = now_ - pressure();
       kept_[c] += chunk;
       if (saved <= 0) continue;
       if (loss / saved < best_score) {
@@ -95,19 +100,19 @@ class Greedy {
     flip(best, chunk, false);
     ranked_[best].cut += chunk;
     history_.emplace_back(best, chunk);
-    now_ = share();
+    now_ = pressure();
     return true;
   }
 
   /// Takes back cuts that the last one made needless, latest first.
-  void take_back(double target) {
+  void take_back() {
     std::vector<bool> closed(ranked_.size(), false);
     for (size_t i = history_.size(); i-- > 0;) {
       const auto [c, chunk] = history_[i];
       if (closed[c]) continue;
       ranked_[c].cut -= chunk;
       flip(c, chunk, true);
-      if (const double with = share(); with <= target) {
+      if (const double with = pressure(); with <= 1) {
         now_ = with;
       } else {
         flip(c, chunk, false);
@@ -134,34 +139,46 @@ class Greedy {
     for (size_t i = 0; i < chunk; ++i) keep_.groups[c][ranked_[c].order[ranked_[c].cut + i]] = keep;
     kept_[c] += keep ? chunk : -chunk;
   }
-  double share() const { return full_ > 0 ? macs_of_cut(classes_, kept_) / full_ : 1; }
+  /// The share furthest from its limit, 1 where it just meets it.
+  double pressure() const {
+    double most = 0;
+    if (budget_.macs < 1 && full_.macs > 0)
+      most = macs_of_cut(classes_, kept_) / full_.macs / budget_.macs;
+    if (budget_.params < 1 && full_.params > 0)
+      most = std::max(most, params_of_cut(classes_, kept_) / full_.params / budget_.params);
+    return most;
+  }
 
   const AxisClasses& classes_;
   const Saliency& saliency_;
+  const CutBudget budget_;
   Keep keep_;
   std::vector<Ranked> ranked_;
   std::vector<size_t> kept_;
   std::vector<std::pair<size_t, size_t>> history_;
-  double full_ = 0, now_ = 1;
+  CutCost full_;
+  double now_ = 1;
 };
 
 }  // namespace
 
 std::optional<Keep> choose_cut(const AxisClasses& classes, const Saliency& saliency,
-                               const CutBudget& budget, const Keep& start, double* smallest) {
+                               const CutBudget& budget, const Keep& start, CutShares* smallest) {
   ESP_CHECK(saliency.size() == classes.classes.size(), "scores of another network");
   Greedy greedy(classes, saliency, budget, start);
-  while (greedy.now() > budget.macs)
+  while (greedy.over())
     if (!greedy.step()) {
-      if (smallest) *smallest = greedy.now();
+      if (smallest) *smallest = greedy.shares();
       return std::nullopt;
     }
-  greedy.take_back(budget.macs);
+  greedy.take_back();
   return std::move(greedy).keep();
 }
 
-UserError infeasible_cut(const AxisClasses& classes, const CutBudget& budget, double smallest) {
+UserError infeasible_cut(const AxisClasses& classes, const CutBudget& budget,
+                         const CutShares& smallest) {
   const auto percent = [](double share) { return std::to_string(std::lround(share * 100)) + " %"; };
+  const bool macs = smallest.macs > budget.macs;
   std::string hint = "ask for a larger share";
   for (const AxisClass& c : classes.classes)
     if (const std::string why = c.obstacle(); !why.empty()) {
@@ -169,13 +186,14 @@ UserError infeasible_cut(const AxisClasses& classes, const CutBudget& budget, do
       break;
     }
   return {ExitCode::kInfeasible, "network '" + classes.graph.name + "'",
-          "cannot be cut to " + percent(budget.macs) +
-              " of its multiply-accumulates, the least is " + percent(smallest),
+          "cannot be cut to " + percent(macs ? budget.macs : budget.params) + " of its " +
+              (macs ? "multiply-accumulates" : "parameters") + ", the least is " +
+              percent(macs ? smallest.macs : smallest.params),
           hint};
 }
 
 Keep magnitude_cut(const AxisClasses& classes, const CutBudget& budget) {
-  double smallest = 1;
+  CutShares smallest;
   auto keep = choose_cut(classes, mixed({magnitude(classes, constants_of(classes))}), budget,
                          Keep::all(classes), &smallest);
   if (!keep) throw infeasible_cut(classes, budget, smallest);

@@ -35,7 +35,7 @@ Hesso::Hesso(AxisClasses classes, HessoOptions options)
   for (const AxisClass& c : classes_.classes)
     alike.emplace_back(c.groups.size(),
                        c.silenceable() ? 1.0 : std::numeric_limits<double>::infinity());
-  double smallest = 1;
+  CutShares smallest;
   if (choose_cut(classes_, alike, options_.budget, Keep::all(classes_), &smallest)) return;
   throw infeasible_cut(classes_, options_.budget, smallest);
 }
@@ -126,7 +126,8 @@ void Hesso::settle() {
 void Hesso::begin_period(Trainer& trainer, int period) {
   settle();
   CutBudget budget = options_.budget;
-  budget.macs = 1 - (1 - budget.macs) * (period + 1) / options_.periods;
+  for (double* share : {&budget.macs, &budget.params})
+    *share = 1 - (1 - *share) * (period + 1) / options_.periods;
   const auto chosen = choose_cut(classes_, saliency(trainer), budget, keep());
   ESP_CHECK(chosen.has_value(), "a budget that could be met no longer can");
   const std::vector<bool> kept = chosen->flat();

@@ -34,7 +34,7 @@ namespace {
 
 using Json = nlohmann::json;
 
-constexpr const char* kShare = "share";
+constexpr const char* kShares = "shares";
 
 /// Work was asked to stop; what is done is on disk.
 struct Stopped {};
@@ -96,22 +96,25 @@ class Fit {
                       "see `resize` and `layout` of the data, and `batch` under measure");
   }
 
-  /// A fit that goes on keeps the share it began with. An earlier run goes only once this one is
+  /// A fit that goes on keeps the cut it began with. An earlier run goes only once this one is
   /// known to be possible.
   void begin_journal() {
     if (!files_.overwrite) journal_.emplace(files_.folder, plan_.fingerprint());
     if (plan_.prune.epochs > 0) {
-      if (journal_ && journal_->has(kShare))
-        share_ = Json::parse(journal_->once(kShare, {}));
-      else
-        share_ = share_for_budget(plan_, input_, *plan_.source->split(Split::train));
+      cut_ = {.width_multiple = plan_.width_multiple};
+      if (journal_ && journal_->has(kShares)) {
+        const Json shares = Json::parse(journal_->once(kShares, {}));
+        cut_.macs = shares.at(0), cut_.params = shares.at(1);
+      } else {
+        cut_ = cut_for_budget(plan_, input_, *plan_.source->split(Split::train));
+      }
       cutter(plan_.network);  // UserError when it is out of reach
     }
     if (files_.overwrite) {
       clear_fit_folder(files_.folder);
       journal_.emplace(files_.folder, plan_.fingerprint());
     }
-    journal_->once(kShare, [&] { return Json(share_).dump(); });
+    journal_->once(kShares, [&] { return Json({cut_.macs, cut_.params}).dump(); });
   }
 
   static double seconds_since(std::chrono::steady_clock::time_point start) {
@@ -169,16 +172,24 @@ class Fit {
   }
 
   Hesso cutter(const Graph& network) const {
-    return Hesso(axis_classes(network),
-                 {.budget = {.macs = share_, .width_multiple = plan_.width_multiple}});
+    return Hesso(axis_classes(network), {.budget = cut_});
   }
 
-  /// The network cut to its share of multiply-accumulates; nothing where no cut was asked for.
+  std::string shares_text() const {
+    const auto percent = [](double share, const char* of) {
+      return std::to_string(std::lround(100 * share)) + " % of the " + of;
+    };
+    if (cut_.params == 1) return percent(cut_.macs, "multiply-accumulates");
+    const std::string params = percent(cut_.params, "parameters");
+    return cut_.macs == 1 ? params : percent(cut_.macs, "multiply-accumulates, ") + params;
+  }
+
+  /// The network cut to its shares; nothing where no cut was asked for.
   std::optional<Graph> cut_of(const Graph& baseline) {
     if (plan_.prune.epochs == 0) return std::nullopt;
     Graph g = once("cut", [&] {
-      log_info("cutting to " + std::to_string(int(100 * share_ + 0.5)) +
-               " % of the multiply-accumulates, " + std::to_string(plan_.prune.epochs) + " epochs");
+      log_info("cutting to " + shares_text() + ", " + std::to_string(plan_.prune.epochs) +
+               " epochs");
       Hesso hesso = cutter(baseline);
       const Graph zeroed = train_phase("prune", baseline, plan_.prune, {&hesso});
       return hesso.cut(zeroed);
@@ -339,7 +350,7 @@ class Fit {
   Shape input_;  ///< of one timed run
   std::shared_ptr<const Dataset> val_, test_;
   FitSummary summary_;
-  double share_ = 1;  ///< of the multiply-accumulates, that the cut keeps
+  CutBudget cut_;
   size_t chosen_ = 0;
 };
 

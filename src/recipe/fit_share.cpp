@@ -1,5 +1,8 @@
 #include "recipe/fit_share.h"
 
+#include <algorithm>
+#include <cmath>
+
 #include "base/error.h"
 #include "base/log.h"
 #include "compress/axis_classes.h"
@@ -16,6 +19,8 @@ constexpr double kStep = 0.8;
 /// What training cuts has other widths than what magnitude cuts, and clocks drift: a share that
 /// leaves this much room is taken before one that just meets the limit.
 constexpr double kLatencyMargin = 0.95;
+/// The same of size, which widths alone change.
+constexpr double kSizeMargin = 0.98;
 constexpr int64_t kCalibrationSamples = 32;
 
 /// The terms that depend on structure alone.
@@ -81,42 +86,59 @@ std::optional<BudgetMiss> least_miss(const Budget& budget, const std::vector<Siz
   return least;
 }
 
-double chosen(double share, double start) {
-  if (share < start)
-    log_info("the budget asks for a cut to " + std::to_string(int(100 * share + 0.5)) +
+/// What a cut to the budget's size must leave of the parameters, from a try that missed it: they
+/// are most of what is stored.
+double fewer_params(const CutBudget& cut, const std::vector<Sized>& precisions,
+                    const Budget& budget) {
+  const double least = std::ranges::min(precisions, {}, [](const Sized& s) {
+                         return s.measured.weight_bytes;
+                       }).measured.weight_bytes;
+  return cut.params * std::min(kSizeMargin, kSizeMargin * *budget.weight_bytes / least);
+}
+
+CutBudget chosen(const CutBudget& cut, double start) {
+  const auto percent = [](double share) { return std::to_string(std::lround(100 * share)); };
+  if (cut.macs < start)
+    log_info("the budget asks for a cut to " + percent(cut.macs) +
              " % of the multiply-accumulates");
-  return share;
+  if (cut.params < 1)
+    log_info("the budget asks for a cut to " + percent(cut.params) + " % of the parameters");
+  return cut;
 }
 
 }  // namespace
 
-double share_for_budget(const FitPlan& plan, const Shape& input, const Dataset& calibration) {
+CutBudget cut_for_budget(const FitPlan& plan, const Shape& input, const Dataset& calibration) {
   const double start = plan.budget.macs_fraction.value_or(plan.keep_macs);
+  CutBudget cut{.macs = start, .width_multiple = plan.width_multiple};
   const Budget budget = structural(plan.budget);
-  if (!limits(budget)) return start;
-  Budget roomy = budget;
+  if (!limits(budget)) return cut;
+  Budget roomy = budget, size;
   if (roomy.latency_ms) *roomy.latency_ms *= kLatencyMargin;
+  size.weight_bytes = budget.weight_bytes;
   const AxisClasses classes = axis_classes(plan.network);
   const Saliency saliency = magnitude(classes, constants_of(classes));
   std::optional<BudgetMiss> nearest;
-  std::optional<double> tight;  // the last share that met the budget without room
-  for (double share = start;; share *= kStep) {
-    const auto keep =
-        choose_cut(classes, saliency, {.macs = share, .width_multiple = plan.width_multiple},
-                   Keep::all(classes));
+  std::optional<CutBudget> tight;  // the last cut that met the budget without room
+  while (true) {
+    const auto keep = choose_cut(classes, saliency, cut, Keep::all(classes));
     if (!keep) break;
-    const Graph cut = restrict(plan.network, classes, *keep);
-    const auto precisions = measure(plan, lowered_all(plan, cut, calibration), input);
+    const Graph smaller = restrict(plan.network, classes, *keep);
+    const auto precisions = measure(plan, lowered_all(plan, smaller, calibration), input);
     const auto miss = least_miss(budget, precisions);
-    if (!miss && !least_miss(roomy, precisions)) return chosen(share, start);
+    if (!miss && !least_miss(roomy, precisions)) return chosen(cut, start);
     if (!miss)
-      tight = share;
+      tight = cut;
     else if (!nearest || miss->excess < nearest->excess)
       nearest = miss;
+    if (least_miss(size, precisions))
+      cut.params = fewer_params(cut, precisions, budget);
+    else
+      cut.macs *= kStep;
   }
   if (tight) return chosen(*tight, start);
   // A first share that cannot be reached is the cutter's to tell.
-  if (!nearest) return start;
+  if (!nearest) return cut;
   throw UserError(ExitCode::kInfeasible, "budget " + to_string(plan.budget),
                   "is out of reach: of all cuts and precisions the nearest has " + nearest->what,
                   "allow more, or begin with a smaller network");

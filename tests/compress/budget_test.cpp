@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "base/error.h"
+#include "compress/restrict.h"
 #include "tests/compress/cuts.h"
 #include "tests/support/networks.h"
 
@@ -67,11 +68,11 @@ TEST(Budget, WhatIsCutStaysCut) {
 
 TEST(Budget, InfeasibleIsSaidWithWhatWouldBe) {
   const AxisClasses classes = axis_classes(testing::mlp());
-  double smallest = 0;
+  CutShares smallest;
   EXPECT_FALSE(choose_cut(classes, flat_saliency(classes), {.macs = 0.01, .least_share = 0.5},
                           Keep::all(classes), &smallest)
                    .has_value());
-  EXPECT_GT(smallest, 0.2);
+  EXPECT_GT(smallest.macs, 0.2);
   try {
     magnitude_cut(classes, {.macs = 0.01});
     FAIL();
@@ -79,6 +80,26 @@ TEST(Budget, InfeasibleIsSaidWithWhatWouldBe) {
     EXPECT_EQ(e.code(), ExitCode::kInfeasible);
     EXPECT_THAT(e.what(), HasSubstr("cannot be cut to 1 %"));
   }
+}
+
+TEST(Budget, HoldsForParametersToo) {
+  const AxisClasses classes = axis_classes(testing::mlp());
+  const double all = cost_of_cut(classes, Keep::all(classes)).params;
+  for (const double target : {0.9, 0.5, 0.3}) {
+    const auto keep = choose_cut(classes, flat_saliency(classes), {.macs = 1, .params = target},
+                                 Keep::all(classes));
+    ASSERT_TRUE(keep.has_value()) << target;
+    const double left = cost_of_cut(classes, *keep).params / all;
+    EXPECT_LE(left, target);
+    EXPECT_GT(left, target - 0.15);
+    const AxisClasses cut = axis_classes(restrict(classes.graph, classes, *keep));
+    EXPECT_EQ(cost_of_cut(classes, *keep).params, cost_of_cut(cut, Keep::all(cut)).params);
+  }
+  CutShares smallest;
+  EXPECT_FALSE(choose_cut(classes, flat_saliency(classes), {.macs = 0.9, .params = 0.01},
+                          Keep::all(classes), &smallest));
+  EXPECT_THAT(infeasible_cut(classes, {.macs = 0.9, .params = 0.01}, smallest).what(),
+              HasSubstr("cannot be cut to 1 % of its parameters"));
 }
 
 TEST(Budget, MagnitudeCutDropsTheWeakest) {
