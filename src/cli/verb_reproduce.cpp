@@ -31,13 +31,16 @@ void print_people(const Reproduction& r) {
               r.id.empty() ? "" : " ", r.system.c_str(), r.paper.c_str(), r.claim.c_str(),
               r.baseline.c_str(), r.bar.c_str());
   Table table({"what", ">baseline", ">measured"});
-  const auto text = [](const Json& map, const std::string& key) {
-    return map.contains(key) ? map[key].dump() : std::string();
+  const auto shown = [](const Json& value) {
+    return value.is_number_float() ? short_number(value) : value.dump();
+  };
+  const auto text = [&](const Json& map, const std::string& key) {
+    return map.contains(key) ? shown(map[key]) : std::string();
   };
   for (const auto& [key, value] : r.found.measured.items())
-    table.row({key, text(r.found.baseline, key), value.dump()});
+    table.row({key, text(r.found.baseline, key), shown(value)});
   for (const auto& [key, value] : r.found.baseline.items())
-    if (!r.found.measured.contains(key)) table.row({key, value.dump(), ""});
+    if (!r.found.measured.contains(key)) table.row({key, shown(value), ""});
   table.print();
 }
 
