@@ -76,7 +76,11 @@ std::optional<Refuse> set_integer_weights(const Contraction& c, kernels::ConvSpe
 std::variant<ConvolutionRequest, Refuse> convolution_request(const BindRequest& r) {
   auto parsed = contraction_of(r);
   if (auto* no = std::get_if<Refuse>(&parsed)) return *no;
-  ConvolutionRequest request{std::get<Contraction>(std::move(parsed)), {}, {}, false};
+  return convolution_of(std::get<Contraction>(std::move(parsed)));
+}
+
+std::variant<ConvolutionRequest, Refuse> convolution_of(Contraction contraction) {
+  ConvolutionRequest request{std::move(contraction), {}, {}, false};
   const Contraction& c = request.contraction;
   request.transposed = c.room->full_name() == "ConvTranspose";
   if (!request.transposed && c.room->full_name() != "Conv")
@@ -168,8 +172,10 @@ Bound bind_grad_input(const BindRequest& r) {
 
 Entries convolution_entries() {
   return {{"Conv", {"onednn.conv", bind_convolution}},
+          {"ConvTranspose", {"tiled conv", bind_tiled_convolution}},
           {"ConvTranspose", {"onednn.deconv", bind_convolution}},
           {"espalier.Fused", {"onednn.conv", bind_convolution}},
+          {"espalier.Fused", {"tiled conv", bind_tiled_convolution}},
           {"espalier.ConvGradInput", {"onednn.conv_grad_input", bind_grad_input}},
           {"espalier.ConvGradWeight", {"onednn.conv_grad_weight", bind_grad_weight}}};
 }

@@ -20,6 +20,9 @@ struct ConvolutionRequest {
 /// The request as a convolution or a transposed one, or why it is none.
 std::variant<ConvolutionRequest, Refuse> convolution_request(const BindRequest& request);
 
+/// The same of a contraction around Conv or ConvTranspose.
+std::variant<ConvolutionRequest, Refuse> convolution_of(Contraction contraction);
+
 /// The layouts and absorbed operands of a kernel that serves it.
 void set_channels_last(Kernel& kernel, const BindRequest& request, const Contraction& contraction);
 
@@ -30,5 +33,6 @@ std::variant<kernels::ConvGradSpec, Refuse> gradient_spec(const BindRequest& r, 
                                                           DType weight_type);
 
 Bound bind_grad_weight(const BindRequest& r);
+Bound bind_tiled_convolution(const BindRequest& r);
 
 }  // namespace espalier::bind
