@@ -4,6 +4,7 @@
 #include <cmath>
 #include <vector>
 
+#include "ir/room.h"
 #include "train/step_session.h"
 
 namespace espalier {
@@ -31,6 +32,31 @@ std::vector<ValueId> results_before(const Graph& g, ValueId v) {
     for (ValueId o : g.node(id).outputs)
       if (floats(g, o) && needed[size_t(o)]) results.push_back(o);
   return results;
+}
+
+/// "'v_2' of MatMul, behind 'fc1.weight'": names of values may be invented, those of parameters are
+/// the network's own. The parameter is the nearest that the value depends on.
+std::string place_of(const StepGraph& step, ValueId v) {
+  const Graph& g = step.graph;
+  const NodeId made_by = g.value(v).producer;
+  std::string place = "'" + g.value(v).name + "'";
+  if (made_by == kNoNode) return place;
+  place += " of " + g.node(made_by).room->op.name;
+  std::vector<ValueId> front = {v};
+  std::vector<bool> seen(g.value_count(), false);
+  for (size_t i = 0; i < front.size(); ++i) {
+    const auto parameter = std::find_if(step.parameters.begin(), step.parameters.end(),
+                                        [&](const auto& p) { return p.value == front[i]; });
+    if (parameter != step.parameters.end()) return place + ", behind '" + parameter->name + "'";
+    const NodeId from = g.value(front[i]).producer;
+    if (from == kNoNode) continue;
+    for (ValueId in : g.node(from).inputs) {
+      if (in == kNoValue || seen[size_t(in)]) continue;
+      seen[size_t(in)] = true;
+      front.push_back(in);
+    }
+  }
+  return place;
 }
 
 }  // namespace
@@ -63,7 +89,7 @@ std::string first_not_finite(const StepGraph& step, const std::map<std::string, 
            !all_finite(session.output(watched.graph.value(v).name).cast(DType::f32));
   };
   for (ValueId v : forward)
-    if (bad(v)) return "'" + watched.graph.value(v).name + "'";
+    if (bad(v)) return place_of(watched, v);
   // Gradients reach the last layers first.
   for (auto p = watched.parameters.rbegin(); p != watched.parameters.rend(); ++p)
     if (bad(p->gradient)) return "the gradient of '" + p->name + "'";

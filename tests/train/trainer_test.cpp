@@ -199,7 +199,9 @@ TEST(Trainer, NamesTheFirstValueThatIsNotFinite) {
   Trainer trainer(testing::mlp(2, 8, 3), data, data, o, files);
   const std::string message = error_of([&] { trainer.train(); });
   EXPECT_THAT(message, ContainsRegex("training: .* at step [0-9]+"));
-  EXPECT_THAT(message, ContainsRegex("the first value that is not finite is '.+' at step [0-9]+"));
+  EXPECT_THAT(message,
+              ContainsRegex(
+                  "the first value that is not finite is '.+' of .+, behind '.+' at step [0-9]+"));
   EXPECT_THAT(message, HasSubstr("the last good state is"));
   const auto kept = CheckpointFolder(files.checkpoints).newest();
   ASSERT_TRUE(kept);
