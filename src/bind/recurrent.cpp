@@ -14,7 +14,8 @@ using kernels::Cell;
 
 struct Direction {
   std::shared_ptr<const kernels::PrimitiveSequence> project;
-  std::vector<float> recurrent, state_bias;
+  Tensor recurrent;
+  std::vector<float> state_bias;
 };
 
 struct RecurrentPlan {
@@ -70,8 +71,8 @@ class RecurrentLaunch : public Launch {
     begin(p.first_c, 6, d, c);
     auto* y = p.want_y ? static_cast<float*>(results_[0]) + d * p.state() : nullptr;
     kernels::recurrent_run({p.cell, p.time, p.batch, p.hidden, p.backwards || d == 1, projected_,
-                            direction.recurrent.data(), direction.state_bias.data(), h, c, spare, c,
-                            y, directions * p.batch * p.hidden, p.hidden});
+                            direction.recurrent.data<float>(), direction.state_bias.data(), h, c,
+                            spare, c, y, directions * p.batch * p.hidden, p.hidden});
     if (p.want_h) std::copy_n(h, p.state(), static_cast<float*>(results_[1]) + d * p.state());
     if (p.want_c) std::copy_n(c, p.state(), static_cast<float*>(results_[2]) + d * p.state());
   }
@@ -101,7 +102,7 @@ class RecurrentKernel : public Kernel {
     for (const Direction& d : plan_->directions) {
       more = std::max(more, d.project->scratch_bytes());
       packed_bytes +=
-          d.project->kept_bytes() + (d.recurrent.size() + d.state_bias.size()) * sizeof(float);
+          d.project->kept_bytes() + d.recurrent.bytes() + d.state_bias.size() * sizeof(float);
     }
     scratch_bytes = plan_->floats() * sizeof(float) + more;
   }

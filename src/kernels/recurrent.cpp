@@ -272,13 +272,13 @@ std::vector<float> recurrent_by_columns(Cell cell, const float* rows, int64_t hi
   return out;
 }
 
-std::vector<float> recurrent_blocks(Cell cell, const float* rows, int64_t hidden) {
+Tensor recurrent_blocks(Cell cell, const float* rows, int64_t hidden) {
   const int64_t block_width = gates_of(cell) * kRecurrentUnits;
-  std::vector<float> out(size_t(recurrent_columns(cell, hidden) * hidden), 0.0f);
+  Tensor out(DType::f32, {recurrent_columns(cell, hidden) * hidden});
   for (int64_t gate = 0; gate < gates_of(cell); ++gate)
     for (int64_t unit = 0; unit < hidden; ++unit) {
       const Column c = column_of(cell, gate, unit);
-      float* block = out.data() + c.block * hidden * block_width;
+      float* block = out.mutable_data<float>() + c.block * hidden * block_width;
       for (int64_t k = 0; k < hidden; ++k)
         block[k * block_width + c.at] = rows[(gate * hidden + unit) * hidden + k];
     }

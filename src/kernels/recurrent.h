@@ -8,6 +8,8 @@
 #include <cstdint>
 #include <vector>
 
+#include "tensor/tensor.h"
+
 namespace espalier::kernels {
 
 enum class Cell : uint8_t {
@@ -26,7 +28,7 @@ int64_t recurrent_columns(Cell cell, int64_t hidden);
 std::vector<float> recurrent_by_columns(Cell cell, const float* rows, int64_t hidden,
                                         int64_t width);
 /// The recurrent weight [gates hidden, hidden] as [blocks, hidden, 16 gates].
-std::vector<float> recurrent_blocks(Cell cell, const float* rows, int64_t hidden);
+Tensor recurrent_blocks(Cell cell, const float* rows, int64_t hidden);
 
 struct RecurrentRun {
   Cell cell = Cell::kLstm;
