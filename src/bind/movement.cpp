@@ -1,9 +1,14 @@
 // Operators that move elements without changing them, of any element type.
 #include <algorithm>
+#include <array>
+#include <cmath>
 #include <cstring>
 #include <numeric>
+#include <optional>
 
+#include "base/threads.h"
 #include "bind/attribute_reader.h"
+#include "bind/contraction.h"
 #include "bind/families.h"
 #include "kernels/transpose.h"
 
@@ -104,29 +109,89 @@ size_t physical_axis(int64_t axis, size_t rank, Layout layout) {
   return axis == 1 ? rank - 1 : size_t(axis) - 1;
 }
 
-Bound bind_concat(const BindRequest& r) {
+/// What stands at one place of a concatenation.
+struct Piece {
+  size_t operand = 0;
+  int64_t bytes = 0;                                   ///< of each block
+  std::optional<std::array<uint8_t, 256>> table = {};  ///< what its bytes become
+};
+
+KernelPtr concat_kernel(const BindRequest& r, int64_t axis, std::vector<Piece> pieces,
+                        std::string name) {
   // The layout most of the operands stand in.
   const auto last = std::count(r.layouts.begin(), r.layouts.end(), Layout::kChannelsLast);
   const Layout layout = 2 * size_t(last) > r.in.size() ? Layout::kChannelsLast : Layout::kPlain;
   const Shape y = r.out_shape(0);
-  const size_t axis =
-      physical_axis(AttributeReader(*r.room, r.attrs).integer("axis", 0), y.size(), layout);
-  const Blocks whole = blocks_from(physical_shape(y, layout), axis, r.out_dtype(0));
-  std::vector<int64_t> parts;
-  for (size_t i = 0; i < r.in.size(); ++i)
-    parts.push_back(blocks_from(physical_shape(r.in_shape(i), layout), axis, r.in_dtype(i)).bytes);
-  auto kernel = function_kernel("concat", [whole, parts](const KernelArgs& k) {
-    char* y = static_cast<char*>(k.out[0]);
-    for (int64_t b = 0; b < whole.count; ++b)
-      for (size_t i = 0; i < parts.size(); ++i) {
-        if (parts[i] > 0)
-          std::memcpy(y, static_cast<const char*>(k.in[i]) + b * parts[i], size_t(parts[i]));
-        y += parts[i];
-      }
-  });
+  const size_t at = physical_axis(axis, y.size(), layout);
+  const Blocks whole = blocks_from(physical_shape(y, layout), at, r.out_dtype(0));
+  for (Piece& p : pieces)
+    p.bytes =
+        blocks_from(physical_shape(r.in_shape(p.operand), layout), at, r.in_dtype(p.operand)).bytes;
+  const int64_t grain = std::max<int64_t>(1, (1 << 16) / std::max<int64_t>(1, whole.bytes));
+  auto kernel = function_kernel(std::move(name),
+                                [whole, grain, pieces = std::move(pieces)](const KernelArgs& k) {
+                                  parallel_for(whole.count, grain, [&](int64_t begin, int64_t end) {
+                                    auto* y = k.write<uint8_t>(0) + begin * whole.bytes;
+                                    for (int64_t b = begin; b < end; ++b)
+                                      for (const Piece& p : pieces) {
+                                        const auto* x = k.read<uint8_t>(p.operand) + b * p.bytes;
+                                        if (p.table)
+                                          for (int64_t i = 0; i < p.bytes; ++i)
+                                            y[i] = (*p.table)[x[i]];
+                                        else if (p.bytes > 0)
+                                          std::memcpy(y, x, size_t(p.bytes));
+                                        y += p.bytes;
+                                      }
+                                  });
+                                });
   kernel->operand_layouts.assign(r.in.size(), layout);
   kernel->result_layouts = {layout};
   return kernel;
+}
+
+Bound bind_concat(const BindRequest& r) {
+  std::vector<Piece> pieces(r.in.size());
+  for (size_t i = 0; i < pieces.size(); ++i) pieces[i].operand = i;
+  return concat_kernel(r, AttributeReader(*r.room, r.attrs).integer("axis", 0), std::move(pieces),
+                       "concat");
+}
+
+bool is_8bit(DType t) { return t == DType::u8 || t == DType::i8; }
+
+/// What quantising the number behind a byte gives.
+uint8_t requantised(uint8_t byte, const QuantParams& from, const QuantParams& to) {
+  const int x = from.type == DType::i8 ? int(int8_t(byte)) : int(byte);
+  const float number = float(x - from.zero_points[0]) * from.scales[0];
+  const float steps = std::nearbyint(number / to.scales[0]) + float(to.zero_points[0]);
+  return to.type == DType::i8 ? uint8_t(int8_t(std::clamp(steps, -128.0f, 127.0f)))
+                              : uint8_t(std::clamp(steps, 0.0f, 255.0f));
+}
+
+/// A concatenation of 8-bit numbers that is quantised again: each byte becomes another.
+Bound bind_stored_concat(const BindRequest& r) {
+  const auto parsed = contraction_of(r);
+  if (const auto* no = std::get_if<Refuse>(&parsed)) return *no;
+  const auto& c = std::get<Contraction>(parsed);
+  if (c.room->full_name() != "Concat") return Refuse{"the region is around " + c.room->op.name};
+  const auto stored = [](const std::optional<QuantParams>& q) {
+    return q && q->scales.size() == 1 && is_8bit(q->type);
+  };
+  if (!stored(c.quantized) || !c.steps.empty())
+    return Refuse{"the result is not quantised to 8 bits with one scale"};
+  std::vector<Piece> pieces;
+  for (const auto& operand : c.operands) {
+    if (!operand || operand->outer < 0 || !stored(operand->quant))
+      return Refuse{"an operand is not quantised to 8 bits with one scale"};
+    Piece& p = pieces.emplace_back(Piece{size_t(operand->outer)});
+    std::array<uint8_t, 256> table, same;
+    for (size_t byte = 0; byte < table.size(); ++byte) {
+      table[byte] = requantised(uint8_t(byte), *operand->quant, *c.quantized);
+      same[byte] = uint8_t(byte);
+    }
+    if (table != same) p.table = table;
+  }
+  return concat_kernel(r, AttributeReader(*c.room, c.attrs).integer("axis", 0), std::move(pieces),
+                       "concat quantised");
 }
 
 Bound bind_split(const BindRequest& r) {
@@ -163,6 +228,7 @@ Entries movement_entries() {
           {"Expand", {"expand", bind_expand}},
           {"Slice", {"slice", bind_slice}},
           {"Concat", {"concat", bind_concat}},
+          {"espalier.Fused", {"concat quantised", bind_stored_concat}},
           {"Split", {"split", bind_split}}};
 }
 
