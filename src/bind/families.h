@@ -22,6 +22,7 @@ Entries pointwise_entries();
 Entries pooling_entries();
 Entries normalization_entries();
 Entries optimiser_entries();
+Entries optimiser_basis_entries();
 Entries reduction_entries();
 Entries movement_entries();
 Entries gather_entries();
@@ -33,8 +34,9 @@ inline std::vector<Entries (*)()> families() {
   return {view_entries,        int8_convolution_entries, generated_product_entries,
           convolution_entries, matmul_entries,           attention_entries,
           pointwise_entries,   pooling_entries,          normalization_entries,
-          optimiser_entries,   reduction_entries,        movement_entries,
-          gather_entries,      recurrent_entries,        few_bits_entries};
+          optimiser_entries,   optimiser_basis_entries,  reduction_entries,
+          movement_entries,    gather_entries,           recurrent_entries,
+          few_bits_entries};
 }
 
 /// What serves every operator whose room answers the pointwise facet.

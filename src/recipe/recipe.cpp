@@ -215,8 +215,16 @@ Optimizer read_optimizer(const Yaml& part, Optimizer o) {
   for (const Setting& s : o.unit().settings) {
     if (!fields.find(s.name)) continue;
     const double old = before.at(s.name);
-    o.settings[s.name] = s.flag ? double(fields.boolean(s.name, old != 0))
-                                : fields.number(s.name, old, s.least, s.most);
+    if (!s.words.empty())
+      o.settings[s.name] =
+          double(fields.choice(s.name, size_t(old), {s.words.begin(), s.words.end()}));
+    else if (s.flag)
+      o.settings[s.name] = double(fields.boolean(s.name, old != 0));
+    else if (s.whole)
+      o.settings[s.name] =
+          double(fields.integer(s.name, int64_t(old), int64_t(s.least), int64_t(s.most)));
+    else
+      o.settings[s.name] = fields.number(s.name, old, s.least, s.most);
   }
   fields.done();
   return o;

@@ -6,6 +6,7 @@
 #include <sstream>
 
 #include "base/error.h"
+#include "base/rng.h"
 #include "train/step.h"
 
 namespace espalier {
@@ -65,6 +66,8 @@ void Optimizer::check(const std::string& where) const {
       bounds << name << " must lie between " << found->least << " and " << found->most;
       throw bad_input(where, bounds.str());
     }
+    if ((found->whole || !found->words.empty()) && value != std::floor(value))
+      throw bad_input(where, name + " must be a whole number");
   }
   if (!(weight_decay >= 0) || !std::isfinite(weight_decay))
     throw bad_input(where, "weight decay cannot be negative");
@@ -77,10 +80,18 @@ ValueId ParameterStep::rate() const { return step_.rate; }
 ValueId ParameterStep::number() const { return step_.step; }
 Shape ParameterStep::shape() const { return step_.graph.value(parameter_.value).tensor().shape(); }
 
+bool ParameterStep::only_multiplied() const { return parameter_.only_multiplied; }
+
+int64_t ParameterStep::seed(const std::string& suffix) const {
+  return int64_t(Rng(step_.seed, stream_of(parameter_.name + ":" + suffix)).bits(0) >> 1);
+}
+
 ValueId ParameterStep::state(const std::string& suffix, const Shape& shape) {
-  const Tensor zero(DType::f32, shape);
-  step_.optimizer_bytes += int64_t(zero.bytes());
-  return step_.add_state(parameter_.name + ":" + suffix, zero);
+  return step_.add_optimizer_state(parameter_.name + ":" + suffix, shape);
+}
+
+ValueId ParameterStep::shared_state(const std::string& suffix, const Shape& shape) {
+  return step_.add_optimizer_state("optimizer:" + suffix, shape);
 }
 
 void ParameterStep::next(ValueId state, ValueId value) { step_.set_next(state, value); }

@@ -23,7 +23,10 @@ struct Setting {
   double fallback;
   double least, most;
   const char* what;
-  bool flag = false;  ///< 0 or 1, written false or true
+  bool flag = false;   ///< 0 or 1, written false or true
+  bool whole = false;  ///< a whole number
+  /// Values by name: the first is 0, and so on.
+  std::vector<const char*> words = {};
 };
 
 /// One parameter's step while it is written. Clipping has been done; the schedule gives the rate.
@@ -39,11 +42,19 @@ class ParameterStep {
   ValueId rate() const;       ///< f32 []
   ValueId number() const;     ///< i64 [], counts from 1
   Shape shape() const;        ///< of the parameter
+  /// Whether nothing but products reads the parameter: a weight of layers, not a table of tokens,
+  /// a position, a scale or a bias.
+  bool only_multiplied() const;
+  /// A number to draw by: the run's seed, the parameter, the suffix. Never negative.
+  int64_t seed(const std::string& suffix) const;
   /// Weight decay, 0 for parameters it does not apply to (those of fewer than two axes).
   float decay() const { return float(decay_); }
   float setting(const std::string& name) const { return float(settings_.at(name)); }
+  int64_t whole(const std::string& name) const { return int64_t(settings_.at(name)); }
   /// A state "PARAMETER:suffix" that is zero before the first step.
   ValueId state(const std::string& suffix, const Shape& shape);
+  /// A state "optimizer:suffix" of all parameters together, zero before the first step.
+  ValueId shared_state(const std::string& suffix, const Shape& shape);
   /// What the state is after the step.
   void next(ValueId state, ValueId value);
 
@@ -60,6 +71,9 @@ struct OptimizerUnit {
   std::vector<Setting> settings;
   /// Appends the step and returns the parameter after it.
   ValueId (*step)(ParameterStep& parameter);
+  /// Where parameters share states: appends the steps of all and returns the parameters after them.
+  /// Then `step` is null.
+  Values (*together)(std::span<ParameterStep> parameters) = nullptr;
 };
 
 std::span<const OptimizerUnit* const> optimizers();

@@ -1,6 +1,9 @@
 #include "train/step.h"
 
+#include <algorithm>
+
 #include "base/error.h"
+#include "ir/derive.h"
 #include "passes/differentiate.h"
 #include "train/forward.h"
 
@@ -10,6 +13,12 @@ ValueId StepGraph::add_state(const std::string& name, const Tensor& first) {
   ESP_CHECK(graph.find(name) == kNoValue, "the name of state '" + name + "' is taken");
   initial[name] = first;
   return graph.add_input(name, TensorType(first.dtype(), first.shape()));
+}
+
+ValueId StepGraph::add_optimizer_state(const std::string& name, const Shape& shape) {
+  const Tensor zero(DType::f32, shape);
+  optimizer_bytes += int64_t(zero.bytes());
+  return add_state(name, zero);
 }
 
 ValueId StepGraph::add_input(const std::string& name, const Tensor& first) {
@@ -31,6 +40,17 @@ StepParameter& StepGraph::parameter(const std::string& name) {
 
 namespace {
 
+/// Whether only contractions read a value, through nodes that merely move it.
+bool only_multiplied(const Graph& g, const std::vector<std::vector<NodeId>>& users, ValueId v) {
+  const auto& readers = users[size_t(v)];
+  return !readers.empty() && std::ranges::all_of(readers, [&](NodeId id) {
+    const Cost cost = cost_of(g, id);
+    if (cost.macs > 0) return true;
+    const Values& results = g.node(id).outputs;
+    return cost.flops == 0 && results.size() == 1 && only_multiplied(g, users, results[0]);
+  });
+}
+
 /// Writes one step.
 class StepBuilder {
  public:
@@ -44,7 +64,7 @@ class StepBuilder {
     for (const StepExtension& e : extensions)
       if (e.on_gradients) e.on_gradients(s_);
     if (options_.clip_norm > 0) clip();
-    for (StepParameter& p : s_.parameters) update(p);
+    update();
     for (const StepExtension& e : extensions)
       if (e.on_updates) e.on_updates(s_);
     for (const StepParameter& p : s_.parameters) s_.graph.add_state(p.value, p.updated);
@@ -59,6 +79,11 @@ class StepBuilder {
     if (f.parameters.empty())
       throw bad_input(network_.name, "has no parameters to train",
                       "weights must be constants of a float type");
+    s_.seed = options_.seed;
+    std::vector<std::string> multiplied;
+    const auto users = f.graph.users();
+    for (const std::string& name : f.parameters)
+      if (only_multiplied(f.graph, users, f.graph.find(name))) multiplied.push_back(name);
     if (options_.precision != DType::f32) f.graph = narrowed(f.graph, options_.precision, {});
     s_.graph = std::move(f.graph);
     Graph& g = s_.graph;
@@ -70,7 +95,9 @@ class StepBuilder {
         s_.initial[g.value(v).name] = *network_.value(network_.find(g.value(v).name)).constant;
     for (const std::string& name : f.parameters) {
       const ValueId v = g.find(name);
-      s_.parameters.push_back({name, v, kNoValue, kNoValue, g.value(v).tensor().rank() >= 2});
+      const bool matrix = g.value(v).tensor().rank() >= 2;
+      s_.parameters.push_back({name, v, kNoValue, kNoValue, matrix,
+                               matrix && std::ranges::count(multiplied, name) > 0});
     }
     // Buffers that no training form feeds stay as they are.
     for (const auto& [name, first] : s_.initial)
@@ -131,10 +158,17 @@ class StepBuilder {
     for (size_t i = 0; i < s_.parameters.size(); ++i) s_.parameters[i].gradient = clipped.at(i);
   }
 
-  void update(StepParameter& p) {
+  void update() {
     const Optimizer& o = options_.optimizer;
-    ParameterStep step(s_, p, settings_, p.decays ? o.weight_decay : 0);
-    p.updated = o.unit().step(step);
+    std::vector<ParameterStep> steps;
+    for (const StepParameter& p : s_.parameters)
+      steps.emplace_back(s_, p, settings_, p.decays ? o.weight_decay : 0);
+    Values updated;
+    if (o.unit().together)
+      updated = o.unit().together(steps);
+    else
+      for (ParameterStep& step : steps) updated.push_back(o.unit().step(step));
+    for (size_t i = 0; i < updated.size(); ++i) s_.parameters[i].updated = updated[i];
   }
 
   const Graph& network_;

@@ -33,7 +33,7 @@ struct StepOptions {
   DType precision = DType::f32;
   /// The value that the loss is attached to; empty: the network's only output.
   std::string output;
-  uint64_t seed = 0;  ///< of what nodes draw at random in training form
+  uint64_t seed = 0;  ///< of what nodes draw at random in training form, and optimisers
 };
 
 /// A trained parameter, from the step's point of view.
@@ -43,6 +43,8 @@ struct StepParameter {
   ValueId gradient = kNoValue;  ///< of the loss, already clipped when the optimiser reads it
   ValueId updated = kNoValue;   ///< after the step; set by the optimiser
   bool decays = false;          ///< whether weight decay applies
+  /// Nothing but products reads it, moved or not, and it has two axes or more.
+  bool only_multiplied = false;
 };
 
 /// A step under construction, as hooks see it.
@@ -56,6 +58,7 @@ struct StepGraph {
   ValueId loss = kNoValue;     ///< f32 []
   ValueId correct = kNoValue;  ///< f32 [], right answers; kNoValue for kMeanSquared
   std::vector<StepParameter> parameters;
+  uint64_t seed = 0;            ///< of what is drawn at random
   int64_t optimizer_bytes = 0;  ///< of the states that the optimiser keeps
   /// First values of all states, by the name of their input.
   std::map<std::string, Tensor> initial;
@@ -66,6 +69,8 @@ struct StepGraph {
   /// must not be taken. Saved and restored with all others.
   ValueId add_state(const std::string& name, const Tensor& first);
   void set_next(ValueId state, ValueId next) { graph.add_state(state, next); }
+  /// A state of the optimiser's, f32 zeros at first; counted in optimizer_bytes.
+  ValueId add_optimizer_state(const std::string& name, const Shape& shape);
   /// An input that keeps its value until it is set anew.
   ValueId add_input(const std::string& name, const Tensor& first);
   /// A further result, read through Trainer::output(name) after each step.
