@@ -201,8 +201,6 @@ DataSpec read_data(const Yaml& part) {
   return spec;
 }
 
-namespace {
-
 Optimizer read_optimizer(const Yaml& part, Optimizer o) {
   Fields fields(part, "optimizer");
   const std::vector<std::string> names = optimizer_names();
@@ -229,6 +227,8 @@ Optimizer read_optimizer(const Yaml& part, Optimizer o) {
   fields.done();
   return o;
 }
+
+namespace {
 
 Schedule read_schedule(const Yaml& part, Schedule s) {
   using Kind = Schedule::Kind;

@@ -60,6 +60,9 @@ ModelPart model_from_file(const std::string& path);
 /// A spec's text or its keys. Its path is looked for as data/locate.h says. Of a list of specs, the
 /// first whose path is there, else the last.
 DataSpec read_data(const Yaml& part);
+/// An optimiser's kind, weight decay and settings; what is missing keeps its value from `defaults`,
+/// settings only where the kind is the same.
+Optimizer read_optimizer(const Yaml& part, Optimizer defaults);
 /// Keys that are missing keep their value from `defaults`. `least_epochs` 0 allows no training.
 TrainOptions read_training(const Yaml& part, TrainOptions defaults = {}, int64_t least_epochs = 1);
 

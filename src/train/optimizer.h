@@ -50,6 +50,7 @@ class ParameterStep {
   /// Weight decay, 0 for parameters it does not apply to (those of fewer than two axes).
   float decay() const { return float(decay_); }
   float setting(const std::string& name) const { return float(settings_.at(name)); }
+  double precise(const std::string& name) const { return settings_.at(name); }
   int64_t whole(const std::string& name) const { return int64_t(settings_.at(name)); }
   /// A state "PARAMETER:suffix" that is zero before the first step.
   ValueId state(const std::string& suffix, const Shape& shape);

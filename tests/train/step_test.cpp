@@ -117,10 +117,18 @@ TEST(Step, AdafactorByHand) {
 
 TEST(Step, OptimisersKeepTheBytesTheyAreKnownFor) {
   const int64_t matrices = 4 * (16 * 2 + 5 * 16), vectors = 4 * (16 + 5);
-  const std::map<std::string, int64_t> known = {{"sgd", matrices + vectors},
-                                                {"adamw", 2 * (matrices + vectors)},
-                                                {"lion", matrices + vectors},
-                                                {"adafactor", 4 * (16 + 2 + 5 + 16) + vectors}};
+  const int64_t sides = 2 * 4 * (16 * 16 + 2 * 2 + 5 * 5 + 16 * 16);
+  const std::map<std::string, int64_t> known = {
+      {"sgd", matrices + vectors},
+      {"adamw", 2 * (matrices + vectors)},
+      {"lion", matrices + vectors},
+      {"adafactor", 4 * (16 + 2 + 5 + 16) + vectors},
+      {"soap", 2 * (matrices + vectors) + sides},
+      {"shampoo", 2 * (matrices + vectors) + sides},
+      {"frugal", matrices / 2 + 2 * vectors},
+      {"galore", 4 * (2 + 2 * 16 + 5 + 2 * 16) + 2 * vectors},
+      {"badam", matrices / 2 + 2 * vectors},
+      {"signsgd", 0}};
   for (const std::string& kind : optimizer_names()) {
     StepOptions o;
     o.input = {4, 2};

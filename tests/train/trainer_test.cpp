@@ -74,7 +74,9 @@ TEST(Trainer, LearnsXor) {
 
 TEST(Trainer, LearnsBlobsWithEveryOptimizer) {
   const std::map<std::string, double> rates = {
-      {"sgd", 0.1}, {"adamw", 0.02}, {"lion", 0.005}, {"adafactor", 0.1}};
+      {"sgd", 0.1},    {"adamw", 0.02},   {"lion", 0.005},  {"adafactor", 0.1},
+      {"soap", 0.02},  {"shampoo", 0.02}, {"frugal", 0.01}, {"galore", 0.05},
+      {"badam", 0.05}, {"signsgd", 0.005}};
   for (const std::string& kind : optimizer_names()) {
     SCOPED_TRACE(kind);
     TrainOptions o = options(12, rates.at(kind));

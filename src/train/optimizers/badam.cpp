@@ -11,7 +11,7 @@ Values together(std::span<ParameterStep> parameters) {
   Split split;
   split.part = Part::kBlocks;
   split.rest = Rest::kNothing;
-  split.density = double(parameters[0].setting("density"));
+  split.density = parameters[0].precise("density");
   split.every = parameters[0].whole("every");
   return split_steps(parameters, split);
 }

@@ -13,9 +13,9 @@ Values together(std::span<ParameterStep> parameters) {
   Split split;
   split.part = Part(any.whole("part"));
   split.rest = any.whole("rest") == 0 ? Rest::kSign : Rest::kGradient;
-  split.density = double(any.setting("density"));
+  split.density = any.precise("density");
   split.every = any.whole("every");
-  split.rest_rate = double(any.setting("rest_rate"));
+  split.rest_rate = any.precise("rest_rate");
   return split_steps(parameters, split);
 }
 

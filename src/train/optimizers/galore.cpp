@@ -13,10 +13,10 @@ Values together(std::span<ParameterStep> parameters) {
   Split split;
   split.part = Part::kLeading;
   split.rest = Rest::kNothing;
-  split.density = double(any.setting("density"));
+  split.density = any.precise("density");
   split.every = any.whole("every");
   split.forgets = false;
-  split.part_rate = double(any.setting("scale"));
+  split.part_rate = any.precise("scale");
   return split_steps(parameters, split);
 }
 

@@ -21,7 +21,7 @@ ValueId Preconditioner::between(ValueId x, bool transpose) {
 
 void Preconditioner::renew(const char* op, const AttributeMap& attributes, bool use_renewed) {
   const ValueId g = m_.gradient();
-  const double beta2 = double(p_.setting("beta2"));
+  const double beta2 = p_.precise("beta2");
   for (const bool is_left : {true, false}) {
     std::optional<Side>& side = is_left ? left_ : right_;
     if (!side) continue;

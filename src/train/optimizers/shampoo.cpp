@@ -25,15 +25,14 @@ ValueId step(ParameterStep& p) {
   Preconditioner sides(p, m);
   if (sides.none()) return adamw_step(p);
   Builder& b = m.builder();
-  const double beta1 = double(p.setting("beta1")), beta2 = double(p.setting("beta2"));
+  const double beta1 = p.precise("beta1"), beta2 = p.precise("beta2");
   const Shape shape = {m.rows(), m.columns()};
   const ValueId g = m.gradient();
   const ValueId first = m.moved(p.state("first", shape), beta1, g);
   const ValueId second = m.moved(p.state("second", shape), beta2, b.mul(g, g));
   const ValueId root = b.sqrt(b.mul(second, m.unbias(beta2)));
-  const ValueId adam =
-      b.div(b.mul(first, m.unbias(beta1)), b.add(root, double(p.setting("epsilon"))));
-  const double power = double(p.setting("power"));
+  const ValueId adam = b.div(b.mul(first, m.unbias(beta1)), b.add(root, p.precise("epsilon")));
+  const double power = p.precise("power");
   sides.renew("espalier.RefreshInverseRoot",
               {{"every", p.whole("every")},
                {"power", float(sides.both() ? power : std::min(0.5, 2 * power))},

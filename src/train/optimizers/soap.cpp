@@ -17,15 +17,15 @@ ValueId step(ParameterStep& p) {
   Preconditioner sides(p, m);
   if (sides.none()) return adamw_step(p);
   Builder& b = m.builder();
-  const double beta1 = double(p.setting("beta1")), beta2 = double(p.setting("beta2"));
+  const double beta1 = p.precise("beta1"), beta2 = p.precise("beta2");
   const Shape shape = {m.rows(), m.columns()};
   const ValueId first = m.moved(p.state("first", shape), beta1, m.gradient());
   const ValueId turned = sides.between(m.gradient(), true);
   const ValueId second = m.moved(p.state("second", shape), beta2, b.mul(turned, turned));
   // Nothing was rotated in the first step, so the second moment has seen one gradient less.
   const ValueId root = b.sqrt(b.mul(second, m.unbias(beta2, 1)));
-  const ValueId direction = b.div(b.mul(sides.between(first, true), m.unbias(beta1)),
-                                  b.add(root, double(p.setting("epsilon"))));
+  const ValueId direction =
+      b.div(b.mul(sides.between(first, true), m.unbias(beta1)), b.add(root, p.precise("epsilon")));
   const ValueId update = sides.between(direction, false);
   sides.renew("espalier.RefreshEigenbasis", {{"every", p.whole("every")}}, /*use_renewed=*/false);
   return m.applied(update);

@@ -91,7 +91,7 @@ ValueId own_step(ParameterStep& p, const Split& split) {
   const double rows = double(m.matrix().rows()), columns = double(m.matrix().columns());
   if (split.part == Part::kRows)
     return m.matrix().applied(
-        m.by_rows(m.matrix().gradient(), int64_t(split.density * rows), kNoValue));
+        m.by_rows(m.matrix().gradient(), int64_t(split.density * rows + 1e-9), kNoValue));
   // k directions of the shorter side: its k directions and two moments of k x the longer side.
   const double shorter = std::min(rows, columns), longer = std::max(rows, columns);
   auto rank = int64_t(split.density * 2 * rows * columns / (shorter + 2 * longer));

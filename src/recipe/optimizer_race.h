@@ -1,0 +1,90 @@
+// Optimisers on the same network, data, order, schedule and number of steps, each at the best of
+// its own rates: what reproductions of optimisers compare.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "recipe/recipe.h"
+#include "recipe/reproduce.h"
+
+namespace espalier {
+
+/// One training.
+struct RacedRun {
+  double rate = 0;
+  uint64_t seed = 0;
+  bool diverged = false;
+  std::vector<double> val_loss;  ///< after each epoch
+  double test_loss = 0;
+  double step_ms = 0;  ///< the median, over stretches of steps, of their means
+  int64_t state_bytes = 0;
+
+  /// The last validation loss; infinite where it diverged.
+  double last() const;
+  /// Steps until the validation loss falls to `loss` for the first time, between evaluations by a
+  /// line; infinite where it does not.
+  double steps_to(double loss, int64_t epoch_steps) const;
+};
+
+struct Contender {
+  std::string name;
+  Optimizer optimizer;
+  std::vector<double> rates;
+};
+
+struct RacedContender {
+  Contender contender;
+  std::vector<RacedRun> tuning;  ///< the first seed at each rate
+  std::vector<RacedRun> runs;    ///< each seed at the best of them
+
+  double rate() const { return runs.front().rate; }
+  double mean_val_loss() const;
+  double mean_test_loss() const;
+  double mean_step_ms() const;
+  int64_t state_bytes() const { return runs.front().state_bytes; }
+  /// The best rate is the first or last that was tried, where there are several.
+  bool at_edge() const;
+};
+
+struct Race {
+  std::vector<RacedContender> contenders;
+  int64_t steps = 0, epoch_steps = 0;
+  std::vector<std::string> data;  ///< what was trained and tested on
+
+  /// UserError (bad input) naming those there are.
+  const RacedContender& find(const std::string& name) const;
+};
+
+/// Reads the keys `model`, `data`, `training`, `seeds`, `contenders` (each `name`, `optimizer`,
+/// `rates`) and trains. The first seed is that of `options`. Runs that are done are kept in the
+/// cache folder until all are, so that an interrupted race goes on where it stopped. The rate is
+/// chosen by the last validation loss of the first seed; the test split is read once a run.
+class OptimizerRace {
+ public:
+  /// UserError at the line of what cannot be, before anything is trained.
+  OptimizerRace(Fields& recipe, const MeasureOptions& options);
+  /// UserError at `contenders` unless there is one of each name.
+  void require(const std::vector<std::string>& names) const;
+  Race run();
+
+ private:
+  RacedRun train(const Contender& contender, double rate, uint64_t seed) const;
+
+  const Yaml& list_;
+  ModelPart model_;
+  DataSpec data_;
+  TrainOptions training_;
+  int64_t seeds_;
+  uint64_t first_seed_;
+  std::vector<Contender> contenders_;
+  std::string asked_;  ///< all of it as text
+  std::shared_ptr<const Dataset> train_, val_, test_;
+};
+
+/// "NAME_rate", "NAME_val_loss", "NAME_test_loss", "NAME_test_loss_spread", "NAME_step_ms" and
+/// "NAME_state_bytes" of one contender.
+void report(const RacedContender& contender, nlohmann::ordered_json& into);
+
+}  // namespace espalier
