@@ -70,6 +70,21 @@ RacedRun from_json(const std::string& text) {
   return r;
 }
 
+double mean_of(const std::vector<RacedRun>& runs, double (*value)(const RacedRun&)) {
+  double sum = 0;
+  for (const RacedRun& r : runs) sum += value(r);
+  return sum / double(runs.size());
+}
+
+std::string number_text(double v) {
+  std::ostringstream s;
+  s.precision(4);
+  s << v;
+  return s.str();
+}
+
+}  // namespace
+
 Contender read_contender(const Yaml& part) {
   Fields fields(part, "a contender");
   Contender c;
@@ -89,21 +104,6 @@ Contender read_contender(const Yaml& part) {
   fields.done();
   return c;
 }
-
-double mean_of(const std::vector<RacedRun>& runs, double (*value)(const RacedRun&)) {
-  double sum = 0;
-  for (const RacedRun& r : runs) sum += value(r);
-  return sum / double(runs.size());
-}
-
-std::string number_text(double v) {
-  std::ostringstream s;
-  s.precision(4);
-  s << v;
-  return s.str();
-}
-
-}  // namespace
 
 double RacedRun::last() const { return diverged || val_loss.empty() ? kNever : val_loss.back(); }
 
@@ -137,11 +137,12 @@ const RacedContender& Race::find(const std::string& name) const {
   throw InternalError("no contender is called '" + name + "'");
 }
 
-OptimizerRace::OptimizerRace(Fields& recipe, const MeasureOptions& options)
+OptimizerRace::OptimizerRace(Fields& recipe, const MeasureOptions& options, int64_t batch)
     : list_(recipe.require("contenders")), first_seed_(options.seed) {
   model_ = read_model(recipe.require("model"));
   data_ = read_data(recipe.require("data"));
   training_ = read_training(recipe.require("training"));
+  if (batch > 0) training_.batch = batch;
   seeds_ = recipe.integer("seeds", 3, 1, 100);
   for (const Yaml& part : list_.items()) {
     contenders_.push_back(read_contender(part));
@@ -154,8 +155,11 @@ OptimizerRace::OptimizerRace(Fields& recipe, const MeasureOptions& options)
   val_ = source.split(Split::val);
   test_ = source.split(Split::test);
   asked_ = recipe.map().dump() + "\nseed " + std::to_string(first_seed_) + ", " +
-           std::to_string(num_threads()) + " threads, " + train_->description();
+           std::to_string(num_threads()) + " threads, batches of " +
+           std::to_string(training_.batch) + ", " + train_->description();
 }
+
+OptimizerRace::~OptimizerRace() = default;
 
 void OptimizerRace::require(const std::vector<std::string>& names) const {
   for (const std::string& name : names)
@@ -174,7 +178,14 @@ RacedRun OptimizerRace::train(const Contender& contender, double rate, uint64_t 
   r.rate = rate;
   r.seed = seed;
   const Quietly quietly;
-  Trainer trainer(model_.build(seed, train_.get()), train_, val_, o);
+  std::vector<TrainHook*> hooks;
+  std::optional<ProgramHook> program;
+  if (contender.program) {
+    o.optimizer.kind = "signsgd";  // without state, and replaced
+    o.optimizer.settings.clear();
+    hooks.push_back(&program.emplace(*contender.program, o.optimizer.weight_decay));
+  }
+  Trainer trainer(model_.build(seed, train_.get()), train_, val_, o, {}, hooks);
   r.state_bytes = trainer.optimizer_bytes();
   try {
     const TrainResult result = trainer.train();
@@ -191,44 +202,73 @@ RacedRun OptimizerRace::train(const Contender& contender, double rate, uint64_t 
   return r;
 }
 
-Race OptimizerRace::run() {
+Journal& OptimizerRace::journal() {
+  if (journal_) return *journal_;
   const std::filesystem::path cache = cache_folder("reproduce");
   if (cache.empty())
     throw bad_input("reproduce", "there is no cache folder to keep finished runs in",
                     "set ESPALIER_CACHE or HOME");
-  const std::filesystem::path folder = cache / ("race-" + std::to_string(stream_of(asked_)));
-  make_folder(folder);
-  Journal journal(folder, asked_);
-  const auto once = [&](const Contender& c, double rate, uint64_t seed) {
-    const std::string key = c.name + " rate " + number_text(rate) + " seed " + std::to_string(seed);
-    const RacedRun r =
-        from_json(journal.once(key, [&] { return to_json(train(c, rate, seed)).dump(); }));
-    log_info(key + ": " + (r.diverged ? "diverged" : "loss " + number_text(r.last())) + ", " +
-             number_text(r.step_ms) + " ms a step");
-    return r;
+  folder_ = cache / ("race-" + std::to_string(stream_of(asked_)));
+  make_folder(folder_);
+  journal_ = std::make_unique<Journal>(folder_, asked_);
+  return *journal_;
+}
+
+double OptimizerRace::once(const std::string& key, const std::function<double()>& compute) {
+  // JSON knows no infinity, which stands for what diverged.
+  const auto text = [&] {
+    const double v = compute();
+    return std::isfinite(v) ? Json(v).dump() : std::string("null");
   };
+  const Json kept = Json::parse(journal().once(key, text));
+  return kept.is_null() ? kNever : kept.get<double>();
+}
+
+void OptimizerRace::forget() {
+  journal_.reset();
+  std::error_code ignored;
+  if (!folder_.empty()) std::filesystem::remove_all(folder_, ignored);
+}
+
+RacedRun OptimizerRace::run_once(const Contender& c, double rate, uint64_t seed) {
+  const std::string key = c.name + " rate " + number_text(rate) + " seed " + std::to_string(seed);
+  const RacedRun r =
+      from_json(journal().once(key, [&] { return to_json(train(c, rate, seed)).dump(); }));
+  log_info(key + ": " + (r.diverged ? "diverged" : "loss " + number_text(r.last())) + ", " +
+           number_text(r.step_ms) + " ms a step");
+  return r;
+}
+
+RacedContender OptimizerRace::tuned(const Contender& c) {
+  RacedContender raced{c, {}, {}};
+  for (double rate : c.rates) raced.tuning.push_back(run_once(c, rate, first_seed_));
+  raced.runs.push_back(*std::ranges::min_element(raced.tuning, {}, &RacedRun::last));
+  return raced;
+}
+
+RacedContender OptimizerRace::run(const Contender& contender) {
+  RacedContender c = tuned(contender);
+  for (int64_t s = 1; s < seeds_; ++s)
+    c.runs.push_back(run_once(contender, c.rate(), first_seed_ + uint64_t(s)));
+  return c;
+}
+
+Race OptimizerRace::run() {
   Race race;
   race.epoch_steps =
       training_.epoch_steps > 0 ? training_.epoch_steps : train_->size() / training_.batch;
   race.steps = training_.epochs * race.epoch_steps;
   race.data = {train_->description(), test_->description()};
-  for (const Contender& c : contenders_) {
-    RacedContender raced{c, {}, {}};
-    for (double rate : c.rates) raced.tuning.push_back(once(c, rate, first_seed_));
-    raced.runs.push_back(*std::ranges::min_element(raced.tuning, {}, &RacedRun::last));
-    race.contenders.push_back(std::move(raced));
-  }
+  for (const Contender& c : contenders_) race.contenders.push_back(tuned(c));
   // Seeds in turns, so that what slows the machine for a while slows all.
   for (int64_t s = 1; s < seeds_; ++s)
     for (RacedContender& c : race.contenders)
-      c.runs.push_back(once(c.contender, c.rate(), first_seed_ + uint64_t(s)));
-  std::error_code ignored;
-  std::filesystem::remove_all(folder, ignored);
+      c.runs.push_back(run_once(c.contender, c.rate(), first_seed_ + uint64_t(s)));
   return race;
 }
 
-void report(const RacedContender& c, nlohmann::ordered_json& into) {
-  const std::string& name = c.contender.name;
+void report(const RacedContender& c, nlohmann::ordered_json& into, const std::string& prefix) {
+  const std::string name = prefix + c.contender.name;
   double low = kNever, high = -kNever;
   for (const RacedRun& r : c.runs) {
     low = std::min(low, r.test_loss);

@@ -53,6 +53,7 @@ Findings measure_frugal(Fields& recipe, const MeasureOptions& options) {
     report(r.find(name), name.starts_with("frugal") ? f.measured : f.baseline);
   f.holds = part("frugal") <= most && galore.lower && badam.lower && sign.lower &&
             galore.seeds == seeds && badam.seeds == seeds && sign.seeds == seeds;
+  race.forget();
   return f;
 }
 

@@ -58,6 +58,7 @@ Findings measure_soap(Fields& recipe, const MeasureOptions& options) {
   report(shampoo, f.baseline);
   f.holds =
       soap_steps <= most * steps && soap_seconds <= most * seconds && soap_steps < shampoo_steps;
+  race.forget();
   return f;
 }
 
