@@ -86,6 +86,35 @@ TEST_F(Races, FrugalMeasuresItsPartOfTheState) {
   EXPECT_LE(m["seeds_below_badam"].get<int64_t>(), 2);
 }
 
+TEST_F(Races, LionComparesBatchesUpdatesAndAFoundRule) {
+  const std::string rest =
+      "measure: lion\n"
+      "batches: [4, 8]\n"
+      "elements: 1000\n"
+      "contenders:\n"
+      "  - {name: adamw, optimizer: {kind: adamw}, rates: [4e-3]}\n"
+      "  - {name: lion, optimizer: {kind: lion}, rates: [1e-3]}\n"
+      "search:\n"
+      "  candidates: 12\n"
+      "  population: 4\n"
+      "  finalists: 2\n"
+      "  model: {zoo: char_gpt, variables: {layers: 1, width: 8, heads: 2, hidden: 8}}\n"
+      "  training: {epochs: 1, epoch_steps: 5, batch: 4, schedule: {peak: 0.1}}\n"
+      "  descent: {name: descent, optimizer: {kind: signsgd}, rates: [0.05, 0.1]}\n";
+  const Reproduction r = run(rest);
+  const auto &m = r.found.measured, &b = r.found.baseline;
+  EXPECT_EQ(2 * m["batch4_lion_state_bytes"].get<int64_t>(), b["batch4_adamw_state_bytes"]);
+  EXPECT_EQ(m["state_is_half_of_adamw"], true);
+  EXPECT_NE(m["batch4_lion_test_loss"], m["batch8_lion_test_loss"]);
+  EXPECT_EQ(m["programs_evaluated"].get<int64_t>() +
+                m["programs_known_by_behaviour"].get<int64_t>() +
+                m["programs_broken"].get<int64_t>(),
+            12);
+  EXPECT_EQ(b["descent_state_bytes"], 0);
+  EXPECT_GT(b["adamw_update_ms"].get<double>(), 0);
+  EXPECT_THAT(m["found"].get<std::string>(), HasSubstr("rate"));
+}
+
 TEST_F(Races, GoOnWhereTheyWereInterrupted) {
   const std::string rest =
       "measure: soap\n"
