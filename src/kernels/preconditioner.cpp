@@ -66,9 +66,13 @@ void leading_directions(int64_t rows, int64_t columns, bool right, int64_t rank,
   std::vector<double> square = room_for(n * n), values = room_for(n), vectors = room_for(n * n);
   multiply(n, m, n, across.data(), along.data(), square.data());
   symmetric_eigen(n, square, values, vectors);
-  for (int64_t i = 0; i < n; ++i)
-    for (int64_t k = 0; k < rank; ++k)
-      directions[size_t(i * rank + k)] = vectors[size_t(i * n + k)];
+  for (int64_t k = 0; k < rank; ++k) {
+    double largest = 0;
+    for (int64_t i = 0; i < n; ++i)
+      if (const double v = vectors[size_t(i * n + k)]; std::abs(v) > std::abs(largest)) largest = v;
+    for (int64_t i = 0; i < n; ++i)
+      directions[size_t(i * rank + k)] = std::copysign(1.0, largest) * vectors[size_t(i * n + k)];
+  }
 }
 
 void random_directions(int64_t n, int64_t rank, uint64_t seed, uint64_t period,

@@ -25,7 +25,8 @@ void inverse_root(int64_t n, std::span<const double> moment, double power, doubl
                   std::span<double> root);
 
 /// The directions [n, rank] in which a matrix [rows, columns] is longest: its leading left singular
-/// vectors (n = rows), or right ones (n = columns).
+/// vectors (n = rows), or right ones (n = columns). The largest element of each is positive, so
+/// that moments kept along a direction keep their meaning when it has hardly changed.
 void leading_directions(int64_t rows, int64_t columns, bool right, int64_t rank,
                         std::span<const double> matrix, std::span<double> directions);
 /// Orthonormal directions [n, rank] drawn at random for a key.
