@@ -271,8 +271,9 @@ void report(const RacedContender& c, nlohmann::ordered_json& into, const std::st
   const std::string name = prefix + c.contender.name;
   double low = kNever, high = -kNever;
   for (const RacedRun& r : c.runs) {
-    low = std::min(low, r.test_loss);
-    high = std::max(high, r.test_loss);
+    const double loss = r.diverged ? kNever : r.test_loss;
+    low = std::min(low, loss);
+    high = std::max(high, loss);
   }
   into[name + "_rate"] = c.rate();
   into[name + "_rate_at_edge"] = c.at_edge();
