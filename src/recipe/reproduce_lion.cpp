@@ -20,8 +20,10 @@ constexpr double kNever = std::numeric_limits<double>::infinity();
 /// The update of one parameter of `n` elements, compiled by itself.
 class Update {
  public:
-  Update(const char* op, int moments, bool counts, int64_t n)
-      : session_(compile(graph(op, moments, counts, n))) {
+  /// Appends the step of (parameter, gradient, moments …), and returns what comes after it.
+  using Step = std::function<Values(Builder&, Values)>;
+  Update(int64_t n, size_t moments, const Step& step)
+      : session_(compile(graph(TensorType(DType::f32, Shape{n}), moments, step))) {
     inputs_.emplace_back(DType::f32, Shape{n});
     for (int64_t i = 0; i < n; ++i)
       inputs_[0].mutable_data<float>()[i] = i % 2 == 0 ? 1e-3f : -2e-3f;
@@ -29,25 +31,39 @@ class Update {
   void run() { session_.run_into(inputs_, {}); }
 
  private:
-  static Graph graph(const char* op, int moments, bool counts, int64_t n) {
+  static Graph graph(const TensorType& type, size_t moments, const Step& step) {
     Graph g;
     Builder b(g);
-    const TensorType type(DType::f32, Shape{n});
     const ValueId gradient = g.add_input("gradient", type);
-    Values operands = {g.add_input("parameter", type), gradient};
-    for (int i = 0; i < moments; ++i)
+    const ValueId parameter = g.add_input("parameter", type);
+    Values operands = {parameter, gradient};
+    for (size_t i = 0; i < moments; ++i)
       operands.push_back(g.add_input("moment" + std::to_string(i), type));
-    operands.push_back(b.constant(Tensor::scalar(1e-3f)));
-    if (counts) operands.push_back(b.constant(Tensor::scalar(int64_t{100})));
-    const Values next = b.op(op, operands);
-    g.add_state(operands[0], next[0]);
-    for (int i = 0; i < moments; ++i) g.add_state(operands[size_t(2 + i)], next[size_t(1 + i)]);
+    const Values next = step(b, operands);
+    g.add_state(parameter, next[0]);
+    for (size_t i = 0; i < moments; ++i) g.add_state(operands[2 + i], next[1 + i]);
     return g;
   }
 
   Session session_;
   std::vector<Tensor> inputs_;
 };
+
+/// Of AdamW and Lion, in this order.
+std::vector<Timing> update_times(int64_t elements) {
+  const auto rate = [](Builder& b) { return b.constant(Tensor::scalar(1e-3f)); };
+  Update adamw(elements, 2, [&](Builder& b, Values v) {
+    v.push_back(rate(b));
+    v.push_back(b.constant(Tensor::scalar(int64_t{100})));
+    return b.op("espalier.AdamWStep", v);
+  });
+  Update lion(elements, 1, [&](Builder& b, Values v) {
+    v.push_back(rate(b));
+    return b.op("espalier.LionStep", v);
+  });
+  const std::function<void()> updates[] = {[&] { adamw.run(); }, [&] { lion.run(); }};
+  return time_alternating(updates);
+}
 
 /// The small training that candidates are judged by.
 struct Proxy {
@@ -146,10 +162,7 @@ Findings measure_lion(Fields& recipe, const MeasureOptions& options) {
     as_good = as_good && lion.mean_test_loss() <= adamw.mean_test_loss();
     half = half && 2 * lion.state_bytes() == adamw.state_bytes();
   }
-  Update adamw("espalier.AdamWStep", 2, true, elements),
-      lion("espalier.LionStep", 1, false, elements);
-  const std::function<void()> updates[] = {[&] { adamw.run(); }, [&] { lion.run(); }};
-  const std::vector<Timing> times = time_alternating(updates);
+  const std::vector<Timing> times = update_times(elements);
   f.baseline["adamw_update_ms"] = times[0].median_ms;
   f.measured["lion_update_ms"] = times[1].median_ms;
 

@@ -62,7 +62,8 @@ TEST(Docs, RecipesAndDefinitionsOfThePageWork) {
 TEST(Docs, TrainingOfThePageWorks) {
   const Scratch scratch;
   const auto blocks = yaml_blocks(read_file(testing::source_dir() + "/docs/training.md"));
-  for (const char* name : {"gpt.yaml", "lion.yaml", "frugal.yaml"}) ASSERT_TRUE(blocks.contains(name)) << name;
+  for (const char* name : {"gpt.yaml", "lion.yaml", "frugal.yaml"})
+    ASSERT_TRUE(blocks.contains(name)) << name;
   ASSERT_EQ(blocks.size(), 3u);
   for (const auto& [name, text] : blocks) scratch.write(name, text);
   const std::string tokenizer = scratch.path("sentences.bpe");

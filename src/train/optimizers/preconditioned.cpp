@@ -19,14 +19,15 @@ ValueId Preconditioner::between(ValueId x, bool transpose) {
   return x;
 }
 
-void Preconditioner::renew(const char* op, const AttributeMap& attributes, bool use_renewed) {
+void Preconditioner::renew(const std::function<ValueId(ValueId, ValueId)>& renewed,
+                           bool use_renewed) {
   const ValueId g = m_.gradient();
   const double beta2 = p_.precise("beta2");
   for (const bool is_left : {true, false}) {
     std::optional<Side>& side = is_left ? left_ : right_;
     if (!side) continue;
     const ValueId moment = m_.moved(side->moment, beta2, m_.product(g, g, !is_left, is_left));
-    const ValueId matrix = m_.builder().one(op, {side->matrix, moment, p_.number()}, attributes);
+    const ValueId matrix = renewed(side->matrix, moment);
     p_.next(side->matrix, matrix);
     if (use_renewed) side->matrix = matrix;
   }

@@ -1,6 +1,7 @@
 // What SOAP and Shampoo share: second moments of a matrix' rows and columns, and their settings.
 #pragma once
 
+#include <functional>
 #include <optional>
 
 #include "train/optimizers/matrices.h"
@@ -19,9 +20,10 @@ class Preconditioner {
   /// left^T x right (or, unless `transpose`, left x right^T) of the matrices before they are
   /// renewed, each where its side has one.
   ValueId between(ValueId x, bool transpose);
-  /// Moves the moments by the gradient and renews the matrices by an operator of
-  /// (matrix, moment, step); returned by between() only after `use_renewed`.
-  void renew(const char* op, const AttributeMap& attributes, bool use_renewed);
+  /// Moves the moments by the gradient and renews the matrices by what `renewed` appends for a
+  /// matrix and its moment; between() takes those only after `use_renewed`.
+  void renew(const std::function<ValueId(ValueId matrix, ValueId moment)>& renewed,
+             bool use_renewed);
 
   /// The largest side that has a moment.
   static Setting side_setting();

@@ -33,11 +33,14 @@ ValueId step(ParameterStep& p) {
   const ValueId root = b.sqrt(b.mul(second, m.unbias(beta2)));
   const ValueId adam = b.div(b.mul(first, m.unbias(beta1)), b.add(root, p.precise("epsilon")));
   const double power = p.precise("power");
-  sides.renew("espalier.RefreshInverseRoot",
-              {{"every", p.whole("every")},
-               {"power", float(sides.both() ? power : std::min(0.5, 2 * power))},
-               {"floor", p.setting("floor")}},
-              /*use_renewed=*/true);
+  sides.renew(
+      [&](ValueId matrix, ValueId moment) {
+        return b.one("espalier.RefreshInverseRoot", {matrix, moment, p.number()},
+                     {{"every", p.whole("every")},
+                      {"power", float(sides.both() ? power : std::min(0.5, 2 * power))},
+                      {"floor", p.setting("floor")}});
+      },
+      /*use_renewed=*/true);
   const ValueId direction = sides.between(first, true);
   constexpr double kLeast = 1e-30;
   const ValueId length =

@@ -27,7 +27,12 @@ ValueId step(ParameterStep& p) {
   const ValueId direction =
       b.div(b.mul(sides.between(first, true), m.unbias(beta1)), b.add(root, p.precise("epsilon")));
   const ValueId update = sides.between(direction, false);
-  sides.renew("espalier.RefreshEigenbasis", {{"every", p.whole("every")}}, /*use_renewed=*/false);
+  sides.renew(
+      [&](ValueId basis, ValueId moment) {
+        return b.one("espalier.RefreshEigenbasis", {basis, moment, p.number()},
+                     {{"every", p.whole("every")}});
+      },
+      /*use_renewed=*/false);
   return m.applied(update);
 }
 
