@@ -76,7 +76,7 @@ Tensor drawn(const TensorType& type, uint64_t stream) {
 /// reference, for rooms whose gradients are made together. Cheap operators only.
 bool adds_whatever_else(const Graph& g, const Reading& r) {
   const Node& n = g.node(r.node);
-  if (n.room->reference.refused() || n.outputs.size() != 1 || r.slot == 0) return false;
+  if (n.room->reference.refused() || r.slot == 0) return false;
   std::vector<Tensor> operands;
   for (ValueId v : n.inputs) {
     if (v == kNoValue || !g.value(v).type.is_tensor() || !is_float(g.value(v).tensor().dtype))
@@ -90,16 +90,18 @@ bool adds_whatever_else(const Graph& g, const Reading& r) {
                                    TensorType(operands[i].dtype(), operands[i].shape())));
   Builder b(one);
   try {
-    one.add_output(b.op(*n.room, n.attrs, inputs).at(0));
+    for (ValueId v : b.op(*n.room, n.attrs, inputs)) one.add_output(v);
     if (cost_of(one).macs > 0) return false;
     const auto change = [&](uint64_t stream) {
       std::vector<Tensor> given = operands;
       given[0] = drawn(g.value(n.inputs[0]).tensor(), stream);
-      const Tensor before = interpret(one, given).at(0);
+      const std::vector<Tensor> before = interpret(one, given);
       given[r.slot] = drawn(TensorType(DType::f32, operands[r.slot].shape()), 7);
-      const Tensor after = interpret(one, given).at(0);
+      const std::vector<Tensor> after = interpret(one, given);
       std::vector<double> by;
-      for (int64_t i = 0; i < after.size(); ++i) by.push_back(after.at(i) - before.at(i));
+      for (size_t o = 0; o < after.size(); ++o)
+        for (int64_t i = 0; i < after[o].size(); ++i)
+          by.push_back(after[o].at(i) - before[o].at(i));
       return by;
     };
     const std::vector<double> a = change(2), c = change(3);
@@ -148,11 +150,7 @@ std::set<std::string> by_name(const std::vector<std::string>& all, const Filter&
     std::string near;
     for (const std::string& n : nearest_names(pattern, all, kNamed))
       near += (near.empty() ? "" : ", ") + n;
-    throw bad_input(
-        "'" + pattern + "'",
-        "is the name of no parameter" +
-            std::string(pattern.find('*') != std::string::npos ? " by any reading" : ""),
-        "the nearest are " + near);
+    throw bad_input("'" + pattern + "'", "is the name of no parameter", "the nearest are " + near);
   };
   std::ranges::for_each(f.names, need_match);
   std::ranges::for_each(f.except, need_match);

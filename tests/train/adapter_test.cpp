@@ -104,7 +104,7 @@ TEST(Adapters, LearnWhileTheNetworkStaysAndMergeIntoIt) {
     SCOPED_TRACE(u.name);
     const AdaptedNetwork a = adapted(u.where.network, u.spec, u.where.input());
     TrainOptions o = options(a);
-    Trainer trainer(a.graph, u.where.data, u.where.data, o);
+    Trainer trainer(a.graph, u.where.data, nullptr, o);
     const TrainResult result = trainer.train();
     EXPECT_LT(result.history.back().train_loss, result.history.front().train_loss);
     const Graph trained = trainer.network();
@@ -170,7 +170,7 @@ TEST(Adapters, SayWhatTheyCannotDo) {
     return error_of([&] { adapted(c.network, s, c.input()); });
   };
   EXPECT_THAT(error(gpt(), {"lora", {}, {"fc3.*"}}),
-              ::testing::AllOf(HasSubstr("'fc3.*' names no weight that 'lora'"),
+              ::testing::AllOf(HasSubstr("'fc3.*': names no weight that 'lora'"),
                                HasSubstr("the nearest are fc1.weight, fc2.weight")));
   EXPECT_THAT(error(gpt(), {"lora", {}, {}, {"haed*"}}), HasSubstr("head.weight"));
   EXPECT_THAT(error(gpt(), {"lora", {}, {"fc1.*"}, {"fc1.weight"}}),

@@ -59,7 +59,7 @@ TEST(Selection, WhatSelectsNothingIsOneErrorWithNamesThatAreNear) {
     return std::string("nothing was thrown");
   };
   EXPECT_THAT(error({{.names = {"fc1.*", "fc9.*"}}}),
-              ::testing::AllOf(HasSubstr("'fc9.*' is the name of no parameter"),
+              ::testing::AllOf(HasSubstr("'fc9.*': is the name of no parameter"),
                                HasSubstr("the nearest are fc1.weight")));
   EXPECT_THAT(error({{.except = {"conv*"}}}), HasSubstr("'conv*'"));
   EXPECT_THAT(error({{.names = {"*.weight"}, .biases = true}}), HasSubstr("no parameter meets"));
