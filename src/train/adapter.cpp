@@ -84,7 +84,11 @@ std::vector<WeightTarget> Adapting::targets() const {
   if (all.empty())
     throw unsupported(typed_.name, "has no weights that '" + spec_.kind + "' can stand beside",
                       "products with a matrix and ungrouped convolutions have, read once each");
-  if (!targeted()) return all;
+  if (!targeted()) {
+    // What is trained itself needs nothing beside it.
+    std::erase_if(all, [&](const WeightTarget& t) { return trained_.contains(t.parameter); });
+    return all;
+  }
   std::vector<std::string> names;
   for (const WeightTarget& t : all) names.push_back(t.parameter);
   for (const std::string& pattern : spec_.targets) {
@@ -147,8 +151,9 @@ AdaptedNetwork adapted(const Graph& network, const AdapterSpec& spec, const Adap
   const AdapterUnit& unit = find_adapter(spec.kind);
   if (!spec.also.empty()) made.trained = selected_parameters(network, {{.names = spec.also}});
   Adapting adapting(made.graph, spec, input);
+  adapting.trained_ = made.trained;
   unit.attach(adapting);
-  made.trained.merge(adapting.trained_);
+  made.trained = std::move(adapting.trained_);
   made.deltas = std::move(adapting.deltas_);
   made.mergeable = unit.merges;
   // A weight that is trained itself would be changed twice.

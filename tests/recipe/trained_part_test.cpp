@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/log.h"
+#include "base/threads.h"
 #include "onnx/export.h"
 #include "recipe/blueprint.h"
 #include "recipe/network_file.h"
@@ -73,7 +74,7 @@ TEST(TrainedPart, WrongPartsAreRefusedWithTheirLine) {
   const auto wrong = [](const std::string& part) {
     return error_of([&] { read("{zoo: lenet5}", part); });
   };
-  EXPECT_THAT(wrong("  only: {names: fc1.*, bias: true}\n"), HasSubstr("r.yaml:10"));
+  EXPECT_THAT(wrong("  only: {names: fc1.*, bias: true}\n"), HasSubstr("r.yaml:11"));
   EXPECT_THAT(wrong("  only: {last_layers: 0}\n"), HasSubstr("last_layers is 0"));
   EXPECT_THAT(wrong("  only: []\n"), HasSubstr("names nothing to train"));
   EXPECT_THAT(wrong("  adapt: {kind: lroa}\n"), HasSubstr("did you mean 'lora'?"));
@@ -89,7 +90,7 @@ TEST(TrainedPart, WrongPartsAreRefusedWithTheirLine) {
   };
   EXPECT_THAT(
       run("  only: {names: fc4.*}\n"),
-      ::testing::AllOf(HasSubstr("r.yaml:10"), HasSubstr("'fc4.*'"), HasSubstr("fc1.weight")));
+      ::testing::AllOf(HasSubstr("r.yaml:11"), HasSubstr("'fc4.*'"), HasSubstr("fc1.weight")));
   EXPECT_THAT(run("  adapt: {kind: lora, targets: fc4.*}\n"), HasSubstr("the nearest are fc1"));
 }
 
@@ -178,6 +179,7 @@ constexpr const char* kGpt =
 
 /// Runs far too short for a verdict: that every figure is counted from what ran.
 TEST(Tuning, ReproductionsRunAndCount) {
+  const ThreadScope one_thread(1);
   const std::string glyphs = "{kind: synthetic, path: glyphs, samples: 200, cache: off}";
   const Reproduction flora =
       reproduced("measure: tucker_adapters\nname: n\nmodel: {zoo: resnet8}\n" + stages(glyphs) +

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "base/error.h"
+#include "base/threads.h"
 #include "ir/verify.h"
 #include "runtime/session.h"
 #include "tests/train/networks.h"
@@ -86,6 +87,7 @@ std::vector<Use> uses() {
 }
 
 TEST(Adapters, BeginWhereTheNetworkIs) {
+  const ThreadScope one_thread(1);
   for (const Use& u : uses()) {
     SCOPED_TRACE(u.name);
     const AdaptedNetwork a = adapted(u.where.network, u.spec, u.where.input());
@@ -100,6 +102,7 @@ TEST(Adapters, BeginWhereTheNetworkIs) {
 }
 
 TEST(Adapters, LearnWhileTheNetworkStaysAndMergeIntoIt) {
+  const ThreadScope one_thread(1);
   for (const Use& u : uses()) {
     SCOPED_TRACE(u.name);
     const AdaptedNetwork a = adapted(u.where.network, u.spec, u.where.input());
@@ -181,6 +184,14 @@ TEST(Adapters, SayWhatTheyCannotDo) {
   EXPECT_THAT(error(cnn(), {"prefix"}), HasSubstr("has no attention"));
   EXPECT_THAT(error(cnn(), {"lora", {}, {"conv*"}, {}, "activations"}),
               HasSubstr("has no matrices among its targets"));
+}
+
+TEST(Adapters, LeaveOutWhatIsTrainedBesideThem) {
+  const Case c = gpt();
+  const AdaptedNetwork a = adapted(c.network, {"lora", {{"rank", 2}}, {}, {"head.*"}}, c.input());
+  EXPECT_TRUE(a.trained.contains("head.weight"));
+  EXPECT_FALSE(a.trained.contains("head.weight.lora_a"));
+  EXPECT_TRUE(a.trained.contains("fc1.weight.lora_a"));
 }
 
 /// Rows in a plane with more along one axis of it.
