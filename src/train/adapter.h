@@ -61,8 +61,7 @@ class Adapting {
   const AdapterSpec& spec() const { return spec_; }
   const AdapterInput& input() const { return input_; }
   double setting(const std::string& name) const { return settings_.at(name); }
-  /// Weights that the spec's patterns choose, or all that are not trained beside the unit.
-  /// UserError where a pattern chooses none.
+  /// Weights that the spec's patterns choose, or all. UserError where a pattern chooses none.
   std::vector<WeightTarget> targets() const;
   /// Whether the spec says where the unit goes.
   bool targeted() const { return !spec_.targets.empty(); }
