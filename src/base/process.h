@@ -1,6 +1,7 @@
 // This program run once more, beside itself: for what must be set before a library loads.
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <string>
 #include <vector>
@@ -13,5 +14,8 @@ namespace espalier {
 /// UserError when it cannot be started.
 int run_again(const std::vector<std::string>& arguments,
               const std::map<std::string, std::string>& changes);
+
+/// The most memory this process has had in use at once, in bytes; 0 where the system does not say.
+int64_t peak_resident_bytes();
 
 }  // namespace espalier

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/suggest.h"
 #include "data/locate.h"
 
 namespace espalier {
@@ -75,6 +76,22 @@ TextParts cut_text(std::string text, double val, double test) {
   return parts;
 }
 
+/// The files below a folder whose names match, one after another in the order of their paths.
+static std::string all_files(const fs::path& folder, const std::string& pattern) {
+  std::error_code error;
+  std::vector<std::string> paths;
+  for (const auto& entry : fs::recursive_directory_iterator(folder, error))
+    if (entry.is_regular_file(error) && matches_pattern(pattern, entry.path().filename().string()))
+      paths.push_back(entry.path().generic_string());
+  if (paths.empty())
+    throw bad_input(folder.string(), "holds no file '" + pattern + "'",
+                    "files names those of a folder: files=*.cpp");
+  std::sort(paths.begin(), paths.end());
+  std::string text;
+  for (const std::string& path : paths) text += read_file(path);
+  return text;
+}
+
 TextParts read_text(const DataSpec& spec) {
   const auto whole = [&](std::string text, const std::string& where) {
     if (text.empty()) throw bad_input(where, "is empty", "a text has at least one window");
@@ -86,6 +103,8 @@ TextParts read_text(const DataSpec& spec) {
                  "synthetic:text");
   std::error_code ignored;
   const fs::path folder = spec.path;
+  if (const std::string files = spec.option("files"); !files.empty())
+    return whole(all_files(folder, files), folder.string());
   if (!fs::is_directory(folder, ignored)) return whole(read_file(folder), folder.string());
   const auto member = [&](std::initializer_list<const char*> names) -> std::string {
     for (const char* name : names)
@@ -105,6 +124,7 @@ const std::vector<DataKey>& text_keys() {
   static const std::vector<DataKey> keys = {
       {"tokenizer", "characters (default), bytes, or a file that 'data tokenizer' made", true},
       {"context", "tokens of a window (64)"},
+      {"files", "of a folder, *.cpp say: all files below it by that name, one after another"},
       {"stride", "tokens from one training window to the next (context); 1 gives them all"}};
   return keys;
 }

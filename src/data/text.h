@@ -72,7 +72,8 @@ struct TextParts {
 TextParts cut_text(std::string text, double val, double test);
 
 /// The parts behind text:FILE_OR_DIR or synthetic:text: a file, or input.txt of a folder, is cut; a
-/// folder may hold train.txt, valid.txt and test.txt instead. UserError for an empty text.
+/// folder may hold train.txt, valid.txt and test.txt instead. With `files`, all files below a
+/// folder whose names match, one after another, are cut. UserError for an empty text.
 TextParts read_text(const DataSpec& spec);
 
 /// The text of one split of such a source. UserError for other kinds, and where it is empty.
@@ -85,7 +86,7 @@ std::string write_sentences(uint64_t seed, int64_t size);
 /// The source of kind text, and of synthetic:text. UserError for keys that text has no use for.
 std::unique_ptr<const SplitSource> open_text_source(const DataSpec& spec);
 
-/// The keys of text: tokenizer, context, stride.
+/// The keys of text: tokenizer, context, files, stride.
 const std::vector<DataKey>& text_keys();
 
 }  // namespace espalier

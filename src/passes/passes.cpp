@@ -39,7 +39,8 @@ std::vector<std::string> inference_pipeline() {
 }
 
 std::vector<std::string> training_pipeline() {
-  return {"fold_constants", "fold_identity",  "remove_dead",
+  // Attention is joined where no gradient reads its parts: before what is trained.
+  return {"fold_constants", "fold_identity",  "remove_dead", "fuse_attention",
           "fuse_epilogue",  "fuse_pointwise", "remove_dead"};
 }
 

@@ -9,6 +9,7 @@
 #include "passes/fuse_region.h"
 #include "passes/open_batch.h"
 #include "passes/passes.h"
+#include "recipe/at_line.h"
 #include "recipe/blueprint.h"
 #include "recipe/network_file.h"
 #include "recipe/weights.h"
@@ -25,22 +26,6 @@ fs::path beside(const std::string& path, const Yaml& place) {
   if (fs::path(path).is_absolute() || fs::exists(path, ignored)) return path;
   const fs::path near = fs::path(place.file()).parent_path() / path;
   return fs::exists(near, ignored) ? near : fs::path(path);
-}
-
-/// Runs `body`; its errors gain the line of `place`, or the argument that set it. A text that would
-/// be a mistake of usage on the command line is bad input where a file holds it, and the reverse.
-template <class Body>
-auto at_line(const Yaml& place, Body body) {
-  try {
-    return body();
-  } catch (const UserError& e) {
-    const bool mistake = e.code() == ExitCode::kUsage || e.code() == ExitCode::kBadInput;
-    const ExitCode code = !mistake              ? e.code()
-                          : place.is_argument() ? ExitCode::kUsage
-                                                : ExitCode::kBadInput;
-    const std::string inner = e.where().empty() ? "" : ": " + e.where();
-    throw UserError(code, place.where() + inner, e.problem(), e.hint());
-  }
 }
 
 /// The value of a map that an argument set, or the map itself: what to blame when together they
@@ -251,8 +236,10 @@ Schedule read_schedule(const Yaml& part, Schedule s) {
 
 }  // namespace
 
-TrainOptions read_training(const Yaml& part, TrainOptions o, int64_t least_epochs) {
+TrainOptions read_training(const Yaml& part, TrainOptions o, int64_t least_epochs,
+                           TrainedPart* trained) {
   Fields fields(part, "training");
+  if (trained) *trained = read_trained_part(fields);
   constexpr int64_t kMany = 1'000'000'000;
   o.epochs = fields.integer("epochs", o.epochs, least_epochs, kMany);
   o.batch = fields.integer("batch", o.batch, 1, kMany);
@@ -352,7 +339,7 @@ TrainRecipe read_train_recipe(const Yaml& recipe) {
   r.data = read_data(fields.require("data"));
   const Yaml nothing = Yaml::empty_map(recipe);
   const Yaml* training = fields.find("training");
-  r.training = read_training(training ? *training : nothing);
+  r.training = read_training(training ? *training : nothing, {}, 1, &r.trained);
   r.training.seed = uint64_t(seed);
   r.training.name = r.name;
   fields.done();

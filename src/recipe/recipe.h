@@ -23,6 +23,7 @@
 //     schedule: {kind: cosine, peak: 0.1, warmup: 1, floor: 0}
 //     log_every: 50
 //     save_every: 0
+//     only: [...]                      # or adapt: {...}: what is trained (trained_part.h)
 //
 // Unknown keys are errors with their line.
 #pragma once
@@ -34,6 +35,7 @@
 #include <vector>
 
 #include "data/spec.h"
+#include "recipe/trained_part.h"
 #include "recipe/yaml.h"
 #include "train/trainer.h"
 
@@ -63,14 +65,17 @@ DataSpec read_data(const Yaml& part);
 /// An optimiser's kind, weight decay and settings; what is missing keeps its value from `defaults`,
 /// settings only where the kind is the same.
 Optimizer read_optimizer(const Yaml& part, Optimizer defaults);
-/// Keys that are missing keep their value from `defaults`. `least_epochs` 0 allows no training.
-TrainOptions read_training(const Yaml& part, TrainOptions defaults = {}, int64_t least_epochs = 1);
+/// Keys that are missing keep their value from `defaults`. `least_epochs` 0 allows no training. The
+/// keys `only` and `adapt` are read into `trained`; without it they are unknown keys.
+TrainOptions read_training(const Yaml& part, TrainOptions defaults = {}, int64_t least_epochs = 1,
+                           TrainedPart* trained = nullptr);
 
 struct TrainRecipe {
   std::string name;
   ModelPart model;
   DataSpec data;
   TrainOptions training;
+  TrainedPart trained;
   Yaml source;  ///< as it was read, with what the command line set
 };
 

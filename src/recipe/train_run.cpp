@@ -6,8 +6,10 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/log.h"
+#include "base/process.h"
 #include "base/threads.h"
 #include "data/source.h"
+#include "formats/safetensors.h"
 #include "ir/count.h"
 #include "ir/derive.h"
 #include "ir/interpret.h"
@@ -24,6 +26,7 @@ constexpr const char* kLog = "log.jsonl";
 constexpr const char* kCheckpoints = "checkpoints";
 constexpr const char* kSummary = "summary.json";
 constexpr const char* kModel = "model.onnx";
+constexpr const char* kTrained = "trained.safetensors";
 
 /// Multiply-accumulates of one sample.
 double macs_of(const Graph& g, const Dataset& data) {
@@ -75,9 +78,30 @@ void prepare_run_folder(const TrainRunOptions& options) {
 
 void clear_run_folder(const fs::path& folder) {
   std::error_code error;
-  for (const char* name : {kRecipe, kLog, kSummary, kModel}) fs::remove(folder / name, error);
+  for (const char* name : {kRecipe, kLog, kSummary, kModel, kTrained})
+    fs::remove(folder / name, error);
   for (const fs::path& file : CheckpointFolder(folder / kCheckpoints).files())
     fs::remove(file, error);
+}
+
+/// What was trained of a network that is frozen otherwise.
+void save_trained(const Trainer& trainer, const std::set<std::string>& names,
+                  const fs::path& path) {
+  TensorFile file;
+  for (const std::string& name : names) file.tensors.emplace(name, trainer.state(name));
+  save_safetensors(file, path);
+}
+
+Json to_json(const PreparedNetwork& n, const AdapterSpec* adapter, const StepMemory& m) {
+  Json j = {
+      {"params", n.trained_elements},
+      {"share", double(n.trained_elements) / double(std::max<int64_t>(1, n.network_elements))}};
+  if (adapter) j["adapter"] = adapter->text();
+  if (n.adapter) j["merged"] = n.adapter->mergeable;
+  j["arena_bytes"] = m.arena;
+  j["constant_bytes"] = m.constants;
+  j["state_bytes"] = m.states;
+  return j;
 }
 
 }  // namespace
@@ -88,8 +112,12 @@ TrainRun run_training(const TrainRecipe& recipe, const TrainRunOptions& options)
   // All three are needed; a missing one is told before the work.
   const auto train = source.split(Split::train), val = source.split(Split::val),
              test = source.split(Split::test);
-  const Graph network = recipe.model.build(recipe.training.seed, train.get());
-  Trainer trainer(network, train, val, recipe.training,
+  const PreparedNetwork network =
+      prepared_network(recipe.model.build(recipe.training.seed, train.get()), recipe.trained, train,
+                       recipe.training.seed);
+  TrainOptions training = recipe.training;
+  training.trained = network.trained;
+  Trainer trainer(network.graph, train, val, training,
                   {options.folder / kCheckpoints, options.folder / kLog});
   // An earlier run goes only now that this one is known to be possible.
   if (options.overwrite && !options.resume) clear_run_folder(options.folder);
@@ -97,14 +125,17 @@ TrainRun run_training(const TrainRecipe& recipe, const TrainRunOptions& options)
     log_info("going on after step " + std::to_string(trainer.steps_done()));
   write_file_atomic(options.folder / kRecipe, recipe.source.dump());
   const TrainResult result = trainer.train();
+  const int64_t peak = peak_resident_bytes();
   TrainRun run;
   run.finished = result.finished;
   run.steps = trainer.steps_done();
   if (!result.finished) return run;
 
-  const Graph trained = trainer.network();
+  const Graph trained = network.merged(trainer.network());
   export_onnx(trained, options.folder / kModel);
-  const Evaluation tested = trainer.evaluate(*test);
+  if (network.trained) save_trained(trainer, *network.trained, options.folder / kTrained);
+  const Evaluation tested =
+      evaluate(trained, *test, training.loss, training.eval_batch, training.output);
   const bool classes = recipe.training.loss == Loss::kCrossEntropy;
   run.test_accuracy = tested.accuracy;
   run.test_loss = tested.loss;
@@ -128,12 +159,17 @@ TrainRun run_training(const TrainRecipe& recipe, const TrainRunOptions& options)
       {"batch", trainer.options().batch},
       {"optimizer",
        {{"kind", recipe.training.optimizer.kind}, {"state_bytes", trainer.optimizer_bytes()}}},
+      {"trained",
+       to_json(network, recipe.trained.adapt ? &*recipe.trained.adapt : nullptr, trainer.memory())},
       {"precision", std::string(name_of(recipe.training.precision))},
       {"seed", recipe.training.seed},
       {"threads", num_threads()},
       {"test", to_json(tested, *test, classes)},
       {"history", history},
-      {"timing", {{"seconds", seconds}, {"step_ms", median(trainer.step_ms())}}}};
+      {"timing",
+       {{"seconds", seconds},
+        {"step_ms", median(trainer.step_ms())},
+        {"process_peak_bytes", peak}}}};
   run.summary = summary.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
   write_file_atomic(options.folder / kSummary, run.summary);
   return run;

@@ -1,5 +1,6 @@
 // A training run in its folder: recipe.yaml (as resolved), log.jsonl, checkpoints/, and at the end
-// model.onnx and summary.json.
+// model.onnx and summary.json; where not everything was trained, trained.safetensors beside them.
+// An adapter that can be is merged into model.onnx.
 #pragma once
 
 #include <filesystem>

@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <charconv>
 #include <cmath>
-#include <numeric>
 #include <set>
 
 #include "base/error.h"
@@ -20,30 +19,12 @@ constexpr size_t kMaxBytes = 200'000;
 constexpr int kMaxDepth = 200;
 const std::vector<std::string> kBooleans = {"false", "true"};
 
-size_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<size_t> row(b.size() + 1);
-  std::iota(row.begin(), row.end(), size_t{0});
-  for (size_t i = 0; i < a.size(); ++i) {
-    size_t diagonal = row[0];
-    row[0] = i + 1;
-    for (size_t j = 0; j < b.size(); ++j) {
-      const size_t replace = diagonal + (a[i] == b[j] ? 0 : 1);
-      diagonal = row[j + 1];
-      row[j + 1] = std::min({replace, row[j] + 1, row[j + 1] + 1});
-    }
-  }
-  return row[b.size()];
-}
-
-/// How many letters may differ in what is still taken for a misspelling.
-size_t tolerance(std::string_view name) { return std::max<size_t>(2, name.size() / 3); }
-
 /// A hint at the key of `map`, none of `known`, that may be meant to be `key`.
 std::string misspelt(const Yaml& map, std::string_view key, const std::vector<std::string>& known) {
   if (!map.is_map()) return "";
   for (const auto& [given, value] : map.entries())
     if (std::find(known.begin(), known.end(), given.text()) == known.end() &&
-        edit_distance(given.text(), key) <= std::min(tolerance(key), key.size() / 2))
+        edit_distance(given.text(), key) <= std::min(misspelling_tolerance(key), key.size() / 2))
       return "is '" + given.text() + "' at " + given.where() + " meant to be it?";
   return "";
 }
@@ -319,20 +300,6 @@ void Fields::done() const {
   for (const auto& [key, value] : map_.entries())
     if (std::find(asked_.begin(), asked_.end(), key.text()) == asked_.end())
       key.fail(what_ + " has no key '" + key.text() + "'", suggestion(key.text(), asked_));
-}
-
-std::string suggestion(std::string_view name, const std::vector<std::string>& known) {
-  const std::string* best = nullptr;
-  size_t distance = tolerance(name) + 1;
-  for (const std::string& k : known)
-    if (const size_t d = edit_distance(name, k); d < distance) {
-      distance = d;
-      best = &k;
-    }
-  if (best) return "did you mean '" + *best + "'?";
-  std::string all;
-  for (const std::string& k : known) all += (all.empty() ? "" : ", ") + k;
-  return all.empty() ? "it takes no keys" : "known: " + all;
 }
 
 }  // namespace espalier

@@ -13,6 +13,8 @@
 #include <utility>
 #include <vector>
 
+#include "base/suggest.h"
+
 namespace espalier {
 
 /// A YAML value and its place.
@@ -114,8 +116,5 @@ class Fields {
   std::string what_;
   std::vector<std::string> asked_;
 };
-
-/// The nearest of `known` to a misspelt `name`, as a hint ("did you mean 'x'?"), or a list of all.
-std::string suggestion(std::string_view name, const std::vector<std::string>& known);
 
 }  // namespace espalier

@@ -14,8 +14,8 @@ struct StateWrite {
 };
 
 /// Orders the instructions so that each state buffer is overwritten by its writer in place, after
-/// everybody who reads the old value; where that cannot be, a copy is appended. The order is
-/// otherwise the given one.
+/// everybody who reads the old value; where that cannot be, a copy is appended. What serves next
+/// states alone runs as soon as its operands are there; the order is otherwise the given one.
 void schedule(ProgramImpl& program, const std::vector<StateWrite>& writes);
 
 }  // namespace espalier

@@ -16,8 +16,10 @@ namespace {
 /// Copies a network node by node into a new graph.
 class TrainingCopy {
  public:
-  TrainingCopy(const Graph& from, uint64_t seed)
+  TrainingCopy(const Graph& from, uint64_t seed,
+               const std::optional<std::set<std::string>>& trained)
       : from_(from),
+        trained_(trained),
         streams_(seed, stream_of("training form")),
         builder_(forward_.graph),
         map_(from.value_count(), kNoValue) {
@@ -26,6 +28,7 @@ class TrainingCopy {
 
   Forward run(const TensorType& input, const std::string& output) {
     add_input(input);
+    find_moving_buffers();
     for (ValueId v : from_.constants()) add_constant(v);
     for (NodeId id : from_.order()) add_node(id);
     forward_.graph.add_output(map_[size_t(output_of(output))]);
@@ -55,13 +58,39 @@ class TrainingCopy {
   void add_constant(ValueId id) {
     const Value& v = from_.value(id);
     Graph& g = forward_.graph;
-    if (v.role == Role::kNone) {
+    if (v.role == Role::kNone || is_frozen(id)) {
       map_[size_t(id)] = g.add_constant(v.name, *v.constant);
       return;
     }
     map_[size_t(id)] = g.add_input(v.name, v.type);
     g.mutable_value(map_[size_t(id)]).role = v.role;
     if (v.role == Role::kParameter) forward_.parameters.push_back(v.name);
+  }
+
+  bool is_frozen(ValueId id) const {
+    const Value& v = from_.value(id);
+    if (!trained_) return false;
+    return v.role == Role::kBuffer ? !moving_.contains(id) : !trained_->contains(v.name);
+  }
+
+  /// Statistics follow the batches where all parameters beside them are trained.
+  bool follows_batches(const Node& n) const {
+    if (!trained_) return true;
+    bool statistics = false, all = true, any = false;
+    for (ValueId v : n.inputs) {
+      if (v == kNoValue || !from_.is_constant(v)) continue;
+      statistics = statistics || from_.value(v).role == Role::kBuffer;
+      if (from_.value(v).role != Role::kParameter) continue;
+      any = true;
+      all = all && trained_->contains(from_.value(v).name);
+    }
+    return !statistics || (any && all);
+  }
+
+  void find_moving_buffers() {
+    for (NodeId id : from_.order())
+      if (const Node& n = from_.node(id); n.room->with_mode && follows_batches(n))
+        moving_.insert(n.inputs.begin(), n.inputs.end());
   }
 
   void add_node(NodeId id) {
@@ -71,12 +100,13 @@ class TrainingCopy {
     std::vector<std::string> names;
     for (ValueId v : n.outputs) names.push_back(v == kNoValue ? "" : from_.value(v).name);
     if (n.room->random_key >= 0) attach_key(size_t(n.room->random_key), operands);
-    const Attributes attrs = n.room->with_mode ? n.room->with_mode(n.attrs, true) : n.attrs;
-    if (n.room->with_mode) name_gained(names);
+    const bool trains = n.room->with_mode && follows_batches(n);
+    const Attributes attrs = trains ? n.room->with_mode(n.attrs, true) : n.attrs;
+    if (trains) name_gained(names);
     const Values results = builder_.op(*n.room, attrs, operands, n.name, names);
     for (size_t i = 0; i < n.outputs.size(); ++i)
       if (n.outputs[i] != kNoValue) map_[size_t(n.outputs[i])] = results.at(i);
-    if (n.room->with_mode) pair_buffers(n, results);
+    if (trains) pair_buffers(n, results);
   }
 
   /// A key of the node's own: [step, stream].
@@ -128,6 +158,8 @@ class TrainingCopy {
   }
 
   const Graph& from_;
+  const std::optional<std::set<std::string>>& trained_;
+  std::set<ValueId> moving_;  ///< buffers whose next values are computed, among other operands
   Rng streams_;
   uint64_t drawing_nodes_ = 0;
   ValueId step_key_ = kNoValue;
@@ -139,15 +171,17 @@ class TrainingCopy {
 }  // namespace
 
 Forward training_forward(const Graph& network, const TensorType& input, const std::string& output,
-                         uint64_t seed) {
-  Forward f = TrainingCopy(network, seed).run(input, output);
+                         uint64_t seed, const std::optional<std::set<std::string>>& trained) {
+  Forward f = TrainingCopy(network, seed, trained).run(input, output);
   // Next values must survive the removal of what the output does not need.
   Graph& g = f.graph;
   for (const auto& [buffer, next] : f.next) g.add_state(g.find(buffer), g.find(next));
   std::vector<Shape> shapes;
   for (ValueId v : g.inputs()) shapes.push_back(g.value(v).tensor().shape());
   f.graph = specialised(g, shapes);
-  run_passes(f.graph, {}, std::vector<std::string>{"fold_rows"});
+  std::vector<std::string> order = {"fold_rows"};
+  if (trained) order = {"fold_constants", "fold_batch_norm", "fold_rows", "remove_dead"};
+  run_passes(f.graph, {}, order);
   if (const std::string why = dynamics_of(f.graph); !why.empty())
     throw depends_on_data(network.name, why);
   return f;

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <map>
+#include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -26,8 +28,14 @@ struct Forward {
 /// values of its buffer operands. `input` is the type of one batch; `output` names the value kept
 /// as the only output (empty: the network's own). UserError for a network without exactly one
 /// input that takes this type. What nodes draw is a function of `seed`, the node and the step.
+///
+/// Of `trained`, where it is given, are the parameters that become inputs; the others are
+/// constants, and so are the statistics of nodes not all of whose parameters are trained, which
+/// stay in inference form. What follows from constants alone is folded, normalisations into
+/// contractions.
 Forward training_forward(const Graph& network, const TensorType& input, const std::string& output,
-                         uint64_t seed = 0);
+                         uint64_t seed = 0,
+                         const std::optional<std::set<std::string>>& trained = std::nullopt);
 
 /// The graph with contractions computed in `precision`, and what lies between them as well where
 /// its room takes operands of that type. Values named in `keep` and outputs have the type they had.

@@ -3,6 +3,7 @@
 #include <sstream>
 
 #include "base/error.h"
+#include "base/rng.h"
 #include "train/trainer.h"
 
 namespace espalier {
@@ -18,6 +19,11 @@ std::string TrainOptions::fingerprint() const {
     << schedule.warmup << "," << schedule.factor;
   for (double m : schedule.milestones) s << "," << m;
   s << ";optimizer=" << optimizer.text();
+  if (trained) {
+    std::string names;
+    for (const std::string& name : *trained) names += name + ",";
+    s << ";trained=" << trained->size() << " parameters (" << stream_of(names) << ")";
+  }
   return s.str();
 }
 
@@ -35,6 +41,22 @@ void TrainOptions::check(const std::string& where) const {
   optimizer.check(where);
   need(precision == DType::f32 || precision == DType::bf16, "the precision must be f32 or bf16");
   schedule.check(where);
+}
+
+StepOptions step_options(const TrainOptions& o, const Dataset& data) {
+  StepOptions s;
+  s.input = {o.batch};
+  for (int64_t n : data.sample_shape()) s.input.push_back(n);
+  s.input_type = data.input_type();
+  s.loss = o.loss;
+  s.label_smoothing = o.label_smoothing;
+  s.clip_norm = o.clip_norm;
+  s.optimizer = o.optimizer;
+  s.precision = o.precision;
+  s.output = o.output;
+  s.seed = o.seed;
+  s.trained = o.trained;
+  return s;
 }
 
 }  // namespace espalier

@@ -7,6 +7,8 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -34,6 +36,9 @@ struct StepOptions {
   /// The value that the loss is attached to; empty: the network's only output.
   std::string output;
   uint64_t seed = 0;  ///< of what nodes draw at random in training form, and optimisers
+  /// Names of the parameters that are trained; the others are constants of the step and change by
+  /// no bit. Nothing: all are trained.
+  std::optional<std::set<std::string>> trained;
 };
 
 /// A trained parameter, from the step's point of view.
@@ -78,6 +83,14 @@ struct StepGraph {
   StepParameter& parameter(const std::string& name);
 };
 
+/// Bytes of a compiled step, as planned.
+struct StepMemory {
+  int64_t arena = 0;      ///< activations, gradients and scratch memory
+  int64_t constants = 0;  ///< frozen parameters as kernels read them, and whatever else is known
+  int64_t states = 0;     ///< trained parameters, moments, statistics
+  int64_t total() const { return arena + constants + states; }
+};
+
 /// What a hook may change while the step is built.
 struct StepExtension {
   /// After differentiation: gradients may be replaced, saliencies computed.
@@ -87,9 +100,10 @@ struct StepExtension {
 };
 
 /// Attaches loss, gradients and optimiser to a network with one input. Its Role::kParameter
-/// constants are trained, its Role::kBuffer constants follow the training forms of the nodes that
-/// read them. UserError when the network has no parameters, or its output does not fit the loss, or
-/// some node cannot be differentiated.
+/// constants are trained (or those of `trained`: gradients of the others are not computed), its
+/// Role::kBuffer constants follow the training forms of the nodes that read them. UserError when
+/// the network has no parameters, or its output does not fit the loss, or some node cannot be
+/// differentiated.
 StepGraph build_training_step(const Graph& network, const StepOptions& options,
                               std::span<const StepExtension> extensions = {});
 

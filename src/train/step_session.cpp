@@ -66,6 +66,11 @@ void StepSession::set_state(const std::string& name, const Tensor& value) {
   session_->set_state(name, value);
 }
 
+StepMemory StepSession::memory() const {
+  const Program& p = session_->program();
+  return {int64_t(p.arena_bytes()), int64_t(p.weight_bytes()), int64_t(p.state_bytes())};
+}
+
 void StepSession::set_input(const std::string& name, const Tensor& value) {
   const auto it = extra_slots_.find(name);
   ESP_CHECK(it != extra_slots_.end(), "the step has no further input '" + name + "'");

@@ -31,6 +31,7 @@ class StepSession {
   const std::vector<std::string>& state_names() const { return states_; }
   Tensor state(const std::string& name) const;
   void set_state(const std::string& name, const Tensor& value);
+  StepMemory memory() const;
   /// An input that a hook added.
   void set_input(const std::string& name, const Tensor& value);
 

@@ -93,9 +93,27 @@ struct Trainer::Impl {
     build();
     at.seed = options.seed;
     at.threads = num_threads();
-    at.options = options.fingerprint() + ";data=" + train_data->description() +
-                 (val_data ? " | " + val_data->description() : "") + ";network=" +
-                 std::to_string(stream_of(print(network, {.max_literal = 0, .elide_large = true})));
+    at.options =
+        options.fingerprint() + ";data=" + train_data->description() +
+        (val_data ? " | " + val_data->description() : "") + ";network=" +
+        std::to_string(stream_of(print(network, {.max_literal = 0, .elide_large = true}))) +
+        frozen_text();
+  }
+
+  /// What is not in the checkpoint must be the same when a run goes on: parameters that stay.
+  std::string frozen_text() const {
+    if (!options.trained) return "";
+    uint64_t sum = 0;
+    int64_t frozen = 0;
+    for (ValueId v : network.constants()) {
+      const Value& value = network.value(v);
+      if (value.role == Role::kNone || step->graph().initial.contains(value.name)) continue;
+      const std::string_view bytes(static_cast<const char*>(value.constant->raw()),
+                                   value.constant->bytes());
+      sum = stream_of(value.name) + 31 * (sum ^ stream_of(bytes));
+      ++frozen;
+    }
+    return ";frozen=" + std::to_string(frozen) + " of value " + std::to_string(sum);
   }
 
   static TrainOptions fitted(TrainOptions o, const Dataset& data) {
@@ -106,22 +124,11 @@ struct Trainer::Impl {
 
   void build() {
     check_targets();
-    StepOptions s;
-    s.input = {options.batch};
-    for (int64_t n : train_data->sample_shape()) s.input.push_back(n);
-    s.input_type = train_data->input_type();
-    s.loss = options.loss;
-    s.label_smoothing = options.label_smoothing;
-    s.clip_norm = options.clip_norm;
-    s.optimizer = options.optimizer;
-    s.precision = options.precision;
-    s.output = options.output;
-    s.seed = options.seed;
     std::vector<StepExtension> extensions;
     for (TrainHook* hook : hooks)
       extensions.push_back({[hook](StepGraph& g) { hook->on_gradients(g); },
                             [hook](StepGraph& g) { hook->on_updates(g); }});
-    StepGraph built = build_training_step(network, s, extensions);
+    StepGraph built = build_training_step(network, step_options(options, *train_data), extensions);
     check_classes(built);
     step = std::make_unique<StepSession>(std::move(built));
   }
@@ -453,6 +460,7 @@ void Trainer::set_input(const std::string& name, const Tensor& value) {
 }
 Tensor Trainer::output(const std::string& name) const { return impl_->step->output(name); }
 
+StepMemory Trainer::memory() const { return impl_->step->memory(); }
 int64_t Trainer::optimizer_bytes() const { return impl_->step->graph().optimizer_bytes; }
 int64_t Trainer::steps_done() const { return impl_->at.step; }
 int64_t Trainer::steps_per_epoch() const { return impl_->loader.batches(); }

@@ -13,6 +13,8 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -36,7 +38,9 @@ struct TrainOptions {
   double label_smoothing = 0;
   double clip_norm = 0;
   DType precision = DType::f32;
-  std::string output;      ///< see StepOptions
+  std::string output;  ///< see StepOptions
+  /// Names of the parameters that are trained; nothing: all. See StepOptions.
+  std::optional<std::set<std::string>> trained;
   int64_t log_every = 50;  ///< steps between lines of the log; 0: epochs only
   int64_t save_every = 0;  ///< further checkpoints every so many steps; 0: each epoch only
   int64_t eval_batch = 250;
@@ -47,6 +51,9 @@ struct TrainOptions {
   /// UserError for values that cannot be used; `where` names the options.
   void check(const std::string& where) const;
 };
+
+/// The step that a trainer with these options takes on such data.
+StepOptions step_options(const TrainOptions& options, const Dataset& data);
 
 /// Where a run keeps itself; empty paths keep nothing.
 struct TrainFiles {
@@ -138,6 +145,8 @@ class Trainer {
   /// A result that a hook added, of the last step.
   Tensor output(const std::string& name) const;
   int64_t steps_done() const;
+  /// What the compiled step takes, as planned.
+  StepMemory memory() const;
   /// Bytes of the states that the optimiser keeps beside the parameters.
   int64_t optimizer_bytes() const;
   int64_t steps_per_epoch() const;

@@ -1,6 +1,8 @@
 // Small networks and data sets for the tests of training.
 #pragma once
 
+#include <cmath>
+#include <limits>
 #include <memory>
 #include <string>
 
@@ -67,6 +69,56 @@ inline Graph small_cnn(int64_t classes) {
   return g;
 }
 
+/// Token and position embeddings, one pre-norm block of causal attention with two heads and a
+/// hidden layer, and a head of its own; matrices as the zoo's definitions have them, read
+/// transposed.
+inline Graph small_gpt(int64_t vocabulary, int64_t context, int64_t width) {
+  Graph g;
+  g.name = "small_gpt";
+  Builder b(g);
+  const ValueId tokens =
+      g.add_input("tokens", TensorType(DType::i64, Dims{Dim::symbol("N"), Dim(context)}));
+  const auto vector = [&](const std::string& name, float value) {
+    Tensor t(DType::f32, {width});
+    for (int64_t i = 0; i < width; ++i) t.mutable_data<float>()[i] = value;
+    return g.add_constant(name, t, Role::kParameter);
+  };
+  const auto norm = [&](ValueId v, const std::string& name) {
+    return b.one("LayerNormalization", {v, vector(name + ".weight", 1), vector(name + ".bias", 0)},
+                 {}, name);
+  };
+  const auto linear = [&](ValueId v, const std::string& name, int64_t in, int64_t out) {
+    const ValueId w = parameter(g, name + ".weight", {out, in}, 1 / std::sqrt(double(in)));
+    return b.add(b.one("MatMul", {v, b.transpose(w, {1, 0})}, {}, name),
+                 parameter(g, name + ".bias", {out}, 0.1));
+  };
+  ValueId x = b.one("Gather", {parameter(g, "wte.weight", {vocabulary, width}, 0.5), tokens},
+                    {{"axis", int64_t{0}}}, "wte");
+  x = b.add(x, parameter(g, "wpe", {1, context, width}, 0.5));
+  const Values qkv =
+      b.op("Split",
+           {linear(norm(x, "norm1"), "attn.qkv", width, 3 * width), b.ints({width, width, width})},
+           {{"axis", int64_t{2}}}, "", {"q", "k", "v"});
+  const auto heads = [&](ValueId v, std::vector<int64_t> order) {
+    return b.transpose(b.reshape(v, {0, context, 2, width / 2}), std::move(order));
+  };
+  Tensor mask(DType::f32, {context, context});
+  for (int64_t i = 0; i < context; ++i)
+    for (int64_t j = i + 1; j < context; ++j)
+      mask.mutable_data<float>()[i * context + j] = -std::numeric_limits<float>::infinity();
+  const ValueId q = b.mul(heads(qkv[0], {0, 2, 1, 3}), 1 / std::sqrt(double(width) / 2));
+  const ValueId scores = b.add(b.matmul(q, heads(qkv[1], {0, 2, 3, 1})), b.constant(mask, "mask"));
+  const ValueId weights = b.one("Softmax", {scores}, {{"axis", int64_t{-1}}});
+  const ValueId read = b.matmul(weights, heads(qkv[2], {0, 2, 1, 3}));
+  const ValueId joined = b.reshape(b.transpose(read, {0, 2, 1, 3}), {0, context, width});
+  x = b.add(x, linear(joined, "attn.proj", width, width));
+  const ValueId hidden = b.one("Gelu", {linear(norm(x, "norm2"), "fc1", width, 2 * width)});
+  x = b.add(x, linear(hidden, "fc2", 2 * width, width));
+  const ValueId head = parameter(g, "head.weight", {vocabulary, width}, 0.3);
+  g.add_output(b.one("MatMul", {norm(x, "norm"), b.transpose(head, {1, 0})}, {}, "head"));
+  return g;
+}
+
 inline std::shared_ptr<const Dataset> dataset(Tensor samples, Tensor targets, int64_t classes,
                                               const std::string& name) {
   ArrayDataset::Parts parts;
@@ -110,5 +162,44 @@ inline std::shared_ptr<const Dataset> corners(int64_t count, uint64_t seed) {
   }
   return dataset(samples, labels, 4, "corners");
 }
+
+/// Windows [context] of tokens that follow each other in a cycle with jumps, as a text would.
+class CycleText : public Dataset {
+ public:
+  CycleText(int64_t count, int64_t vocabulary, int64_t context, int64_t stride)
+      : count_(count), vocabulary_(vocabulary), stride_(stride), shape_({context}) {}
+  int64_t size() const override { return count_; }
+  const Shape& sample_shape() const override { return shape_; }
+  DType input_type() const override { return DType::i64; }
+  DType target_type() const override { return DType::i64; }
+  Shape target_shape() const override { return shape_; }
+  int64_t classes() const override { return vocabulary_; }
+  const std::vector<std::string>& class_names() const override { return none_; }
+  const Tensor& targets() const override { return targets_; }
+  const Normalization& normalization() const override { return as_they_are_; }
+  PictureLayout layout() const override { return PictureLayout::nchw; }
+  const std::string& description() const override { return name_; }
+  void read(int64_t index, float* sample) const override {
+    for (int64_t i = 0; i < shape_[0]; ++i) sample[i] = float(token(index, i));
+  }
+  void write(int64_t index, int64_t row, Batch& batch) const override {
+    for (int64_t i = 0; i < shape_[0]; ++i) {
+      batch.inputs.mutable_data<int64_t>()[row * shape_[0] + i] = token(index, i);
+      batch.targets.mutable_data<int64_t>()[row * shape_[0] + i] = token(index, i + 1);
+    }
+  }
+
+ private:
+  int64_t token(int64_t index, int64_t i) const {
+    const int64_t at = index + i;
+    return (at * stride_ + at / 5) % vocabulary_;
+  }
+  int64_t count_, vocabulary_, stride_;
+  Shape shape_;
+  std::string name_ = "cycle";
+  std::vector<std::string> none_;
+  Tensor targets_;
+  Normalization as_they_are_;
+};
 
 }  // namespace espalier::testing

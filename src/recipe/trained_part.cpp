@@ -1,0 +1,114 @@
+#include "recipe/trained_part.h"
+
+#include "base/error.h"
+#include "ir/count.h"
+#include "recipe/at_line.h"
+
+namespace espalier {
+namespace {
+
+constexpr int64_t kMany = 1'000'000'000;
+
+/// A text, or a list of texts.
+std::vector<std::string> read_patterns(const Yaml* part) {
+  std::vector<std::string> patterns;
+  if (!part) return patterns;
+  if (part->is_scalar()) return {part->text()};
+  for (const Yaml& item : part->items()) patterns.push_back(item.text());
+  if (patterns.empty()) part->fail("is an empty list");
+  return patterns;
+}
+
+Filter read_filter(const Yaml& part) {
+  if (part.is_scalar()) return {.names = {part.text()}};
+  Fields fields(part, "only");
+  Filter f;
+  f.names = read_patterns(fields.find("names"));
+  f.except = read_patterns(fields.find("except"));
+  f.biases = fields.boolean("biases", false);
+  f.last_layers = fields.integer("last_layers", 0, 1, kMany);
+  fields.done();
+  return f;
+}
+
+Selection read_selection(const Yaml& part) {
+  if (!part.is_list()) return {read_filter(part)};
+  Selection selection;
+  for (const Yaml& item : part.items()) selection.push_back(read_filter(item));
+  if (selection.empty()) part.fail("names nothing to train");
+  return selection;
+}
+
+}  // namespace
+
+AdapterSpec read_adapter(const Yaml& part) {
+  AdapterSpec spec;
+  const std::vector<std::string> names = adapter_names();
+  if (part.is_scalar()) {
+    spec.kind = part.text();
+    at_line(part, [&] { find_adapter(spec.kind); });
+    return spec;
+  }
+  Fields fields(part, "adapt");
+  fields.require("kind");
+  spec.kind = names[fields.choice("kind", 0, names)];
+  spec.targets = read_patterns(fields.find("targets"));
+  spec.also = read_patterns(fields.find("also"));
+  const AdapterUnit& unit = find_adapter(spec.kind);
+  if (!unit.starts.empty()) {
+    const std::vector<std::string> starts(unit.starts.begin(), unit.starts.end());
+    spec.start = starts[fields.choice("start", 0, starts)];
+  }
+  for (const Setting& s : unit.settings) {
+    if (!fields.find(s.name)) continue;
+    spec.settings[s.name] = s.flag ? double(fields.boolean(s.name, s.fallback != 0))
+                                   : fields.number(s.name, s.fallback, s.least, s.most);
+  }
+  fields.done();
+  return spec;
+}
+
+TrainedPart read_trained_part(Fields& training) {
+  TrainedPart part;
+  const Yaml* only = training.find("only");
+  const Yaml* adapt = training.find("adapt");
+  if (only && adapt)
+    adapt->fail("only and adapt do not go together: an adapter leaves the network as it is",
+                "adapt: {also: [...]} trains parameters beside it");
+  if (only) {
+    part.only = read_selection(*only);
+    part.place = *only;
+  }
+  if (adapt) {
+    part.adapt = read_adapter(*adapt);
+    part.place = *adapt;
+  }
+  return part;
+}
+
+PreparedNetwork prepared_network(Graph network, const TrainedPart& part,
+                                 std::shared_ptr<const Dataset> data, uint64_t seed) {
+  PreparedNetwork p;
+  for (ValueId v : network.constants()) p.network_elements += learned_elements(network.value(v));
+  p.trained_elements = p.network_elements;
+  if (part.everything()) {
+    p.graph = std::move(network);
+    return p;
+  }
+  at_line(part.place, [&] {
+    if (part.adapt) {
+      p.adapter = adapted(network, *part.adapt, {data->sample_shape(), data, seed});
+      p.graph = p.adapter->graph;
+      p.trained = p.adapter->trained;
+    } else {
+      p.trained = selected_parameters(network, part.only);
+      p.graph = std::move(network);
+    }
+  });
+  p.trained_elements = 0;
+  for (const std::string& name : *p.trained)
+    p.trained_elements += p.graph.value(p.graph.find(name)).constant->size();
+  return p;
+}
+
+}  // namespace espalier

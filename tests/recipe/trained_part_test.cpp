@@ -1,0 +1,214 @@
+// What recipes say of training a part: read, refused, run, and compared.
+#include "recipe/trained_part.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "base/error.h"
+#include "base/files.h"
+#include "base/log.h"
+#include "base/threads.h"
+#include "onnx/export.h"
+#include "recipe/blueprint.h"
+#include "recipe/network_file.h"
+#include "recipe/recipe.h"
+#include "recipe/reproduce.h"
+#include "recipe/train_run.h"
+#include "recipe/tuning.h"
+#include "recipe/weights.h"
+#include "tests/support/tree.h"
+
+namespace espalier {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::HasSubstr;
+const bool kQuiet = (set_quiet(true), true);
+
+struct Folder {
+  fs::path path =
+      fs::temp_directory_path() / ("espalier_part_" + std::to_string(::getpid()) + "_" +
+                                   ::testing::UnitTest::GetInstance()->current_test_info()->name());
+  Folder() { fs::create_directories(path); }
+  ~Folder() { fs::remove_all(path); }
+};
+
+std::string recipe_text(const std::string& model, const std::string& part) {
+  return "espalier: 1\ntask: train\nname: t\nseed: 2\nmodel: " + model +
+         "\ndata: {kind: synthetic, path: glyphs, samples: 120, cache: off}\n"
+         "training:\n  epochs: 1\n  batch: 16\n  schedule: {kind: constant, peak: 0.01}\n" +
+         part;
+}
+
+TrainRecipe read(const std::string& model, const std::string& part) {
+  return read_train_recipe(Yaml::parse(recipe_text(model, part), "r.yaml"));
+}
+
+std::string error_of(const std::function<void()>& body) {
+  try {
+    body();
+  } catch (const UserError& e) {
+    return std::string(e.what()) + " | " + e.hint();
+  }
+  return "nothing was thrown";
+}
+
+TEST(TrainedPart, IsReadFromARecipe) {
+  const TrainRecipe r = read("{zoo: lenet5}",
+                             "  only:\n  - \"fc3*\"\n  - {biases: true, except: [\"conv1.*\"]}\n"
+                             "  - {names: [\"fc1.*\", \"fc2.*\"], last_layers: 2}\n");
+  const Selection expected = {{.names = {"fc3*"}},
+                              {.except = {"conv1.*"}, .biases = true},
+                              {.names = {"fc1.*", "fc2.*"}, .last_layers = 2}};
+  EXPECT_EQ(r.trained.only, expected);
+  const TrainRecipe a =
+      read("{zoo: lenet5}", "  adapt: {kind: lora, rank: 2, targets: fc1.*, also: [fc3.bias]}\n");
+  EXPECT_EQ(a.trained.adapt->text(),
+            "lora,alpha=0,batches=16,rank=2,square=0,widest=2,start=random,at=fc1.*,also=fc3.bias");
+}
+
+TEST(TrainedPart, WrongPartsAreRefusedWithTheirLine) {
+  const auto wrong = [](const std::string& part) {
+    return error_of([&] { read("{zoo: lenet5}", part); });
+  };
+  EXPECT_THAT(wrong("  only: {names: fc1.*, bias: true}\n"), HasSubstr("r.yaml:11"));
+  EXPECT_THAT(wrong("  only: {last_layers: 0}\n"), HasSubstr("last_layers is 0"));
+  EXPECT_THAT(wrong("  only: []\n"), HasSubstr("names nothing to train"));
+  EXPECT_THAT(wrong("  adapt: {kind: lroa}\n"), HasSubstr("did you mean 'lora'?"));
+  EXPECT_THAT(wrong("  adapt: {kind: lora, start: eva}\n"), HasSubstr("start cannot be 'eva'"));
+  EXPECT_THAT(wrong("  adapt: {kind: flora, alpha: 2}\n"), HasSubstr("no key 'alpha'"));
+  EXPECT_THAT(wrong("  adapt: bias\n  only: fc1.*\n"), HasSubstr("do not go together"));
+  const Folder folder;
+  const auto run = [&](const std::string& part) {
+    return error_of([&] {
+      run_training(read("{zoo: lenet5, variables: {channels: 3, size: 32}}", part),
+                   {.folder = folder.path});
+    });
+  };
+  EXPECT_THAT(
+      run("  only: {names: fc4.*}\n"),
+      ::testing::AllOf(HasSubstr("r.yaml:11"), HasSubstr("'fc4.*'"), HasSubstr("fc1.weight")));
+  EXPECT_THAT(run("  adapt: {kind: lora, targets: fc4.*}\n"), HasSubstr("the nearest are fc1"));
+}
+
+/// The network of a run, as it was exported.
+Graph result_of(const fs::path& run) { return read_network(run / "model.onnx"); }
+
+TEST(TrainedPart, FrozenParametersOfSavedWeightsAndOfOnnxStayToTheBit) {
+  const Folder folder;
+  const Graph net = load_blueprint(
+      zoo_path("lenet5", testing::source_dir() + "/recipes/fit/demo.yaml"),
+      {.seed = 9, .variables = {{"channels", "3"}, {"size", "32"}, {"classes", "20"}}});
+  save_weights(net, folder.path / "net.safetensors");
+  export_onnx(net, folder.path / "net.onnx");
+  const std::string models[] = {
+      "{zoo: lenet5, weights: " + (folder.path / "net.safetensors").string() + "}",
+      "{file: " + (folder.path / "net.onnx").string() + "}"};
+  for (const std::string& model : models) {
+    SCOPED_TRACE(model);
+    const fs::path run = folder.path / "run";
+    run_training(read(model, "  only: {last_layers: 1}\n"), {.folder = run, .overwrite = true});
+    const Graph after = result_of(run);
+    for (ValueId v : net.constants()) {
+      const Value& value = net.value(v);
+      if (value.role != Role::kParameter) continue;
+      const ValueId now = after.find(value.name);
+      ASSERT_NE(now, kNoValue) << value.name;
+      EXPECT_EQ(after.value(now).constant->identical(*value.constant),
+                !value.name.starts_with("fc3."))
+          << value.name;
+    }
+    const auto summary = nlohmann::json::parse(read_file(run / "summary.json"));
+    EXPECT_EQ(summary["trained"]["params"], 84 * 20 + 20);
+    EXPECT_GT(summary["timing"]["process_peak_bytes"], 1 << 20);
+    EXPECT_TRUE(fs::exists(run / "trained.safetensors"));
+  }
+}
+
+TEST(TrainedPart, AnAdapterIsMergedIntoWhatIsExported) {
+  const Folder folder;
+  run_training(read("{zoo: lenet5}", "  adapt: {kind: lora, rank: 2, also: fc3.bias}\n"),
+               {.folder = folder.path / "run"});
+  const Graph after = result_of(folder.path / "run");
+  EXPECT_EQ(after.find("fc1.weight.lora_a"), kNoValue);
+  EXPECT_NE(after.find("fc1.weight"), kNoValue);
+}
+
+TEST(Tuning, MethodsAreReadAndMistakesAreNamed) {
+  EXPECT_TRUE(parse_tuning_method("full").part.everything());
+  EXPECT_EQ(parse_tuning_method("head").part.only, Selection{{.last_layers = 1}});
+  EXPECT_EQ(parse_tuning_method("only:names=a.*+b,biases=true").part.only,
+            (Selection{{.names = {"a.*", "b"}, .biases = true}}));
+  const AdapterSpec lora =
+      *parse_tuning_method("lora:rank=4,start=weights,at=fc1.*,also=a+b").part.adapt;
+  EXPECT_EQ(lora.settings.at("rank"), 4);
+  EXPECT_EQ(lora.start, "weights");
+  EXPECT_EQ(lora.also, (std::vector<std::string>{"a", "b"}));
+  const auto wrong = [](const std::string& m) { return error_of([&] { parse_tuning_method(m); }); };
+  EXPECT_THAT(wrong("lroa"), HasSubstr("did you mean 'lora'?"));
+  EXPECT_THAT(wrong("lora:rnk=4"), HasSubstr("did you mean 'rank'?"));
+  EXPECT_THAT(wrong("lora:rank=many"), HasSubstr("'many' is no number"));
+  EXPECT_THAT(wrong("lora:rank"), HasSubstr("'rank' is no setting"));
+  EXPECT_THAT(wrong("lora:rank=0"), HasSubstr("rank must lie between"));
+}
+
+constexpr const char* kHead =
+    "espalier: 1\nreproduces: {id: 1, system: s, paper: p, claim: c, baseline: b, bar: r}\n";
+
+Reproduction reproduced(const std::string& rest) {
+  return reproduce(Yaml::parse(kHead + rest, "r.yaml"),
+                   {.recipe = testing::source_dir() + "/recipes/reproduce/flora.yaml", .seed = 0});
+}
+
+constexpr const char* kText =
+    "{kind: synthetic, path: text, tokenizer: bytes, context: 8, samples: 400, cache: off}";
+
+std::string stages(const std::string& data) {
+  const std::string training =
+      "{epochs: 2, epoch_steps: 6, batch: 8, optimizer: {kind: adamw}, schedule: {kind: constant, "
+      "peak: 3e-3}}";
+  return "first: {data: " + data + ", training: " + training + "}\nthen: {data: " + data +
+         ", training: " + training + "}\n";
+}
+constexpr const char* kGpt =
+    "model: {zoo: char_gpt, variables: {layers: 1, width: 16, heads: 2, hidden: 32, vocabulary: "
+    "256}}\n";
+
+/// Runs far too short for a verdict: that every figure is counted from what ran.
+TEST(Tuning, ReproductionsRunAndCount) {
+  const ThreadScope one_thread(1);
+  const std::string glyphs = "{kind: synthetic, path: glyphs, samples: 200, cache: off}";
+  const Reproduction flora =
+      reproduced("measure: tucker_adapters\nname: n\nmodel: {zoo: resnet8}\n" + stages(glyphs) +
+                 "also: fc.*\nlora_rank: 2\nrates: [1e-3]\nseeds: 2\n");
+  const auto& m = flora.found.measured;
+  EXPECT_LE(m["trained"], flora.found.baseline["trained"]);
+  EXPECT_GT(m["trained"], 20 * 64);
+  EXPECT_EQ(m["seeds"], 2);
+  const Reproduction peft =
+      reproduced("measure: tuning_methods\nname: n\n" + std::string(kGpt) + stages(kText) +
+                 "methods: [full, head, bias, \"lora:rank=1\", prefix]\nrates: [1e-3]\nseeds: 1\n");
+  EXPECT_EQ(peft.found.baseline["full_share_percent"], 100);
+  EXPECT_LT(peft.found.measured["bias_peak_bytes"], peft.found.baseline["full_peak_bytes"]);
+  const std::string task = "tasks:\n- {name: n, lora: \"lora:rank=2\", " +
+                           std::string(kGpt).substr(0, std::string(kGpt).size() - 1);
+  std::string parts = stages(kText);
+  std::ranges::replace(parts, '\n', ' ');
+  const size_t then = parts.find("then:");
+  const Reproduction eva =
+      reproduced("measure: adapter_starts\n" + task + ", " + parts.substr(0, then) + ", " +
+                 parts.substr(then) + "}\nrates: [1e-3]\nseeds: 2\n");
+  EXPECT_GT(eva.found.measured["n_steps_to_target"], 0);
+  EXPECT_GT(eva.found.baseline["n_final_loss_weights"], 0);
+  EXPECT_THAT(error_of([] {
+                reproduced("measure: tuning_methods\nname: n\n" + std::string(kGpt) +
+                           stages(kText) + "methods: [bias]\nrates: [1]\n");
+              }),
+              HasSubstr("compares with 'full'"));
+}
+
+}  // namespace
+}  // namespace espalier
