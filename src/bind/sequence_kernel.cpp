@@ -31,7 +31,60 @@ class SequenceKernel : public Kernel {
   std::shared_ptr<const kernels::PrimitiveSequence> sequence_;
 };
 
+class ChainedLaunch : public Launch {
+ public:
+  ChainedLaunch(std::unique_ptr<kernels::PrimitiveCall> call,
+                std::shared_ptr<const kernels::PointwiseKernel> chain, size_t between)
+      : call_(std::move(call)), chain_(std::move(chain)), bytes_(between) {}
+  void place(std::span<const void* const> operands, std::span<void* const> results,
+             void* scratch) override {
+    result_ = results[0];
+    between_ = bytes_ == 0 ? result_ : scratch;
+    void* const to[] = {between_};
+    call_->place(operands, to, static_cast<char*>(scratch) + bytes_);
+  }
+  void run() override {
+    call_->run();
+    const void* const from[] = {between_};
+    chain_->run(from, &result_);
+  }
+
+ private:
+  std::unique_ptr<kernels::PrimitiveCall> call_;
+  std::shared_ptr<const kernels::PointwiseKernel> chain_;
+  size_t bytes_;  ///< of what lies between, at the beginning of scratch
+  void* between_ = nullptr;
+  void* result_ = nullptr;
+};
+
+class ChainedKernel : public Kernel {
+ public:
+  ChainedKernel(std::shared_ptr<const kernels::PrimitiveSequence> s,
+                std::shared_ptr<const kernels::PointwiseKernel> chain, size_t between)
+      : sequence_(std::move(s)), chain_(std::move(chain)), between_((between + 63) / 64 * 64) {
+    scratch_bytes = between_ + sequence_->scratch_bytes();
+    packed_bytes = sequence_->kept_bytes();
+  }
+  std::unique_ptr<Launch> launch() const override {
+    return std::make_unique<ChainedLaunch>(sequence_->call(), chain_, between_);
+  }
+
+ private:
+  std::shared_ptr<const kernels::PrimitiveSequence> sequence_;
+  std::shared_ptr<const kernels::PointwiseKernel> chain_;
+  size_t between_;
+};
+
 }  // namespace
+
+KernelPtr chained_kernel(const std::string& family,
+                         std::shared_ptr<const kernels::PrimitiveSequence> sequence,
+                         std::shared_ptr<const kernels::PointwiseKernel> chain, size_t between) {
+  const std::string name = family + " " + sequence->implementation() + ", gelu";
+  auto kernel = std::make_shared<ChainedKernel>(std::move(sequence), std::move(chain), between);
+  kernel->name = name;
+  return kernel;
+}
 
 KernelPtr sequence_kernel(const std::string& family,
                           std::shared_ptr<const kernels::PrimitiveSequence> sequence) {
