@@ -146,42 +146,59 @@ constexpr int64_t kWorthAPass = 1 << 13;
 
 using Steps = std::vector<kernels::EpilogueStep>;
 
-/// Where the steps that a pass of ours applies begin: at GELU, if only functions of one operand
-/// follow it; the end where there is none.
+/// Where the steps that a pass of ours applies begin: at a residual of integers, which oneDNN's
+/// products do not always add rightly, or at GELU; the end where there is neither.
 Steps::const_iterator own_steps(const kernels::MatmulSpec& s) {
   using Kind = kernels::EpilogueStep::Kind;
   const Steps& steps = s.epilogue.steps;
-  const bool handles = kernels::pointwise_handles(s.y_type) && s.y_type != DType::bf16;
-  if (numel(s.y) < kWorthAPass || !handles) return steps.end();
-  const auto begin = std::ranges::find_if(steps, [](const kernels::EpilogueStep& step) {
-    return step.kind == Kind::kScalar && step.op.code == ScalarCode::kGelu;
+  if (!kernels::pointwise_handles(s.y_type) || s.y_type == DType::bf16) return steps.end();
+  const bool large = numel(s.y) >= kWorthAPass;
+  const auto begin = std::ranges::find_if(steps, [&](const kernels::EpilogueStep& step) {
+    if (step.kind == Kind::kResidual) return !is_float(step.residual_type);
+    return large && step.op.code == ScalarCode::kGelu;
   });
-  const bool residual = std::any_of(steps.begin(), steps.end(), [](const auto& step) {
-    return step.kind == Kind::kResidual && step.residual_type != DType::f32;
+  // Where the pass reads f32 it works in place, on what a residual may still have to be added to.
+  const bool blocked = std::any_of(begin, steps.end(), [](const auto& step) {
+    return step.kind == Kind::kResidual && is_float(step.residual_type);
   });
-  return residual || !std::all_of(begin, steps.end(),
-                                  [](const auto& step) { return step.kind == Kind::kScalar; })
-             ? steps.end()
-             : begin;
+  return blocked ? steps.end() : begin;
 }
 
+/// The steps from `begin` on, of the product and of the operands put into `residuals`.
 std::shared_ptr<const kernels::PointwiseKernel> chain_of(Steps::const_iterator begin,
-                                                         const kernels::MatmulSpec& s) {
+                                                         const kernels::MatmulSpec& s,
+                                                         std::vector<size_t>& residuals) {
+  using Kind = kernels::EpilogueStep::Kind;
   kernels::PointwiseChain chain;
   chain.shape = {numel(s.y)};
   chain.operands = {{DType::f32, {1}}};
+  for (auto step = begin; step != s.epilogue.steps.end(); ++step) {
+    if (step->kind != Kind::kResidual) continue;
+    residuals.push_back(step->operand);
+    chain.operands.push_back({step->residual_type, {1}});
+  }
+  const int operands = int(chain.operands.size());
+  int value = 0, residual = 0;
+  const auto append = [&](ScalarOp op, int x, int y = -1) {
+    chain.steps.push_back({op, {x, y, -1}});
+    return operands + int(chain.steps.size()) - 1;
+  };
   for (auto step = begin; step != s.epilogue.steps.end(); ++step)
-    chain.steps.push_back({step->op, {int(chain.steps.size()), -1, -1}});
-  chain.results = {{int(chain.steps.size()), s.y_type}};
+    value = step->kind == Kind::kScalar
+                ? append(step->op, value)
+                : append({ScalarCode::kAdd}, value,
+                         append({ScalarCode::kAffine, step->scale, 0}, ++residual));
+  chain.results = {{value, s.y_type}};
   return std::make_shared<const kernels::PointwiseKernel>(std::move(chain));
 }
 
 std::variant<KernelPtr, Refuse> prepared_kernel(kernels::MatmulSpec s) {
   const auto own = own_steps(s);
   std::shared_ptr<const kernels::PointwiseKernel> chain;
+  std::vector<size_t> residuals;
   size_t between = 0;
   if (own != s.epilogue.steps.end()) {
-    chain = chain_of(own, s);
+    chain = chain_of(own, s, residuals);
     if (s.y_type != DType::f32) between = size_t(numel(s.y)) * sizeof(float);
     s.y_type = DType::f32;
     s.epilogue.steps.erase(own, s.epilogue.steps.end());
@@ -189,7 +206,8 @@ std::variant<KernelPtr, Refuse> prepared_kernel(kernels::MatmulSpec s) {
   auto prepared = kernels::prepare_matmul(s);
   if (!prepared.sequence) return Refuse{prepared.refusal};
   if (!chain) return sequence_kernel("onednn.matmul", std::move(prepared.sequence));
-  return chained_kernel("onednn.matmul", std::move(prepared.sequence), chain, between);
+  return chained_kernel("onednn.matmul", std::move(prepared.sequence), chain, std::move(residuals),
+                        between);
 }
 
 Bound bind_matmul(const BindRequest& r) {

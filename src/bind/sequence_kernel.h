@@ -1,6 +1,8 @@
 // A prepared oneDNN sequence as a kernel, by itself or with pointwise steps of ours after it.
 #pragma once
 
+#include <vector>
+
 #include "bind/kernel.h"
 #include "kernels/pointwise.h"
 #include "kernels/primitive.h"
@@ -11,10 +13,11 @@ namespace espalier::bind {
 KernelPtr sequence_kernel(const std::string& family,
                           std::shared_ptr<const kernels::PrimitiveSequence> sequence);
 
-/// The sequence, whose result 0 is `chain`'s one operand, then the chain. Where they are of one
-/// type the chain works in place; else `between` bytes are kept between them.
+/// The sequence, whose result 0 is `chain`'s first operand, then the chain; its other operands are
+/// those of `more`. It works in place, or with `between` bytes between the two.
 KernelPtr chained_kernel(const std::string& family,
                          std::shared_ptr<const kernels::PrimitiveSequence> sequence,
-                         std::shared_ptr<const kernels::PointwiseKernel> chain, size_t between);
+                         std::shared_ptr<const kernels::PointwiseKernel> chain,
+                         std::vector<size_t> more, size_t between);
 
 }  // namespace espalier::bind

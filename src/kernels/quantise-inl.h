@@ -16,41 +16,45 @@ namespace espalier::kernels {
 namespace HWY_NAMESPACE {
 namespace {
 
-/// y[i] = saturate(round(convert(x[i]))), halves to even.
+/// y[i] = saturate(convert(x[i])), where `convert` gives integers.
 template <class T, class Convert>
 HWY_INLINE void store_as(const float* x, T* y, size_t n, Convert convert) {
   const DF d;
   const hn::Rebind<T, DF> dt;
   const size_t lanes = hn::Lanes(d);
-  const VF low = hn::Set(d, -1024.0f), high = hn::Set(d, 1024.0f);
-  const auto rounded = [&](VF v) HWY_ATTR {
-    return hn::DemoteTo(dt, hn::NearestInt(hn::Min(hn::Max(convert(d, v), low), high)));
-  };
   size_t i = 0;
-  for (; i + lanes <= n; i += lanes) hn::StoreU(rounded(hn::LoadU(d, x + i)), dt, y + i);
+  for (; i + lanes <= n; i += lanes)
+    hn::StoreU(hn::DemoteTo(dt, convert(d, hn::LoadU(d, x + i))), dt, y + i);
   if (i == n) return;
   HWY_ALIGN float in[HWY_MAX_BYTES / 4] = {};
   HWY_ALIGN T out[HWY_MAX_BYTES];
   std::memcpy(in, x + i, (n - i) * sizeof(float));
-  hn::StoreU(rounded(hn::Load(d, in)), dt, out);
+  hn::StoreU(hn::DemoteTo(dt, convert(d, hn::Load(d, in))), dt, out);
   std::memcpy(y + i, out, n - i);
 }
 
-/// Integers as they are, `for_nan` where there is no number.
+/// Rounded, halves to even; `for_nan` where there is no number.
 template <class T>
 void store_integers(const float* x, float for_nan, T* y, size_t n) {
   store_as(x, y, n, [for_nan](DF d, VF v) HWY_ATTR {
-    return hn::IfThenElse(hn::Eq(v, v), v, hn::Set(d, for_nan));
+    const VF low = hn::Set(d, -1024.0f), high = hn::Set(d, 1024.0f);
+    const VF number = hn::IfThenElse(hn::Eq(v, v), v, hn::Set(d, for_nan));
+    return hn::NearestInt(hn::Min(hn::Max(number, low), high));
   });
 }
 
-/// round(x / scale), halves to even. The reciprocal decides, but where that leaves nearly half a
-/// step to the nearest integer, which hardly ever happens, the quotient does.
+/// round(x / scale), halves to even, of numbers; up to 1024 either way. The reciprocal decides, but
+/// where that leaves nearly half a step to the nearest integer, which hardly ever happens, the
+/// quotient does.
 HWY_INLINE VF rounded_quotient(DF d, VF x, float scale, float inverse) {
-  const VF about = hn::Mul(x, hn::Set(d, inverse)), nearest = hn::Round(about);
+  const VF most = hn::Set(d, 1024.0f), large = hn::Set(d, 12582912.0f);
+  const auto within = [&](VF v) HWY_ATTR { return hn::Min(hn::Max(v, hn::Neg(most)), most); };
+  // Adding what is so large rounds to integers.
+  const VF about = within(hn::Mul(x, hn::Set(d, inverse)));
+  const VF nearest = hn::Sub(hn::Add(about, large), large);
   const auto sure = hn::Lt(hn::Abs(hn::Sub(about, nearest)), hn::Set(d, 0.4998f));
   if (HWY_LIKELY(hn::AllTrue(d, sure))) return nearest;
-  return hn::Round(hn::Div(x, hn::Set(d, scale)));
+  return hn::Sub(hn::Add(within(hn::Div(x, hn::Set(d, scale))), large), large);
 }
 
 /// What is left of numbers that are stored so and read back.
@@ -82,10 +86,15 @@ inline void load_quantised(const void* x, const Quantised& q, float* y, int64_t 
 }
 
 inline void store_quantised(const float* x, const Quantised& q, void* y, size_t n) {
-  const float scale = q.scale, inverse = 1 / scale, zero = float(q.zero_point);
-  const auto convert = [scale, inverse, zero](DF d, VF v) HWY_ATTR {
+  const float scale = q.scale, inverse = 1 / scale;
+  // Whole numbers are the lowest bits of what they are added to.
+  constexpr float kLarge = 12582912.0f;
+  const int32_t offset = 0x4B400000 - q.zero_point;
+  const auto convert = [=](DF d, VF v) HWY_ATTR {
+    const hn::RebindToSigned<DF> di;
     const VF number = hn::IfThenElseZero(hn::Eq(v, v), v);
-    return hn::Add(rounded_quotient(d, number, scale, inverse), hn::Set(d, zero));
+    const VF step = rounded_quotient(d, number, scale, inverse);
+    return hn::Sub(hn::BitCast(di, hn::Add(step, hn::Set(d, kLarge))), hn::Set(di, offset));
   };
   if (q.type == DType::u8)
     store_as(x, static_cast<uint8_t*>(y), n, convert);

@@ -101,7 +101,7 @@ HWY_INLINE VF gelu_v(DF d, VF x) {
         -0.06774361431598663f, 0.1359499841928482f})
     p = hn::MulAdd(p, s, hn::Set(d, c));
   const VF inside = hn::MulAdd(v, p, half);
-  const VF outside = hn::IfThenElseZero(hn::Gt(x, end), one);
+  const VF outside = hn::IfThenElseZero(hn::Gt(x, hn::Zero(d)), one);
   return hn::Mul(x, hn::IfThenElse(hn::Lt(hn::Abs(x), end), inside, outside));
 }
 

@@ -49,7 +49,8 @@ struct Network {
 
   std::string kernels(const CompileOptions& options = {}) const {
     std::string all;
-    for (const auto& i : compile(g, options)->instructions()) all += i.kernel + "; ";
+    const auto program = compile(g, options);
+    for (const auto& i : program->instructions()) all += i.kernel + "; ";
     return all;
   }
   /// One kernel runs it, on one thread or two with the same bits, as the interpreter would.
