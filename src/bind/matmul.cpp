@@ -141,7 +141,8 @@ std::vector<int> constant_operands(const BindRequest& r) {
 namespace {
 
 /// From so many elements on, a pass of ours for GELU and what follows takes less time than oneDNN's
-/// post-op (two thirds of it at 197 x 768 with AVX-512).
+/// post-op: in 8 bits with AVX-512, 197 x 192 x 768 with it then takes 1.7 times as long as 197 x
+/// 768 x 192 without, instead of 2.4.
 constexpr int64_t kWorthAPass = 1 << 13;
 
 using Steps = std::vector<kernels::EpilogueStep>;
