@@ -147,8 +147,9 @@ constexpr int64_t kWorthAPass = 1 << 13;
 
 using Steps = std::vector<kernels::EpilogueStep>;
 
-/// Where the steps that a pass of ours applies begin: at a residual of integers, which oneDNN's
-/// products do not always add rightly, or at GELU; the end where there is neither.
+/// Where the steps that a pass of ours applies begin: at a residual of integers (after a sum, an
+/// affine function, Relu and another affine one, products of oneDNN 2.6.3 are wrong), or at GELU;
+/// the end where there is neither.
 Steps::const_iterator own_steps(const kernels::MatmulSpec& s) {
   using Kind = kernels::EpilogueStep::Kind;
   const Steps& steps = s.epilogue.steps;
