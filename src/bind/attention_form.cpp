@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "bind/attribute_reader.h"
+#include "bind/attention_nodes.h"
 #include "bind/strided_view.h"
 #include "ir/builder.h"
 
@@ -20,38 +20,12 @@ struct Refusal {
 constexpr double kNothing = -1e30;
 /// Masks of more elements are not searched for triangles.
 constexpr int64_t kMostSearched = int64_t{1} << 24;
-/// Nodes between softmax and product.
-constexpr int kMostSteps = 8;
-
-bool is(const Graph& g, NodeId id, const char* name) {
-  return id != kNoNode && g.node(id).room->op.domain.empty() && g.node(id).room->op.name == name;
-}
-
-NodeId producer(const Graph& g, ValueId v) { return v == kNoValue ? kNoNode : g.value(v).producer; }
-
-/// The one number a value is known to be.
-std::optional<double> number(const Graph& g, ValueId v) {
-  if (!g.is_constant(v)) return std::nullopt;
-  const Tensor& t = *g.value(v).constant;
-  if (t.size() != 1 || !is_float(t.dtype())) return std::nullopt;
-  return t.at(0);
-}
-
-bool leads_to_product(const Graph& g, ValueId v, int steps) {
-  const NodeId id = producer(g, v);
-  if (id == kNoNode || steps == 0) return false;
-  if (is_product(g, id)) return true;
-  if (!is(g, id, "Add") && !is(g, id, "Mul") && !is(g, id, "Div") && !is(g, id, "Where"))
-    return false;
-  return std::ranges::any_of(g.node(id).inputs,
-                             [&](ValueId in) { return leads_to_product(g, in, steps - 1); });
-}
-
 /// A tensor where it lies, and what it is multiplied by on the way.
 struct Operand {
   ValueId root = kNoValue;
   StridedView view;
   double scale = 1;
+  std::optional<kernels::Quantised> stored;
 };
 
 /// Query i sees keys up to i + ahead; `infinite`: what it does not see counts minus infinity.
@@ -65,11 +39,12 @@ class Reader {
   Reader(const Graph& g, const std::function<bool(NodeId)>& inside) : g_(g), inside_(inside) {}
 
   AttentionForm read(NodeId softmax) {
-    const ValueId weights = g_.node(softmax).outputs[0];
+    ValueId weights = g_.node(softmax).outputs[0];
+    scores_ = shape_of(weights);
+    weights = read_back_of(weights, form_.spec.weights);
     const NodeId mix = reader_of(weights);
     if (!is_product(g_, mix) || g_.node(mix).inputs[0] != weights)
       throw Refusal{"no product follows the softmax"};
-    scores_ = shape_of(weights);
     const NodeId product = read_scores(g_.node(softmax).inputs[0]);
     settle_triangles();
     const ValueId result = g_.node(mix).outputs[0];
@@ -83,6 +58,8 @@ class Reader {
     const Operand q = operand(scores.inputs[0]), k = operand(scores.inputs[1]);
     const Operand v = operand(g_.node(mix).inputs[1]);
     if (v.scale != 1) throw Refusal{"the values are scaled"};
+    if (form_.spec.product && q.scale * k.scale != 1)
+      throw Refusal{"queries or keys are scaled before their product is rounded"};
     const StridedView y = result_view(result);
     const size_t lead = scores_.size() - 2;
 
@@ -90,8 +67,13 @@ class Reader {
     f.q = q.root;
     f.k = k.root;
     f.v = v.root;
-    kernels::AttentionSpec& s = f.spec;
+    f.spec.q = q.stored;
+    f.spec.k = k.stored;
+    f.spec.v = v.stored;
+    kernels::AttentionSpec& s = f.spec.form;
     s.type = g_.value(result).tensor().dtype;
+    if (s.quantised && (s.type != DType::f32 || y.stride(y.axes.size() - 1) != 1))
+      throw Refusal{"what is quantised is not f32 side by side"};
     s.scale = float(scale_ * q.scale * k.scale);
     s.queries = scores_[lead];
     s.keys = scores_[lead + 1];
@@ -148,13 +130,23 @@ class Reader {
       const NodeId id = producer(g_, v);
       if (id == kNoNode || !inside_(id)) throw Refusal{"the scores come from outside"};
       if (is_product(g_, id)) return id;
+      if (const ValueId before = rounded_operand(g_, id); before != kNoValue) {
+        take_rounding(*stored_as(g_, id));
+        v = before;
+        continue;
+      }
       const ValueId next = scores_operand(g_, id);
       if (next == kNoValue) throw Refusal{"the scores are no product of queries and keys"};
       if (next == scaled_operand(g_, id)) {
+        if (form_.spec.product) throw Refusal{"the scores are rounded between scales"};
         scale_ *= factor_of(id);
+        place_ = Place::kProduct;
       } else {
+        if (place_ == Place::kAll) place_ = Place::kScaled;
+        if (form_.spec.scaled || form_.spec.product)
+          throw Refusal{"the scores are rounded between masks"};
         if (scale_ != 1) throw Refusal{"a mask is scaled with the scores"};
-        if (is(g_, id, "Add"))
+        if (is_named(g_, id, "Add"))
           take_mask(g_.node(id).inputs[0] == next ? g_.node(id).inputs[1] : g_.node(id).inputs[0]);
         else
           take_choice(id, next);
@@ -164,9 +156,27 @@ class Reader {
     }
   }
 
+  /// Of the scores, on the way from the softmax back to the product.
+  void take_rounding(const kernels::Quantised& as) {
+    kernels::RoundedAttention& s = form_.spec;
+    auto& at = place_ == Place::kAll ? s.masked : place_ == Place::kScaled ? s.scaled : s.product;
+    if (at) throw Refusal{"the scores are rounded twice"};
+    at = as;
+  }
+
+  /// What is read of `v`: itself, or what it is rounded to inside.
+  ValueId read_back_of(ValueId v, std::optional<kernels::Quantised>& as) const {
+    const NodeId next = reader_of(v);
+    if (!stores(g_, next)) return v;
+    const NodeId back = reader_of(g_.node(next).outputs[0]);
+    if (rounded_operand(g_, back) != v) throw Refusal{"the weights go on as integers"};
+    as = stored_as(g_, back);
+    return g_.node(back).outputs[0];
+  }
+
   double factor_of(NodeId id) const {
     const auto& in = g_.node(id).inputs;
-    if (is(g_, id, "Div")) return 1 / *number(g_, in[1]);
+    if (is_named(g_, id, "Div")) return 1 / *number(g_, in[1]);
     const auto right = number(g_, in[1]);
     return right ? *right : *number(g_, in[0]);
   }
@@ -174,7 +184,8 @@ class Reader {
   void take_mask(ValueId v) {
     Operand mask = operand(v);
     if (mask.scale != 1) throw Refusal{"a mask is scaled"};
-    if (auto t = triangle(mask)) {
+    if (mask.stored) throw Refusal{"a mask is dequantised inside"};
+    if (auto t = triangle(mask); t && !form_.spec.masked) {
       triangles_.push_back({*t, std::move(mask)});
       return;
     }
@@ -189,6 +200,7 @@ class Reader {
     if (!other || !(*other <= kNothing)) throw Refusal{"a choice gives other scores than none"};
     auto t = triangle(operand(in[0]), keeps);
     if (!t) throw Refusal{"a choice is no known triangle"};
+    if (form_.spec.masked) throw Refusal{"what is hidden is rounded"};
     t->infinite = std::isinf(*other);
     triangles_.push_back({*t, std::nullopt});
   }
@@ -198,7 +210,7 @@ class Reader {
     const bool masked = !masks_.empty();
     for (auto& [t, mask] : triangles_) {
       if (!masked || t.infinite) {
-        auto& known = form_.spec.ahead;
+        auto& known = form_.spec.form.ahead;
         known = known ? std::min(*known, t.ahead) : t.ahead;
       } else if (mask) {
         masks_.push_back(broadcast(std::move(*mask)));
@@ -246,9 +258,15 @@ class Reader {
     if (id == kNoNode || !inside_(id)) {
       const Shape shape = shape_of(v);
       if (numel(shape) == 0) throw Refusal{"a tensor is empty"};
-      return {v, StridedView::of(shape), 1};
+      return {v, StridedView::of(shape), 1, {}};
     }
     const Node& n = g_.node(id);
+    if (reads_back(g_, id)) {
+      Operand o = operand(n.inputs[0]);
+      if (o.stored) throw Refusal{"an operand is dequantised twice"};
+      o.stored = stored_as(g_, id);
+      return o;
+    }
     if (const ValueId from = scaled_operand(g_, id); from != kNoValue) {
       Operand o = operand(from);
       if (shape_of(from) != shape_of(v)) throw Refusal{"a scale broadcasts an operand"};
@@ -277,6 +295,16 @@ class Reader {
       v = g_.node(next).outputs[0];
     }
     form_.result = v;
+    const auto rounds =
+        std::ranges::find_if(after, [&](NodeId id) { return rounded_operand(g_, id) != kNoValue; });
+    if (rounds != after.end()) {
+      form_.spec.result = stored_as(g_, *rounds);
+      after.erase(rounds - 1, rounds + 1);
+    }
+    if (!after.empty() && stores(g_, after.back())) {
+      form_.spec.form.quantised = stored_as(g_, after.back());
+      after.pop_back();
+    }
     StridedView y = StridedView::of(shape_of(v));
     while (!after.empty()) {
       auto back = viewed_back(g_, after.back(), y);
@@ -321,43 +349,13 @@ class Reader {
   AttentionForm form_;
   Shape scores_;
   double scale_ = 1;
+  /// Behind what the scores stand, on the way back: masks and scale, the scale alone, neither.
+  enum class Place : uint8_t { kAll, kScaled, kProduct } place_ = Place::kAll;
   std::vector<Operand> masks_;
   std::vector<std::pair<Triangle, std::optional<Operand>>> triangles_;  ///< and the mask it is
 };
 
 }  // namespace
-
-bool is_product(const Graph& g, NodeId id) { return is(g, id, "MatMul"); }
-
-bool is_last_softmax(const Graph& g, NodeId id) {
-  if (!is(g, id, "Softmax")) return false;
-  const Node& n = g.node(id);
-  const Type& type = g.value(n.inputs[0]).type;
-  if (!type.is_tensor()) return false;
-  const int64_t axis = AttributeReader(*n.room, n.attrs).integer("axis", -1);
-  return axis == -1 || axis == type.tensor().rank() - 1;
-}
-
-ValueId scaled_operand(const Graph& g, NodeId id) {
-  if (!is(g, id, "Mul") && !is(g, id, "Div")) return kNoValue;
-  const auto& in = g.node(id).inputs;
-  if (number(g, in[1])) return in[0];
-  return is(g, id, "Mul") && number(g, in[0]) ? in[1] : kNoValue;
-}
-
-ValueId scores_operand(const Graph& g, NodeId id) {
-  if (const ValueId v = scaled_operand(g, id); v != kNoValue)
-    return leads_to_product(g, v, kMostSteps) ? v : kNoValue;
-  const auto& in = g.node(id).inputs;
-  if (is(g, id, "Add")) {
-    const bool left = leads_to_product(g, in[0], kMostSteps);
-    if (left == leads_to_product(g, in[1], kMostSteps)) return kNoValue;
-    return left ? in[0] : in[1];
-  }
-  if (!is(g, id, "Where")) return kNoValue;
-  if (number(g, in[2])) return leads_to_product(g, in[1], kMostSteps) ? in[1] : kNoValue;
-  return number(g, in[1]) && leads_to_product(g, in[2], kMostSteps) ? in[2] : kNoValue;
-}
 
 std::variant<AttentionForm, Refuse> attention_form(const Graph& graph, NodeId softmax,
                                                    const std::function<bool(NodeId)>& inside) {

@@ -6,16 +6,18 @@
 #include <variant>
 #include <vector>
 
+#include "bind/attention_nodes.h"
 #include "ir/room.h"
-#include "kernels/attention.h"
+#include "kernels/rounded_attention.h"
 
 namespace espalier::bind {
 
 struct AttentionForm {
-  kernels::AttentionSpec spec;
+  kernels::RoundedAttention spec;
   /// Where the operands' memory begins: values from outside, or constants.
   ValueId q = kNoValue, k = kNoValue, v = kNoValue;
   std::vector<ValueId> masks;
+  /// After moves, and after its quantisation where it has one (`spec.form.quantised`).
   ValueId result = kNoValue;
 };
 
@@ -23,17 +25,10 @@ struct AttentionForm {
 /// must be static. Read are: views before and after (strided_view.h); scaling by known numbers of
 /// the queries, the keys or the scores; masks added to the scores; a choice between scores and
 /// nothing by a known triangle. A known triangle of zeros and minus infinity is read as `ahead`;
-/// one of zeros and huge negative numbers only where there is no mask beside it.
+/// one of zeros and huge negative numbers only where there is no mask beside it. Last of all the
+/// result may be quantised to 8 bits, with one known scale. In quantised graphs, operands may be
+/// dequantised inside, and scores, weights and the result be quantised and dequantised on the way.
 std::variant<AttentionForm, Refuse> attention_form(const Graph& graph, NodeId softmax,
                                                    const std::function<bool(NodeId)>& inside);
-
-/// Whether the node is Softmax along the last axis.
-bool is_last_softmax(const Graph& graph, NodeId node);
-/// The operand that a node multiplies or divides by a known number; kNoValue where it does not.
-ValueId scaled_operand(const Graph& graph, NodeId node);
-/// The operand through which a node (a mask, a scale, a choice) reads the product of queries and
-/// keys; kNoValue where it does not, or is that product.
-ValueId scores_operand(const Graph& graph, NodeId node);
-bool is_product(const Graph& graph, NodeId node);
 
 }  // namespace espalier::bind

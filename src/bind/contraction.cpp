@@ -144,15 +144,20 @@ class Reader {
   }
 
   /// Whether the node adds one constant for each column to a product without bias: its bias then.
+  /// To products of integers it may come dequantised.
   bool take_bias(NodeId id, ValueId v) {
-    const Node& n = g_.node(id);
-    if (!is(n, "Add") || !is(g_.node(main_), "MatMul") || c_.operands.size() != 2) return false;
-    if (!c_.steps.empty() || c_.integer()) return false;
-    const Value& other = g_.value(n.inputs[0] == v ? n.inputs[1] : n.inputs[0]);
-    if (!other.constant || other.constant->rank() != 1 ||
-        !c_.result.dims.back().is(other.constant->size()))
+    const Node &n = g_.node(id), &main = g_.node(main_);
+    const bool product = is(main, "MatMul") || (is(main, "Gemm") && c_.integer());
+    if (!is(n, "Add") || !product || c_.operands.size() != 2 || !c_.steps.empty()) return false;
+    const ValueId other = n.inputs[0] == v ? n.inputs[1] : n.inputs[0];
+    const NodeId maker = g_.value(other).producer;
+    const bool dequantised = maker != kNoNode && is(g_.node(maker), "DequantizeLinear");
+    if (dequantised && !c_.integer()) return false;
+    const Value& stored = g_.value(dequantised ? g_.node(maker).inputs[0] : other);
+    if (!stored.constant || stored.constant->rank() != 1 ||
+        !c_.result.dims.back().is(stored.constant->size()))
       return false;
-    c_.operands.emplace_back(operand(n.inputs[0] == v ? n.inputs[1] : n.inputs[0]));
+    c_.operands.emplace_back(operand(other));
     return true;
   }
 

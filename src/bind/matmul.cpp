@@ -140,13 +140,85 @@ std::vector<int> constant_operands(const BindRequest& r) {
 
 namespace {
 
+/// From so many elements on, a pass of ours for GELU and what follows takes less time than oneDNN's
+/// post-op: in 8 bits with AVX-512, 197 x 192 x 768 with it then takes 1.7 times as long as 197 x
+/// 768 x 192 without, instead of 2.4.
+constexpr int64_t kWorthAPass = 1 << 13;
+
+using Steps = std::vector<kernels::EpilogueStep>;
+
+/// Where the steps that a pass of ours applies begin: at a residual of integers (after a sum, an
+/// affine function, Relu and another affine one, products of oneDNN 2.6.3 are wrong), or at GELU;
+/// the end where there is neither.
+Steps::const_iterator own_steps(const kernels::MatmulSpec& s) {
+  using Kind = kernels::EpilogueStep::Kind;
+  const Steps& steps = s.epilogue.steps;
+  if (!kernels::pointwise_handles(s.y_type) || s.y_type == DType::bf16) return steps.end();
+  const bool large = numel(s.y) >= kWorthAPass;
+  const auto begin = std::ranges::find_if(steps, [&](const kernels::EpilogueStep& step) {
+    if (step.kind == Kind::kResidual) return !is_float(step.residual_type);
+    return large && step.op.code == ScalarCode::kGelu;
+  });
+  // Where the pass reads f32 it works in place, on what a residual may still have to be added to.
+  const bool blocked = std::any_of(begin, steps.end(), [](const auto& step) {
+    return step.kind == Kind::kResidual && is_float(step.residual_type);
+  });
+  return blocked ? steps.end() : begin;
+}
+
+/// The steps from `begin` on, of the product and of the operands put into `residuals`.
+std::shared_ptr<const kernels::PointwiseKernel> chain_of(Steps::const_iterator begin,
+                                                         const kernels::MatmulSpec& s,
+                                                         std::vector<size_t>& residuals) {
+  using Kind = kernels::EpilogueStep::Kind;
+  kernels::PointwiseChain chain;
+  chain.shape = {numel(s.y)};
+  chain.operands = {{DType::f32, {1}}};
+  for (auto step = begin; step != s.epilogue.steps.end(); ++step) {
+    if (step->kind != Kind::kResidual) continue;
+    residuals.push_back(step->operand);
+    chain.operands.push_back({step->residual_type, {1}});
+  }
+  const int operands = int(chain.operands.size());
+  int value = 0, residual = 0;
+  const auto append = [&](ScalarOp op, int x, int y = -1) {
+    chain.steps.push_back({op, {x, y, -1}});
+    return operands + int(chain.steps.size()) - 1;
+  };
+  for (auto step = begin; step != s.epilogue.steps.end(); ++step)
+    value = step->kind == Kind::kScalar
+                ? append(step->op, value)
+                : append({ScalarCode::kAdd}, value,
+                         append({ScalarCode::kAffine, step->scale, 0}, ++residual));
+  chain.results = {{value, s.y_type}};
+  return std::make_shared<const kernels::PointwiseKernel>(std::move(chain));
+}
+
+std::variant<KernelPtr, Refuse> prepared_kernel(kernels::MatmulSpec s) {
+  const auto own = own_steps(s);
+  std::shared_ptr<const kernels::PointwiseKernel> chain;
+  std::vector<size_t> residuals;
+  size_t between = 0;
+  if (own != s.epilogue.steps.end()) {
+    chain = chain_of(own, s, residuals);
+    if (s.y_type != DType::f32) between = size_t(numel(s.y)) * sizeof(float);
+    s.y_type = DType::f32;
+    s.epilogue.steps.erase(own, s.epilogue.steps.end());
+  }
+  auto prepared = kernels::prepare_matmul(s);
+  if (!prepared.sequence) return Refuse{prepared.refusal};
+  if (!chain) return sequence_kernel("onednn.matmul", std::move(prepared.sequence));
+  return chained_kernel("onednn.matmul", std::move(prepared.sequence), chain, std::move(residuals),
+                        between);
+}
+
 Bound bind_matmul(const BindRequest& r) {
   const auto request = matmul_request(r);
   if (const auto* no = std::get_if<Refuse>(&request)) return *no;
   const auto& [contraction, bias, spec] = std::get<MatmulRequest>(request);
-  auto prepared = kernels::prepare_matmul(spec);
-  if (!prepared.sequence) return Refuse{prepared.refusal};
-  KernelPtr kernel = sequence_kernel("onednn.matmul", std::move(prepared.sequence));
+  auto prepared = prepared_kernel(spec);
+  if (const auto* no = std::get_if<Refuse>(&prepared)) return *no;
+  KernelPtr kernel = std::get<KernelPtr>(std::move(prepared));
   kernel->absorbed = constant_operands(r);
   kernel->in_place = residual_places(contraction);
   return kernel;

@@ -1,11 +1,15 @@
 // Batch normalisation, and operators over rows: layer normalisation, softmax, cross-entropy, the
 // largest element.
 #include <algorithm>
+#include <array>
 #include <cmath>
 
 #include "base/error.h"
+#include "bind/attention_form.h"
 #include "bind/attribute_reader.h"
+#include "bind/contraction.h"
 #include "bind/families.h"
+#include "bind/region_source.h"
 #include "kernels/batch_norm.h"
 #include "kernels/rows.h"
 
@@ -144,6 +148,56 @@ Bound bind_layer_norm(const BindRequest& r) {
   return kernel;
 }
 
+/// A layer normalisation and the quantisation of its result, which may be asked for in f32 too.
+Bound bind_quantised_norm(const BindRequest& r) {
+  const auto body = region_body(r);
+  if (!body) return Refuse{"is no region"};
+  const Graph& g = *body;
+  if (g.order().size() != 2) return Refuse{"is no normalisation and its quantisation"};
+  const Node &norm = g.node(g.order()[0]), &store = g.node(g.order()[1]);
+  if (norm.room->full_name() != "LayerNormalization" || store.inputs[0] != norm.outputs[0])
+    return Refuse{"is no normalisation and its quantisation"};
+  const auto to = stored_as(g, g.order()[1]);
+  if (!to) return Refuse{"is not quantised to 8 bits with one known scale"};
+  const TensorType& x = g.value(norm.inputs[0]).tensor();
+  if (x.dtype != DType::f32) return wrong_type(x.dtype);
+  const AttributeReader a(*norm.room, norm.attrs);
+  const Shape shape = x.shape();
+  int64_t axis = a.integer("axis", -1);
+  if (axis < 0) axis += int64_t(shape.size());
+  const kernels::RowsShape s{DType::f32, product(shape, 0, size_t(axis)),
+                             product(shape, size_t(axis), shape.size())};
+  if (s.columns == 0) return Refuse{"the axis is empty"};
+  RegionSource from[3];
+  for (size_t i = 0; i < norm.inputs.size(); ++i) {
+    if (norm.inputs[i] == kNoValue) continue;
+    const TensorType& t = g.value(norm.inputs[i]).tensor();
+    if (i > 0 && (t.dtype != DType::f32 || t.numel() != s.columns))
+      return Refuse{"scale or bias is not f32 of the normalised axes"};
+    from[i] = region_source(g, norm.inputs[i]);
+  }
+  if (from[0].operand < 0) return Refuse{"the operand is a constant"};
+  int stored = -1, normal = -1;
+  for (size_t i = 0; i < g.outputs().size(); ++i) {
+    if (!r.wanted[i]) continue;
+    (g.outputs()[i] == store.outputs[0] ? stored : normal) = int(i);
+    if (g.outputs()[i] != store.outputs[0] && g.outputs()[i] != norm.outputs[0])
+      return Refuse{"other results are asked for"};
+  }
+  if (stored < 0) return Refuse{"the integers are not asked for"};
+  const float epsilon = a.get<float>("epsilon", 1e-5f);
+  auto kernel =
+      function_kernel("layer_norm quantised", [s, from = std::to_array(from), to = *to, epsilon,
+                                               stored, normal, body](const KernelArgs& k) {
+        const auto f32 = [&](size_t i) { return static_cast<const float*>(from[i].address(k)); };
+        kernels::layer_norm_rows_quantised(s, f32(0), f32(1), f32(2), epsilon, to,
+                                           k.out[size_t(stored)],
+                                           normal < 0 ? nullptr : k.write<float>(size_t(normal)));
+      });
+  if (normal >= 0) kernel->in_place = {{normal, from[0].operand}};
+  return kernel;
+}
+
 Bound bind_layer_norm_grad(const BindRequest& r) {
   const AttributeReader a(*r.room, r.attrs);
   const auto shape = last_axis_rows(r, a.integer("axis", -1), true);
@@ -241,6 +295,7 @@ Entries normalization_entries() {
           {"Softmax", {"softmax", bind_softmax<kernels::softmax_rows>}},
           {"LogSoftmax", {"softmax", bind_softmax<kernels::log_softmax_rows>}},
           {"LayerNormalization", {"layer_norm", bind_layer_norm}},
+          {"espalier.Fused", {"layer_norm quantised", bind_quantised_norm}},
           {"espalier.SoftmaxGrad", {"softmax_grad", bind_softmax_grad}},
           {"espalier.LayerNormGrad", {"layer_norm_grad", bind_layer_norm_grad}},
           {"ArgMax", {"arg_max", bind_arg_max}},

@@ -1,6 +1,7 @@
 // Pointwise operators, single or in fused regions, as chains on f32 lanes. Any layout will do as
 // long as the large operands agree on one.
 #include "kernels/pointwise.h"
+#include "kernels/quantise.h"
 
 #include "bind/contraction.h"
 #include "bind/families.h"
@@ -227,6 +228,15 @@ Bound bind_quantization(const BindRequest& r) {
   if (q->scales.size() != 1) return Refuse{"has several scales"};
   if (!kernels::pointwise_handles(r.in_dtype(0)))
     return Refuse{"the operand is " + std::string(name_of(r.in_dtype(0)))};
+  if (r.in_dtype(0) == DType::f32 && is_integer(r.out_dtype(0))) {
+    const kernels::Quantised to{r.out_dtype(0), q->scales[0], q->zero_points[0]};
+    auto kernel = function_kernel("quantize", [to, n = r.in[0].numel()](const KernelArgs& k) {
+      kernels::quantise(k.read<float>(0), to, k.out[0], n);
+    });
+    kernel->operand_layouts = {r.layout(0)};
+    kernel->result_layouts = {r.layout(0)};
+    return kernel;
+  }
   ChainBuilder b(r);
   if (const auto no = b.add_operand(0)) return Refuse{*no};
   for (size_t i = 1; i < r.in.size(); ++i)

@@ -9,102 +9,13 @@
 
 #include <algorithm>
 
-#include "kernels/attention_moves-inl.h"
-#include "kernels/attention_pairs-inl.h"
-#include "kernels/attention_task.h"
+#include "kernels/attention_product-inl.h"
+#include "kernels/quantise-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace espalier::kernels {
 namespace HWY_NAMESPACE {
 namespace {
-
-// A vector holds one number of as many queries as it has lanes, so that maxima, sums and scaling go
-// down the lanes, keys and values are read as they lie, and only the queries are transposed.
-
-constexpr bool kManyRegisters = HWY_TARGET <= HWY_AVX3;
-constexpr int kMostVectors = kManyRegisters ? 4 : 3;
-
-/// sums[r][lane] = sum over c of x[r][c] y[c][lane], for kRows rows of x and the lanes of kVectors
-/// vectors; where `kept`, on top of sums[r][lane] kept[lane]. With kPairs, x[r][c] and y[c][lane]
-/// are pairs of bf16 whose two products are added.
-template <bool kPairs, int kRows, int kVectors, class X>
-HWY_INLINE void product(const X* x, int64_t x_row, int64_t x_column, const float* y, int64_t n,
-                        const float* kept, float* sums) {
-  const DF d;
-  constexpr int64_t kWidth = kVectors * kLanes;
-  VF s[kRows][kVectors];
-#pragma GCC unroll 8
-  for (int r = 0; r < kRows; ++r)
-#pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v)
-      s[r][v] = kept ? hn::Mul(hn::Load(d, sums + r * kWidth + v * kLanes),
-                               hn::Load(d, kept + v * kLanes))
-                     : hn::Zero(d);
-  for (int64_t c = 0; c < n; ++c, x += x_column, y += kWidth) {
-    VF b[kVectors];
-#pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) b[v] = hn::Load(d, y + v * kLanes);
-#pragma GCC unroll 8
-    for (int r = 0; r < kRows; ++r) {
-      const VF a = hn::Set(d, word(x + r * x_row));
-#pragma GCC unroll 8
-      for (int v = 0; v < kVectors; ++v) s[r][v] = multiply_add<kPairs>(a, b[v], s[r][v]);
-    }
-  }
-#pragma GCC unroll 8
-  for (int r = 0; r < kRows; ++r)
-#pragma GCC unroll 8
-    for (int v = 0; v < kVectors; ++v) hn::Store(s[r][v], d, sums + r * kWidth + v * kLanes);
-}
-
-/// The same for any number of rows.
-template <bool kPairs, int kVectors, class X>
-void products(const X* x, int64_t x_row, int64_t x_column, int64_t rows, const float* y, int64_t n,
-              const float* kept, float* sums) {
-  constexpr int kRows = kManyRegisters ? (kVectors == 4 ? 4 : 8) : (kVectors == 1 ? 8 : 4);
-  constexpr int64_t kWidth = kVectors * kLanes;
-  int64_t r = 0;
-  for (; r + kRows <= rows; r += kRows)
-    product<kPairs, kRows, kVectors>(x + r * x_row, x_row, x_column, y, n, kept, sums + r * kWidth);
-  if (kRows > 4 && r + 4 <= rows) {
-    product<kPairs, 4, kVectors>(x + r * x_row, x_row, x_column, y, n, kept, sums + r * kWidth);
-    r += 4;
-  }
-  for (; r < rows; ++r)
-    product<kPairs, 1, kVectors>(x + r * x_row, x_row, x_column, y, n, kept, sums + r * kWidth);
-}
-
-/// What masks add to a block of scores [key][query].
-struct BlockMask {
-  const float* keys = nullptr;   ///< the same for all queries
-  const float* pairs = nullptr;  ///< as the scores lie
-};
-
-template <class T>
-BlockMask block_mask(const AttentionSpec& s, const AttentionTask<T>& t, int64_t key, int64_t keys,
-                     int64_t width, const TileBuffers& b) {
-  BlockMask m;
-  for (size_t i = 0; i < s.masks.size(); ++i) {
-    const AttentionSpec::Mask& mask = s.masks[i];
-    const T* from = t.masks[i] + key * mask.key;
-    if (mask.query == 0) {
-      for (int64_t k = 0; k < keys; ++k)
-        b.key_mask[k] = (m.keys ? b.key_mask[k] : 0.0f) + to_float(from[k * mask.key]);
-      m.keys = b.key_mask;
-      continue;
-    }
-    from += t.first * mask.query;
-    float* to = m.pairs ? b.more_mask : b.pair_mask;
-    const Rows rows = rows_of(from, mask.query, mask.key, t.count, keys, b.widened);
-    transpose_rows(rows, t.count, keys, 1, to, width);
-    for (int64_t k = 0; k < keys; ++k)
-      std::fill(to + k * width + t.count, to + (k + 1) * width, 0.0f);
-    if (m.pairs)
-      for (int64_t j = 0; j < keys * width; ++j) b.pair_mask[j] += b.more_mask[j];
-    m.pairs = b.pair_mask;
-  }
-  return m;
-}
 
 /// Scales the scores of keys from `key` on by `factor`, adds masks, and hides what lies behind;
 /// `top` becomes the maximum with what it was.
@@ -201,6 +112,13 @@ void run_tile(const AttentionSpec& s, const AttentionTask<T>& t, float* memory) 
       float* at = b.sums + c * kWidth + v * kLanes;
       hn::Store(hn::Mul(hn::Load(d, at), total[v]), d, at);
     }
+  if (s.quantised) {
+    transpose(b.sums, kWidth, s.values, t.count, 1, b.widened, s.values);
+    for (int64_t i = 0; i < t.count; ++i)
+      store_quantised(b.widened + i * s.values, *s.quantised,
+                      t.quantised + (t.first + i) * s.y.token, size_t(s.values));
+    return;
+  }
   T* y = t.y + t.first * s.y.token;
   if constexpr (std::is_same_v<T, float>) {
     if (s.y.feature == 1) return transpose(b.sums, kWidth, s.values, t.count, 1, y, s.y.token);
@@ -217,16 +135,9 @@ void run_tile(const AttentionSpec& s, const AttentionTask<T>& t, float* memory) 
 
 // ---- tasks -------------------------------------------------------------------------------------
 
-/// Vectors of queries, the fewest tiles of them.
-int64_t tiles(int64_t queries) {
-  const int64_t vectors = (queries + kLanes - 1) / kLanes;
-  return (vectors + kMostVectors - 1) / kMostVectors;
-}
-
 template <bool kPairs, class T>
 void run_part(const AttentionSpec& s, AttentionTask<T> t, int64_t tile, float* memory) {
-  const int64_t vectors = (s.queries + kLanes - 1) / kLanes, count = tiles(s.queries);
-  const int64_t begin = vectors * tile / count, end = vectors * (tile + 1) / count;
+  const auto [begin, end] = vectors_of(s.queries, tile);
   t.first = begin * kLanes;
   t.count = std::min(s.queries, end * kLanes) - t.first;
   switch (end - begin) {
@@ -249,6 +160,7 @@ void part_pairs(const AttentionSpec& s, const AttentionTask<bfloat16>& t, int64_
                 float* memory) {
   run_part<kManyRegisters && HWY_ARCH_X86>(s, t, tile, memory);
 }
+int64_t tiles(int64_t queries) { return tiles_of(queries); }
 int64_t widest_tile() { return kMostVectors * kLanes; }
 
 }  // namespace
@@ -273,8 +185,6 @@ HWY_EXPORT(part_pairs);
 
 /// Up to so many queries, one at a time is faster: a vector of queries would be mostly empty.
 constexpr int64_t kFewQueries = 4;
-/// Multiply-accumulates that are worth another thread.
-constexpr double kGrainMacs = 1 << 18;
 
 bool has_pair_products() {
 #if HWY_ARCH_X86
@@ -301,7 +211,8 @@ AttentionTask<T> task_of(const AttentionSpec& s, const AttentionOperands& o, int
   AttentionTask<T> t{static_cast<const T*>(o.q) + s.q.offset,
                      static_cast<const T*>(o.k) + s.k.offset,
                      static_cast<const T*>(o.v) + s.v.offset,
-                     static_cast<T*>(o.y) + s.y.offset,
+                     s.quantised ? nullptr : static_cast<T*>(o.y) + s.y.offset,
+                     s.quantised ? static_cast<uint8_t*>(o.y) + s.y.offset : nullptr,
                      {},
                      0,
                      0};
@@ -312,7 +223,10 @@ AttentionTask<T> task_of(const AttentionSpec& s, const AttentionOperands& o, int
     t.q += at * s.q.heads[axis];
     t.k += at * s.k.heads[axis];
     t.v += at * s.v.heads[axis];
-    t.y += at * s.y.heads[axis];
+    if (s.quantised)
+      t.quantised += at * s.y.heads[axis];
+    else
+      t.y += at * s.y.heads[axis];
     for (size_t i = 0; i < s.masks.size(); ++i) t.masks[i] += at * s.masks[i].heads[axis];
   }
   return t;

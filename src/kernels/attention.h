@@ -10,6 +10,7 @@
 #include <optional>
 #include <vector>
 
+#include "kernels/quantise.h"
 #include "tensor/dtype.h"
 #include "tensor/shape.h"
 
@@ -39,6 +40,8 @@ struct AttentionSpec {
   /// Query i sees keys 0 to i + ahead only (at least 0, less than `keys`); what lies behind is not
   /// even read, so a NaN there goes unnoticed.
   std::optional<int64_t> ahead;
+  /// The result is stored so; its numbers of a token then lie side by side, and `type` is f32.
+  std::optional<Quantised> quantised;
 
   /// Multiply-accumulates with every key seen.
   double macs() const;

@@ -11,6 +11,7 @@
 #include <algorithm>
 
 #include "kernels/attention_moves-inl.h"
+#include "kernels/quantise-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace espalier::kernels {
@@ -116,6 +117,8 @@ void run_row(const AttentionSpec& s, const AttentionTask<T>& t, int64_t query, f
     row_values(b.scores, t.v + key * s.v.token, s.v.token, keys, s.values, b.sums);
   }
   for (int64_t c = 0; c < s.values; ++c) b.sums[c] *= 1 / total;
+  if (s.quantised)
+    return store_quantised(b.sums, *s.quantised, t.quantised + query * s.y.token, size_t(s.values));
   T* y = t.y + query * s.y.token;
   if (s.y.feature == 1) return store_row(b.sums, s.values, y);
   for (int64_t c = 0; c < s.values; ++c) y[c * s.y.feature] = T(b.sums[c]);

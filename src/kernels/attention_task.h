@@ -10,12 +10,15 @@ namespace espalier::kernels {
 
 /// Keys whose scores are held at once: for a tile of queries, for one query.
 constexpr int64_t kKeyBlock = 64, kRowBlock = 512;
+/// Multiply-accumulates that are worth another thread.
+constexpr double kGrainMacs = 1 << 18;
 
 /// Addresses of one head, and which of its queries.
 template <class T>
 struct AttentionTask {
   const T *q, *k, *v;
-  T* y;
+  T* y;                ///< of real numbers …
+  uint8_t* quantised;  ///< … or of 8-bit integers; the other is null
   std::array<const T*, kMostMasks> masks;
   int64_t first, count;
 };

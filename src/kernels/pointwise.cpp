@@ -12,6 +12,7 @@
 #include <cstring>
 
 #include "kernels/pointwise_plan.h"
+#include "kernels/quantise-inl.h"
 #include "kernels/simd_math-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -96,9 +97,7 @@ void unary(const ScalarOp& op, const float* x, float* y, size_t n) {
         const VF s = hn::MulAdd(v, hn::Set(d, 1.0f / 6), half);
         return hn::Mul(v, hn::Min(hn::Max(s, zero), one));
       });
-    case ScalarCode::kGelu:
-      ESP_MAP(hn::Mul(hn::Mul(half, v),
-                      hn::Add(one, erf_v(d, hn::Mul(v, hn::Set(d, 0.70710678118654752f))))));
+    case ScalarCode::kGelu: ESP_MAP(gelu_v(d, v));
     case ScalarCode::kGeluTanh:
       return map1(x, y, n, [&](DF d, VF v) HWY_ATTR {
         const VF cube = hn::Mul(hn::Mul(v, v), v);
@@ -244,27 +243,6 @@ void walk(const Plan& p, const Plan::Operand& o, const void* x, int64_t begin, i
       ++index[d - 1];
     }
   }
-}
-
-template <class T>
-void store_integers(const float* x, float for_nan, T* y, size_t n) {
-  const DF d;
-  const hn::Rebind<T, DF> dt;
-  const size_t lanes = hn::Lanes(d);
-  const VF other = hn::Set(d, for_nan);
-  const auto convert = [&](VF v) HWY_ATTR {
-    const VF low = hn::Set(d, -1024.0f), high = hn::Set(d, 1024.0f);
-    const VF number = hn::IfThenElse(hn::Eq(v, v), v, other);
-    return hn::DemoteTo(dt, hn::NearestInt(hn::Min(hn::Max(number, low), high)));
-  };
-  size_t i = 0;
-  for (; i + lanes <= n; i += lanes) hn::StoreU(convert(hn::LoadU(d, x + i)), dt, y + i);
-  if (i == n) return;
-  HWY_ALIGN float in[HWY_MAX_BYTES / 4] = {};
-  HWY_ALIGN T out[HWY_MAX_BYTES];
-  std::memcpy(in, x + i, (n - i) * sizeof(float));
-  hn::StoreU(convert(hn::Load(d, in)), dt, out);
-  std::memcpy(y + i, out, n - i);
 }
 
 void store_tile(const Plan::Store& s, const float* x, void* y, int64_t offset, size_t n) {

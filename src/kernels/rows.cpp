@@ -10,6 +10,7 @@
 #include <cmath>
 #include <cstring>
 
+#include "kernels/quantise-inl.h"
 #include "kernels/simd_math-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -122,35 +123,56 @@ void log_softmax_range(const RowsShape& s, const void* x, void* y, int64_t begin
   }
 }
 
+struct Statistics {
+  float mean, inv_std;
+};
+
+/// One row; y may be x.
+Statistics normalise(const float* x, const float* scale, const float* bias, float epsilon,
+                     int64_t n, float* y) {
+  const DF d;
+  const int64_t lanes = int64_t(hn::Lanes(d));
+  const float m = row_sum(x, n) / float(n);
+  VF q = hn::Zero(d);
+  int64_t i = 0;
+  for (; i + lanes <= n; i += lanes) {
+    const VF v = hn::Sub(hn::LoadU(d, x + i), hn::Set(d, m));
+    q = hn::MulAdd(v, v, q);
+  }
+  float var = hn::GetLane(hn::SumOfLanes(d, q));
+  for (; i < n; ++i) var += (x[i] - m) * (x[i] - m);
+  const float inv = 1.0f / std::sqrt(var / float(n) + epsilon);
+  for (i = 0; i + lanes <= n; i += lanes) {
+    VF v = hn::Mul(hn::Sub(hn::LoadU(d, x + i), hn::Set(d, m)), hn::Set(d, inv));
+    if (scale) v = hn::Mul(v, hn::LoadU(d, scale + i));
+    if (bias) v = hn::Add(v, hn::LoadU(d, bias + i));
+    hn::StoreU(v, d, y + i);
+  }
+  for (; i < n; ++i) y[i] = (x[i] - m) * inv * (scale ? scale[i] : 1.0f) + (bias ? bias[i] : 0.0f);
+  return {m, inv};
+}
+
 void layer_norm_range(const RowsShape& s, const void* x, const float* scale, const float* bias,
                       float epsilon, void* y, float* mean, float* inv_std, int64_t begin,
                       int64_t end, float* buffer) {
-  const DF d;
-  const int64_t n = s.columns, lanes = int64_t(hn::Lanes(d));
+  const int64_t n = s.columns;
   for (int64_t r = begin; r < end; ++r) {
-    const float* in = row_in(s.type, x, r, n, buffer);
     float* out = s.type == DType::f32 ? static_cast<float*>(y) + r * n : buffer;
-    const float m = row_sum(in, n) / float(n);
-    VF q = hn::Zero(d);
-    int64_t i = 0;
-    for (; i + lanes <= n; i += lanes) {
-      const VF v = hn::Sub(hn::LoadU(d, in + i), hn::Set(d, m));
-      q = hn::MulAdd(v, v, q);
-    }
-    float var = hn::GetLane(hn::SumOfLanes(d, q));
-    for (; i < n; ++i) var += (in[i] - m) * (in[i] - m);
-    const float inv = 1.0f / std::sqrt(var / float(n) + epsilon);
-    for (i = 0; i + lanes <= n; i += lanes) {
-      VF v = hn::Mul(hn::Sub(hn::LoadU(d, in + i), hn::Set(d, m)), hn::Set(d, inv));
-      if (scale) v = hn::Mul(v, hn::LoadU(d, scale + i));
-      if (bias) v = hn::Add(v, hn::LoadU(d, bias + i));
-      hn::StoreU(v, d, out + i);
-    }
-    for (; i < n; ++i)
-      out[i] = (in[i] - m) * inv * (scale ? scale[i] : 1.0f) + (bias ? bias[i] : 0.0f);
+    const Statistics of = normalise(row_in(s.type, x, r, n, buffer), scale, bias, epsilon, n, out);
     row_out(s.type, out, r, n, y);
-    if (mean) mean[r] = m;
-    if (inv_std) inv_std[r] = inv;
+    if (mean) mean[r] = of.mean;
+    if (inv_std) inv_std[r] = of.inv_std;
+  }
+}
+
+void quantised_norm_range(const RowsShape& s, const float* x, const float* scale, const float* bias,
+                          float epsilon, const Quantised& to, void* q, float* y, int64_t begin,
+                          int64_t end, float* buffer) {
+  const int64_t n = s.columns;
+  for (int64_t r = begin; r < end; ++r) {
+    float* out = y ? y + r * n : buffer;
+    normalise(x + r * n, scale, bias, epsilon, n, out);
+    store_quantised(out, to, static_cast<uint8_t*>(q) + r * n, size_t(n));
   }
 }
 
@@ -183,6 +205,7 @@ namespace {
 HWY_EXPORT(softmax_range);
 HWY_EXPORT(log_softmax_range);
 HWY_EXPORT(layer_norm_range);
+HWY_EXPORT(quantised_norm_range);
 HWY_EXPORT(sum_range);
 
 /// Calls body(begin, end, buffer of `columns` floats twice over) on ranges of rows.
@@ -216,6 +239,14 @@ void layer_norm_rows(const RowsShape& s, const void* x, const float* scale, cons
                      float epsilon, void* y, float* mean, float* inv_std) {
   for_rows(s, [&](int64_t b, int64_t e, float* t) {
     HWY_DYNAMIC_DISPATCH(layer_norm_range)(s, x, scale, bias, epsilon, y, mean, inv_std, b, e, t);
+  });
+}
+
+void layer_norm_rows_quantised(const RowsShape& s, const float* x, const float* scale,
+                               const float* bias, float epsilon, const Quantised& to, void* q,
+                               float* y) {
+  for_rows(s, [&](int64_t b, int64_t e, float* t) {
+    HWY_DYNAMIC_DISPATCH(quantised_norm_range)(s, x, scale, bias, epsilon, to, q, y, b, e, t);
   });
 }
 

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "kernels/quantise.h"
 #include "tensor/dtype.h"
 
 namespace espalier::kernels {
@@ -22,6 +23,11 @@ void log_softmax_rows(const RowsShape& s, const void* x, void* y);
 /// f32 of a row's length, either may be null; mean and inv_std (f32, one per row) may be null.
 void layer_norm_rows(const RowsShape& s, const void* x, const float* scale, const float* bias,
                      float epsilon, void* y, float* mean, float* inv_std);
+
+/// The same stored as 8-bit integers, and in f32 where `y` is not null; x is f32.
+void layer_norm_rows_quantised(const RowsShape& s, const float* x, const float* scale,
+                               const float* bias, float epsilon, const Quantised& to, void* q,
+                               float* y);
 
 /// dx = y (dy - sum of dy y), of each row.
 void softmax_grad_rows(const RowsShape& s, const void* y, const void* dy, void* dx);

@@ -87,6 +87,24 @@ HWY_INLINE VF erf_v(DF d, VF x) {
   return keep_nan(x, hn::CopySign(y, x));
 }
 
+// x Phi(x), Phi the normal distribution: 1/2 + x P(x^2) within 5.2 of zero, 0 or 1 beyond; a
+// minimax fit, below 7e-7 away.
+HWY_INLINE VF gelu_v(DF d, VF x) {
+  const VF end = hn::Set(d, 5.2f), half = hn::Set(d, 0.5f), one = hn::Set(d, 1.0f);
+  const VF v = hn::Min(hn::Max(x, hn::Neg(end)), end);
+  const VF s = hn::MulSub(hn::Mul(v, v), hn::Set(d, 2 / (5.2f * 5.2f)), one);
+  VF p = hn::Set(d, -0.00039828300941735506f);
+  for (float c :
+       {0.001201933017000556f, -0.0014481233665719628f, 0.0019745936151593924f,
+        -0.004556420259177685f, 0.00839096400886774f, -0.012616471387445927f, 0.018028970807790756f,
+        -0.02469867467880249f, 0.03197553753852844f, -0.039932094514369965f, 0.05002552270889282f,
+        -0.06774361431598663f, 0.1359499841928482f})
+    p = hn::MulAdd(p, s, hn::Set(d, c));
+  const VF inside = hn::MulAdd(v, p, half);
+  const VF outside = hn::IfThenElseZero(hn::Gt(x, hn::Zero(d)), one);
+  return hn::Mul(x, hn::IfThenElse(hn::Lt(hn::Abs(x), end), inside, outside));
+}
+
 // ---- conversions --------------------------------------------------------------------------------
 
 HWY_INLINE VF load_bf16(DF d, const uint16_t* p) {

@@ -2,8 +2,9 @@
 // that one integer kernel can run, with activations staying 8 bit between them.
 //
 // A region is an operator with an integer form whose activations and weights are dequantised right
-// before it, what fuse_epilogue would add to it (a residual, an activation), and the quantisation
-// right after, if there is one. The dequantisations are copied into each region that reads them.
+// before it, what fuse_epilogue would add to it (a bias, a residual, an activation), and the
+// quantisation right after, if there is one. The dequantisations are copied into each region that
+// reads them. A residual in float is added to products that leave in float.
 #include <algorithm>
 
 #include "ir/builder.h"
@@ -36,6 +37,24 @@ bool integer_operands(const Graph& g, NodeId id, const QuantForm& form) {
   return form.weight < 0 || dequantised(g, n.inputs[size_t(form.weight)]);
 }
 
+/// A product of two operands, which has no bias of its own.
+bool is_product(const Graph& g, NodeId id) {
+  return named(g, id, "MatMul") || (named(g, id, "Gemm") && g.node(id).inputs.size() == 2);
+}
+
+/// A constant, dequantised or not, with one number for each column of a product's result.
+bool is_bias(const Graph& g, ValueId v, ValueId result) {
+  const TensorType &type = g.value(v).tensor(), &y = g.value(result).tensor();
+  if (type.rank() != 1 || y.rank() < 2 || type.dtype != y.dtype || !(type.dims[0] == y.dims.back()))
+    return false;
+  return g.is_constant(v) || (dequantised(g, v) && g.is_constant(g.node(producer(g, v)).inputs[0]));
+}
+
+/// Something computed, of the result's type and not as integers.
+bool is_float_residual(const Graph& g, ValueId v, ValueId result) {
+  return !g.is_constant(v) && !dequantised(g, v) && g.value(v).tensor() == g.value(result).tensor();
+}
+
 /// Some operand is dequantised from a constant: weights.
 bool weighed(const Graph& g, NodeId id) {
   return std::ranges::any_of(g.node(id).inputs, [&](ValueId v) {
@@ -66,8 +85,9 @@ struct Region {
   ValueId result = kNoValue;
 };
 
-/// The region around operator `id`, or nothing.
-std::optional<Region> region_around(const Graph& g, const Readers& readers, NodeId id) {
+/// The region around operator `id`, or nothing; it ends before what is taken.
+std::optional<Region> region_around(const Graph& g, const Readers& readers,
+                                    const std::vector<bool>& taken, NodeId id) {
   const auto form = form_of(g, id);
   if (!form || !integer_operands(g, id, *form)) return std::nullopt;
   Region r;
@@ -78,7 +98,8 @@ std::optional<Region> region_around(const Graph& g, const Readers& readers, Node
   };
   take_dequantisers(id);
   r.result = g.node(id).outputs[0];
-  bool activation = false, residual = false;
+  const bool product = is_product(g, id) && weighed(g, id);
+  bool activation = false, residual = false, floats = false;
   // Sums of weights are scaled on their way out: a result nobody stores as integers may leave in
   // float. An integer residual is added to integers only.
   Region bare = r;
@@ -88,9 +109,9 @@ std::optional<Region> region_around(const Graph& g, const Readers& readers, Node
   };
   while (true) {
     const NodeId next = readers.only(r.result);
-    if (next == kNoNode) return unstored();
+    if (next == kNoNode || taken[size_t(next)]) return unstored();
     if (named(g, next, "QuantizeLinear")) {
-      if (g.node(next).inputs[0] != r.result) return unstored();
+      if (floats || g.node(next).inputs[0] != r.result) return unstored();
       r.nodes.push_back(next);
       r.result = g.node(next).outputs[0];
       return r;
@@ -98,10 +119,16 @@ std::optional<Region> region_around(const Graph& g, const Readers& readers, Node
     const Node& n = g.node(next);
     const auto scalar = scalar_of(g, next);
     if (activation || !scalar) return unstored();
+    const bool adds = scalar->code == ScalarCode::kAdd && !residual && !floats;
+    const ValueId other = adds ? n.inputs[n.inputs[0] == r.result ? 1 : 0] : kNoValue;
     if (operands_of(scalar->code) == 1) {
       activation = true;
-    } else if (scalar->code == ScalarCode::kAdd && !residual) {
-      const ValueId other = n.inputs[0] == r.result ? n.inputs[1] : n.inputs[0];
+    } else if (adds && product && g.node(id).outputs[0] == r.result &&
+               is_bias(g, other, r.result)) {
+      take_dequantisers(next);
+    } else if (adds && product && is_float_residual(g, other, r.result)) {
+      floats = true;
+    } else if (adds) {
       if (!dequantised(g, other) || readers.only(other) != next) return unstored();
       bare = r;
       residual = true;
@@ -128,7 +155,7 @@ int fuse_integer(Graph& graph) {
   int regions = 0;
   for (NodeId id : order) {
     if (taken[size_t(id)]) continue;
-    auto region = region_around(graph, readers, id);
+    auto region = region_around(graph, readers, taken, id);
     if (!region) continue;
     const auto is_taken = [&](NodeId n) { return taken[size_t(n)]; };
     if (std::ranges::any_of(region->nodes, is_taken)) continue;

@@ -2,10 +2,12 @@
 // or in the first-level cache.
 //
 // Nodes join along values that have a single reader and the shape of the region's result; a value
-// that is broadcast later, or read twice, stays a boundary.
+// that is broadcast later, or read twice, stays a boundary. 8-bit integers are dequantised inside,
+// and the result is quantised inside, where their scale is one known number.
 #include <algorithm>
 #include <map>
 
+#include "bind/attention_nodes.h"
 #include "ir/builder.h"
 #include "ir/room.h"
 #include "passes/fuse_region.h"
@@ -25,6 +27,15 @@ bool is_pointwise(const Graph& g, NodeId id) {
   for (ValueId v : n.inputs)
     if (v != kNoValue && !lanes(g.value(v).tensor().dtype)) return false;
   return true;
+}
+
+/// Integers that come from outside.
+bool dequantises(const Graph& g, NodeId id) {
+  return bind::reads_back(g, id) && !g.is_constant(g.node(id).inputs[0]);
+}
+
+bool quantises(const Graph& g, NodeId id) {
+  return bind::stores(g, id) && lanes(g.value(g.node(id).inputs[0]).tensor().dtype);
 }
 
 size_t operand_count(const Graph& g, const std::vector<NodeId>& nodes) {
@@ -50,15 +61,16 @@ int fuse_pointwise(Graph& graph) {
   int regions = 0;
   for (size_t i = order.size(); i-- > 0;) {
     const NodeId root = order[i];
-    if (taken[root] || !is_pointwise(graph, root)) continue;
+    if (taken[root] || (!is_pointwise(graph, root) && !quantises(graph, root))) continue;
     const Type& shape = graph.value(graph.node(root).outputs[0]).type;
     std::vector<NodeId> nodes = {root};
     for (size_t next = 0; next < nodes.size() && nodes.size() < kMaxNodes; ++next) {
+      if (dequantises(graph, nodes[next])) continue;
       for (ValueId v : graph.node(nodes[next]).inputs) {
         if (v == kNoValue || nodes.size() >= kMaxNodes) continue;
         const NodeId producer = graph.value(v).producer;
         if (producer == kNoNode || readers.only(v) != nodes[next] || taken[producer]) continue;
-        if (!is_pointwise(graph, producer)) continue;
+        if (!is_pointwise(graph, producer) && !dequantises(graph, producer)) continue;
         if (graph.value(v).tensor().dims != shape.tensor().dims) continue;
         nodes.push_back(producer);
         if (operand_count(graph, nodes) > kMaxOperands) nodes.pop_back();

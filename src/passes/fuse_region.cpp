@@ -45,7 +45,8 @@ std::optional<ScalarOp> scalar_of(const Graph& g, NodeId id) {
   return (*n.room->pointwise)(n.attrs, types_in(g, id));
 }
 
-NodeId make_region(Graph& graph, std::span<const NodeId> nodes, std::span<const ValueId> results) {
+NodeId make_region(Graph& graph, std::span<const NodeId> nodes, std::span<const ValueId> results,
+                   std::string label) {
   Graph body;
   body.name = "region";
   std::vector<std::pair<ValueId, ValueId>> map;  // outer value, body value
@@ -88,8 +89,7 @@ NodeId make_region(Graph& graph, std::span<const NodeId> nodes, std::span<const 
   for (ValueId v : results) body.add_output(mapped(v));
   ESP_CHECK(!operands.empty(), "a region of constants only should have been folded");
 
-  // The region goes by the first name in it: the contraction's rather than its activation's.
-  std::string label;
+  // The contraction's name rather than its activation's.
   for (NodeId id : nodes)
     if (label.empty()) label = graph.node(id).name;
   Patch patch(graph);

@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "ir/graph.h"
@@ -31,8 +32,10 @@ std::optional<ScalarOp> scalar_of(const Graph& graph, NodeId node);
 
 /// Replaces `nodes` (in topological order; only `results` are read outside) by one region.
 /// Constants move into the body, so that it is complete in itself; everything else becomes an
-/// operand. Returns the new node.
-NodeId make_region(Graph& graph, std::span<const NodeId> nodes, std::span<const ValueId> results);
+/// operand. It goes by `label`, or where that is empty by the first name among the nodes. Returns
+/// the new node.
+NodeId make_region(Graph& graph, std::span<const NodeId> nodes, std::span<const ValueId> results,
+                   std::string label = "");
 
 /// What a node that is a region means; null for other nodes.
 GraphRef region_body(const Graph& graph, NodeId node);

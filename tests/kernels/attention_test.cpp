@@ -226,5 +226,23 @@ TEST(Attention, NanStaysWithItsQueries) {
   }
 }
 
+TEST(Attention, StoredAsIntegersItIsWhatItIsInFloatRounded) {
+  for (int64_t queries : {1, 3, 16, 67})
+    for (const DType type : {DType::u8, DType::i8}) {
+      Case c = projected(2, 3, queries, 45, 20, 21);
+      const auto real = run(c);
+      const Quantised to{type, 0.01f, type == DType::u8 ? 100 : -7};
+      const double low = type == DType::u8 ? 0 : -128, high = type == DType::u8 ? 255 : 127;
+      c.spec.quantised = to;
+      std::vector<uint8_t> y(c.result);
+      attention(c.spec, {c.q.data(), c.k.data(), c.v.data(), y.data(), {}});
+      for (size_t i = 0; i < y.size(); ++i) {
+        const double want = std::nearbyint(double(real[i] * (1 / to.scale))) + to.zero_point;
+        const double got = type == DType::u8 ? double(y[i]) : double(int8_t(y[i]));
+        ASSERT_EQ(got, std::clamp(want, low, high)) << i << " of " << queries << " queries";
+      }
+    }
+}
+
 }  // namespace
 }  // namespace espalier::kernels

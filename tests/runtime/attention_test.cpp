@@ -49,7 +49,8 @@ struct Network {
 
   std::string kernels(const CompileOptions& options = {}) const {
     std::string all;
-    for (const auto& i : compile(g, options)->instructions()) all += i.kernel + "; ";
+    const auto program = compile(g, options);
+    for (const auto& i : program->instructions()) all += i.kernel + "; ";
     return all;
   }
   /// One kernel runs it, on one thread or two with the same bits, as the interpreter would.
@@ -181,6 +182,86 @@ TEST(FusedAttention, WithoutHeads) {
   const ValueId scores = n.b.matmul(n.input({33, 5}), n.b.transpose(n.input({65, 5}), {1, 0}));
   n.g.add_output(n.b.matmul(n.softmax(scores), n.input({65, 11})));
   n.expect_one_kernel();
+}
+
+TEST(FusedAttention, ThatIsStoredAsIntegers) {
+  for (const int64_t queries : {2, 37})
+    for (const DType stored : {DType::u8, DType::i8}) {
+      Network n;
+      const ValueId q = n.heads(n.input({2, queries, 24}), 3), k = n.heads(n.input({2, 37, 24}), 3);
+      const ValueId scores = n.b.matmul(q, n.b.transpose(k, {0, 1, 3, 2}));
+      const ValueId y = n.joined(n.b.matmul(n.softmax(scores), n.heads(n.input({2, 37, 24}), 3)));
+      const ValueId scale = n.b.constant(Tensor::scalar(0.01f));
+      const ValueId zero = n.b.constant(Tensor::scalar<int64_t>(-3).cast(DType::i8));
+      const Values store = {scale,
+                            stored == DType::i8 ? zero : n.b.constant(Tensor::scalar<uint8_t>(90))};
+      const ValueId integers = n.b.one("QuantizeLinear", {y, store[0], store[1]});
+      n.g.add_output(n.b.one("DequantizeLinear", {integers, store[0], store[1]}));
+      EXPECT_EQ(n.kernels(), "attention quantised; pointwise dequantize; ");
+      const auto want = interpret(n.g, n.inputs);
+      const auto got = Session(compile(n.g)).run(n.inputs);
+      // One step, where rounding falls the other way.
+      EXPECT_LE(testing::mismatch(got[0], want[0], 0, 0.01004), 1);
+    }
+}
+
+/// A quantisation and what reads it back, as quantisers put them on every edge.
+struct Rounded : Network {
+  ValueId rounded(ValueId x, float scale, int zero) {
+    const ValueId s = g.add_constant("s" + std::to_string(g.value_count()), Tensor::scalar(scale));
+    const ValueId z = g.add_constant("z" + std::to_string(g.value_count()),
+                                     Tensor::scalar<uint8_t>(uint8_t(zero)));
+    return b.one("DequantizeLinear", {b.one("QuantizeLinear", {x, s, z}), s, z});
+  }
+};
+
+TEST(FusedAttention, OfAQuantisedGraph) {
+  for (const bool everywhere : {false, true}) {
+    Rounded n;
+    const auto on = [&](ValueId x, float scale, int zero) {
+      return everywhere ? n.rounded(x, scale, zero) : x;
+    };
+    const ValueId q = n.heads(n.rounded(n.input({2, 21, 24}), 0x1p-6f, 128), 3);
+    const ValueId k = n.heads(n.rounded(n.input({2, 21, 24}), 0x1p-6f, 120), 3);
+    const ValueId v = n.heads(n.rounded(n.input({2, 21, 24}), 0x1p-6f, 130), 3);
+    ValueId s = on(n.b.matmul(q, n.b.transpose(k, {0, 1, 3, 2})), 0x1p-4f, 128);
+    s = on(n.b.div(s, n.constant(Tensor::scalar(2.0f))), 0x1p-5f, 127);
+    s = on(n.b.add(s, n.input({2, 1, 1, 21})), 0x1p-5f, 128);
+    const ValueId p = n.rounded(n.softmax(s), 1.0f / 255, 0);
+    const ValueId y = n.joined(on(n.b.matmul(p, v), 0x1p-6f, 128));
+    n.g.add_output(n.rounded(y, 0x1p-6f, 128));
+    EXPECT_EQ(n.kernels(),
+              "quantize; quantize; quantize; attention rounded; pointwise dequantize; ");
+    const auto want = interpret(n.g, n.inputs);
+    const auto got = Session(compile(n.g)).run(n.inputs);
+    // A weight whose rounding falls the other way, and that of the result.
+    EXPECT_LE(testing::mismatch(got[0], want[0], 0, 2.01 / 64), 1);
+  }
+}
+
+// Integers that somebody else reads, and roundings at two places in a row, stay outside.
+TEST(FusedAttention, OfAQuantisedGraphItLeavesTheRest) {
+  Rounded n;
+  const ValueId q = n.rounded(n.input({2, 9, 8}), 0x1p-6f, 128);
+  const ValueId s = n.b.matmul(q, n.rounded(n.input({2, 8, 9}), 0x1p-6f, 128));
+  const ValueId twice = n.rounded(n.rounded(s, 0x1p-4f, 128), 0x1p-3f, 128);
+  n.g.add_output(n.b.matmul(n.softmax(twice), n.input({2, 9, 8})));
+  n.g.add_output(n.b.one("Neg", {q}));
+  EXPECT_THAT(n.kernels(), Not(HasSubstr("attention")));
+  const auto want = interpret(n.g, n.inputs);
+  const auto got = Session(compile(n.g)).run(n.inputs);
+  for (size_t i = 0; i < 2; ++i) EXPECT_LE(testing::mismatch(got[i], want[i], 1e-5, 1e-5), 1) << i;
+}
+
+TEST(FusedAttention, GoesByTheNameOfItsSoftmax) {
+  Network n;
+  const ValueId scores =
+      n.b.op("MatMul", {n.input({2, 9, 8}), n.input({2, 8, 9})}, {}, "scores")[0];
+  const ValueId p = n.b.op("Softmax", {scores}, {{"axis", int64_t{-1}}}, "layer3/softmax")[0];
+  n.g.add_output(n.b.op("MatMul", {p, n.input({2, 9, 8})}, {}, "mix")[0]);
+  const auto program = compile(n.g);
+  ASSERT_EQ(program->instructions().size(), 1u);
+  EXPECT_THAT(program->instructions()[0].node, HasSubstr("'layer3/softmax'"));
 }
 
 // What looks like it but is not stays as it was, and is right.
