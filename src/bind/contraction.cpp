@@ -1,6 +1,7 @@
 #include "bind/contraction.h"
 
 #include <algorithm>
+#include <limits>
 
 #include "bind/attribute_reader.h"
 #include "ir/builder.h"
@@ -217,6 +218,26 @@ ScalarOp scaled(ScalarOp op, float s) {
   return op;
 }
 
+bool is_shift(const kernels::EpilogueStep& s) {
+  return s.kind == kernels::EpilogueStep::Kind::kScalar && s.op.code == ScalarCode::kAffine &&
+         s.op.p0 == 1;
+}
+
+/// max(y + a, 0) + b = max(y + a + b, b): one shift for two. oneDNN 2.6.3 is wrong where a sum is
+/// followed by a shift, Relu and another shift.
+void shift_before_relu(std::vector<kernels::EpilogueStep>& steps) {
+  const size_t n = steps.size();
+  if (n < 3 || !is_shift(steps[n - 3]) || !is_shift(steps[n - 1])) return;
+  ScalarOp& between = steps[n - 2].op;
+  if (steps[n - 2].kind != kernels::EpilogueStep::Kind::kScalar ||
+      between.code != ScalarCode::kRelu)
+    return;
+  const float by = steps[n - 1].op.p1;
+  steps[n - 3].op.p1 += by;
+  between = {ScalarCode::kClip, by, std::numeric_limits<float>::max()};
+  steps.pop_back();
+}
+
 }  // namespace
 
 std::optional<QuantParams> quantization_of(const Graph& g, NodeId id) {
@@ -278,6 +299,7 @@ std::variant<kernels::Epilogue, Refuse> epilogue_of(const Contraction& c, DType 
   const float last_scale = joined ? 1.0f : 1.0f / unit;
   if (last_scale != 1 || zero != 0)
     e.steps.push_back({Kind::kScalar, {ScalarCode::kAffine, last_scale, zero}});
+  shift_before_relu(e.steps);
   return e;
 }
 

@@ -174,8 +174,8 @@ Entries convolution_entries() {
   return {{"Conv", {"onednn.conv", bind_convolution}},
           {"ConvTranspose", {"tiled conv", bind_tiled_convolution}},
           {"ConvTranspose", {"onednn.deconv", bind_convolution}},
-          {"espalier.Fused", {"onednn.conv", bind_convolution}},
           {"espalier.Fused", {"tiled conv", bind_tiled_convolution}},
+          {"espalier.Fused", {"onednn.conv", bind_convolution}},
           {"espalier.ConvGradInput", {"onednn.conv_grad_input", bind_grad_input}},
           {"espalier.ConvGradWeight", {"onednn.conv_grad_weight", bind_grad_weight}}};
 }

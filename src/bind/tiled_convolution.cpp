@@ -26,9 +26,12 @@ std::variant<Tiling, Refuse> tiling_of(const Contraction& c) {
   Tiling t{x[0], w[1], Shape(x.begin() + 2, x.end()), Shape(w.begin() + 2, w.end())};
   if (a.list("strides", t.tile.size(), 1) != t.tile) return Refuse{"its windows overlap or gape"};
   const auto dilations = a.list("dilations", t.tile.size(), 1);
+  const auto pads = a.list("pads", 2 * t.tile.size(), 0);
+  const bool padded = std::ranges::any_of(pads, [](int64_t p) { return p != 0; });
   for (size_t i = 0; i < t.tile.size(); ++i)
     if ((dilations[i] != 1 && t.tile[i] != 1) || y[i + 2] != t.spatial[i] * t.tile[i])
       return Refuse{"its windows overlap or gape"};
+  if (padded || !a.list("output_shape", 0, 0).empty()) return Refuse{"it is padded"};
   return t;
 }
 

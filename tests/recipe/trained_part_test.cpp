@@ -192,7 +192,7 @@ TEST(Tuning, ReproductionsRunAndCount) {
       reproduced("measure: tuning_methods\nname: n\n" + std::string(kGpt) + stages(kText) +
                  "methods: [full, head, bias, \"lora:rank=1\", prefix]\nrates: [1e-3]\nseeds: 1\n");
   EXPECT_EQ(peft.found.baseline["full_share_percent"], 100);
-  EXPECT_LT(peft.found.measured["bias_peak_bytes"], peft.found.baseline["full_peak_bytes"]);
+  EXPECT_LT(peft.found.measured["bias_arena_bytes"], peft.found.baseline["full_arena_bytes"]);
   const std::string task = "tasks:\n- {name: n, lora: \"lora:rank=2\", " +
                            std::string(kGpt).substr(0, std::string(kGpt).size() - 1);
   std::string parts = stages(kText);

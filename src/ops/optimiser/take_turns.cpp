@@ -15,7 +15,13 @@ struct TakeTurns {
   int64_t seed = 0;
 };
 
+/// More blocks or rows than any parameter has.
+constexpr int64_t kMost = int64_t{1} << 24;
+
 Types infer(const TakeTurns& a, const TypesIn& in) {
+  if (a.of < 1 || a.of > kMost)
+    in.fail("'of' is " + std::to_string(a.of) + ", it must lie between 1 and " +
+            std::to_string(kMost));
   if (a.count < 1 || a.count > a.of)
     in.fail("count is " + std::to_string(a.count) + ", it must lie between 1 and 'of', " +
             std::to_string(a.of));
