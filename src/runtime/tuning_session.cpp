@@ -176,8 +176,9 @@ void TuningSession::run_into(std::span<const Tensor> inputs, std::span<Tensor> o
 }
 
 std::vector<Tensor> TuningSession::run(std::span<const Tensor> inputs) {
+  const auto now = program();  // held: another may take its place meanwhile
   std::vector<Tensor> outputs;
-  for (const TensorType& t : program()->output_types()) outputs.emplace_back(t.dtype, t.shape());
+  for (const TensorType& t : now->output_types()) outputs.emplace_back(t.dtype, t.shape());
   run_into(inputs, outputs);
   return outputs;
 }
