@@ -139,7 +139,8 @@ double predicted_ms(const CostModel& model, const Graph& graph) {
   // Reorders belong to no node; they move what they move at the pace of memory.
   const MachinePeaks& p = model.peaks();
   const double rate = options.threads > 1 ? p.memory_gbs : p.memory_gbs_thread;
-  for (const InstructionInfo& i : compile(graph, options)->instructions())
+  const auto program = compile(graph, options);
+  for (const InstructionInfo& i : program->instructions())
     if (i.origin == kNoNode) ms += p.dispatch_us / 1e3 + (rate > 0 ? i.bytes / rate / 1e6 : 0);
   return ms;
 }
