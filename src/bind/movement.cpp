@@ -1,7 +1,6 @@
 // Operators that move elements without changing them, of any element type.
 #include <algorithm>
 #include <array>
-#include <cmath>
 #include <cstring>
 #include <numeric>
 #include <optional>
@@ -10,6 +9,7 @@
 #include "bind/attribute_reader.h"
 #include "bind/contraction.h"
 #include "bind/families.h"
+#include "kernels/quantise.h"
 #include "kernels/transpose.h"
 
 namespace espalier::bind {
@@ -158,13 +158,16 @@ Bound bind_concat(const BindRequest& r) {
 
 bool is_8bit(DType t) { return t == DType::u8 || t == DType::i8; }
 
-/// What quantising the number behind a byte gives.
-uint8_t requantised(uint8_t byte, const QuantParams& from, const QuantParams& to) {
-  const int x = from.type == DType::i8 ? int(int8_t(byte)) : int(byte);
-  const float number = float(x - from.zero_points[0]) * from.scales[0];
-  const float steps = std::nearbyint(number / to.scales[0]) + float(to.zero_points[0]);
-  return to.type == DType::i8 ? uint8_t(int8_t(std::clamp(steps, -128.0f, 127.0f)))
-                              : uint8_t(std::clamp(steps, 0.0f, 255.0f));
+/// What quantising the number behind each byte gives.
+std::array<uint8_t, 256> requantised(const QuantParams& from, const QuantParams& to) {
+  std::array<float, 256> numbers;
+  for (int byte = 0; byte < 256; ++byte) {
+    const int x = from.type == DType::i8 ? int(int8_t(byte)) : byte;
+    numbers[size_t(byte)] = float(x - from.zero_points[0]) * from.scales[0];
+  }
+  std::array<uint8_t, 256> table;
+  kernels::quantise(numbers.data(), {to.type, to.scales[0], to.zero_points[0]}, table.data(), 256);
+  return table;
 }
 
 /// A concatenation of 8-bit numbers that is quantised again: each byte becomes another.
@@ -183,11 +186,9 @@ Bound bind_stored_concat(const BindRequest& r) {
     if (!operand || operand->outer < 0 || !stored(operand->quant))
       return Refuse{"an operand is not quantised to 8 bits with one scale"};
     Piece& p = pieces.emplace_back(Piece{size_t(operand->outer)});
-    std::array<uint8_t, 256> table, same;
-    for (size_t byte = 0; byte < table.size(); ++byte) {
-      table[byte] = requantised(uint8_t(byte), *operand->quant, *c.quantized);
-      same[byte] = uint8_t(byte);
-    }
+    const auto table = requantised(*operand->quant, *c.quantized);
+    std::array<uint8_t, 256> same;
+    std::iota(same.begin(), same.end(), uint8_t{0});
     if (table != same) p.table = table;
   }
   return concat_kernel(r, AttributeReader(*c.room, c.attrs).integer("axis", 0), std::move(pieces),

@@ -8,7 +8,7 @@
 #include "bind/convolution.h"
 #include "bind/families.h"
 #include "ir/registry.h"
-#include "kernels/tiles.h"
+#include "kernels/transpose.h"
 
 namespace espalier::bind {
 namespace {
@@ -78,11 +78,35 @@ void take(ContractionOperand& operand, const Tensor& constant, const Tiling& t) 
   operand.quant->axis = 0;
 }
 
+/// y as it is read from tiles [batch, spatial…, tile…, channels] that stand one after the other.
+struct Laying {
+  Shape shape;
+  std::vector<int64_t> strides;
+
+  explicit Laying(const Tiling& t) {
+    const size_t n = t.spatial.size();
+    Shape tiles = {t.batch};
+    tiles.insert(tiles.end(), t.spatial.begin(), t.spatial.end());
+    tiles.insert(tiles.end(), t.tile.begin(), t.tile.end());
+    tiles.push_back(t.channels);
+    const auto own = strides_of(tiles);
+    shape = {t.batch};
+    strides = {own[0]};
+    for (size_t d = 0; d < n; ++d) {
+      shape.insert(shape.end(), {t.spatial[d], t.tile[d]});
+      strides.insert(strides.end(), {own[1 + d], own[1 + n + d]});
+    }
+    // The channels of a tile's last axis lie side by side in both.
+    shape.back() *= t.channels;
+    strides.back() = 1;
+  }
+};
+
 class TilesLaunch : public Launch {
  public:
-  TilesLaunch(const Tiling& t, size_t element, size_t tiles_at,
+  TilesLaunch(const Laying& laying, size_t element, size_t tiles_at,
               std::unique_ptr<kernels::PrimitiveCall> call)
-      : t_(t), element_(element), tiles_at_(tiles_at), call_(std::move(call)) {}
+      : laying_(laying), element_(element), tiles_at_(tiles_at), call_(std::move(call)) {}
   void place(std::span<const void* const> operands, std::span<void* const> results,
              void* scratch) override {
     tiles_ = static_cast<std::byte*>(scratch) + tiles_at_;
@@ -91,11 +115,11 @@ class TilesLaunch : public Launch {
   }
   void run() override {
     call_->run();
-    kernels::lay_tiles(t_.batch, t_.spatial, t_.tile, t_.channels, element_, tiles_, y_);
+    kernels::copy_strided(tiles_, y_, laying_.shape, laying_.strides, element_);
   }
 
  private:
-  const Tiling& t_;
+  const Laying& laying_;
   size_t element_, tiles_at_;
   std::unique_ptr<kernels::PrimitiveCall> call_;
   void *tiles_ = nullptr, *y_ = nullptr;
@@ -103,20 +127,19 @@ class TilesLaunch : public Launch {
 
 class TilesKernel : public Kernel {
  public:
-  TilesKernel(Tiling t, DType type, std::shared_ptr<const kernels::PrimitiveSequence> s)
-      : t_(std::move(t)), element_(size_of(type)), sequence_(std::move(s)) {
+  TilesKernel(const Tiling& t, DType type, std::shared_ptr<const kernels::PrimitiveSequence> s)
+      : laying_(t), element_(size_of(type)), sequence_(std::move(s)) {
     tiles_at_ = (sequence_->scratch_bytes() + 63) / 64 * 64;
-    scratch_bytes =
-        tiles_at_ + size_t(t_.batch * numel(t_.spatial) * t_.positions() * t_.channels) * element_;
+    scratch_bytes = tiles_at_ + size_t(numel(laying_.shape)) * element_;
     packed_bytes = sequence_->kept_bytes();
     name = "tiled conv " + sequence_->implementation();
   }
   std::unique_ptr<Launch> launch() const override {
-    return std::make_unique<TilesLaunch>(t_, element_, tiles_at_, sequence_->call());
+    return std::make_unique<TilesLaunch>(laying_, element_, tiles_at_, sequence_->call());
   }
 
  private:
-  Tiling t_;
+  Laying laying_;
   size_t element_, tiles_at_;
   std::shared_ptr<const kernels::PrimitiveSequence> sequence_;
 };

@@ -7,6 +7,7 @@
 // reads them. A residual in float is added to products that leave in float.
 #include <algorithm>
 
+#include "bind/attention_nodes.h"
 #include "ir/builder.h"
 #include "ir/room.h"
 #include "passes/fuse_region.h"
@@ -14,13 +15,11 @@
 namespace espalier::passes {
 namespace {
 
-bool named(const Graph& g, NodeId id, std::string_view name) {
-  return id != kNoNode && g.node(id).room->op.domain.empty() && g.node(id).room->op.name == name;
+using bind::producer;
+
+bool dequantised(const Graph& g, ValueId v) {
+  return bind::is_named(g, producer(g, v), "DequantizeLinear");
 }
-
-NodeId producer(const Graph& g, ValueId v) { return v == kNoValue ? kNoNode : g.value(v).producer; }
-
-bool dequantised(const Graph& g, ValueId v) { return named(g, producer(g, v), "DequantizeLinear"); }
 
 std::optional<QuantForm> form_of(const Graph& g, NodeId id) {
   const Node& n = g.node(id);
@@ -39,7 +38,8 @@ bool integer_operands(const Graph& g, NodeId id, const QuantForm& form) {
 
 /// A product of two operands, which has no bias of its own.
 bool is_product(const Graph& g, NodeId id) {
-  return named(g, id, "MatMul") || (named(g, id, "Gemm") && g.node(id).inputs.size() == 2);
+  return bind::is_named(g, id, "MatMul") ||
+         (bind::is_named(g, id, "Gemm") && g.node(id).inputs.size() == 2);
 }
 
 /// A constant, dequantised or not, with one number for each column of a product's result.
@@ -110,7 +110,7 @@ std::optional<Region> region_around(const Graph& g, const Readers& readers,
   while (true) {
     const NodeId next = readers.only(r.result);
     if (next == kNoNode || taken[size_t(next)]) return unstored();
-    if (named(g, next, "QuantizeLinear")) {
+    if (bind::is_named(g, next, "QuantizeLinear")) {
       if (floats || g.node(next).inputs[0] != r.result) return unstored();
       r.nodes.push_back(next);
       r.result = g.node(next).outputs[0];
@@ -144,7 +144,7 @@ std::optional<Region> region_around(const Graph& g, const Readers& readers,
 }  // namespace
 
 int fuse_integer(Graph& graph) {
-  const auto quantised = [&](NodeId id) { return named(graph, id, "DequantizeLinear"); };
+  const auto quantised = [&](NodeId id) { return bind::is_named(graph, id, "DequantizeLinear"); };
   if (std::ranges::none_of(graph.order(), quantised)) return 0;
   split_dequantisers(graph);
   const Readers readers(graph);
