@@ -170,8 +170,6 @@ int64_t widest_tile() { return kMostVectors * kLanes; }
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
-#include <hwy/aligned_allocator.h>
-
 #include "base/threads.h"
 
 namespace espalier::kernels {
@@ -195,40 +193,19 @@ bool has_pair_products() {
 #endif
 }
 
-/// A thread's memory, which only grows.
-float* buffer(size_t floats) {
-  thread_local hwy::AlignedFreeUniquePtr<float[]> memory;
-  thread_local size_t held = 0;
-  if (held < floats) {
-    memory = hwy::AllocateAligned<float>(floats);
-    held = floats;
-  }
-  return memory.get();
-}
-
 template <class T>
 AttentionTask<T> task_of(const AttentionSpec& s, const AttentionOperands& o, int64_t head) {
-  AttentionTask<T> t{static_cast<const T*>(o.q) + s.q.offset,
-                     static_cast<const T*>(o.k) + s.k.offset,
-                     static_cast<const T*>(o.v) + s.v.offset,
-                     s.quantised ? nullptr : static_cast<T*>(o.y) + s.y.offset,
-                     s.quantised ? static_cast<uint8_t*>(o.y) + s.y.offset : nullptr,
+  const AttentionPart p = part_of(s, head);
+  AttentionTask<T> t{static_cast<const T*>(o.q) + p.q,
+                     static_cast<const T*>(o.k) + p.k,
+                     static_cast<const T*>(o.v) + p.v,
+                     s.quantised ? nullptr : static_cast<T*>(o.y) + p.y,
+                     s.quantised ? static_cast<uint8_t*>(o.y) + p.y : nullptr,
                      {},
                      0,
                      0};
   for (size_t i = 0; i < s.masks.size(); ++i)
-    t.masks[i] = static_cast<const T*>(o.masks[i]) + s.masks[i].offset;
-  for (size_t axis = s.heads.size(); axis-- > 0; head /= s.heads[axis]) {
-    const int64_t at = head % s.heads[axis];
-    t.q += at * s.q.heads[axis];
-    t.k += at * s.k.heads[axis];
-    t.v += at * s.v.heads[axis];
-    if (s.quantised)
-      t.quantised += at * s.y.heads[axis];
-    else
-      t.y += at * s.y.heads[axis];
-    for (size_t i = 0; i < s.masks.size(); ++i) t.masks[i] += at * s.masks[i].heads[axis];
-  }
+    t.masks[i] = static_cast<const T*>(o.masks[i]) + p.masks[i];
   return t;
 }
 
@@ -241,7 +218,7 @@ void run(const AttentionSpec& s, const AttentionOperands& o, Tile tile) {
   const int64_t tasks = numel(s.heads) * parts;
   const auto grain = std::max<int64_t>(1, int64_t(kGrainMacs * double(tasks) / s.macs()));
   parallel_for(tasks, grain, [&](int64_t begin, int64_t end) {
-    float* memory = buffer(floats);
+    float* memory = task_memory(floats);
     for (int64_t i = begin; i < end; ++i) {
       const AttentionTask<T> t = task_of<T>(s, o, i / parts);
       by_rows ? attention_row(s, t, i % parts, memory) : tile(s, t, i % parts, memory);

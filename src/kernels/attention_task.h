@@ -1,6 +1,8 @@
 // What one task of the attention kernel works on, and its memory.
 #pragma once
 
+#include <hwy/aligned_allocator.h>
+
 #include <algorithm>
 #include <array>
 
@@ -12,6 +14,39 @@ namespace espalier::kernels {
 constexpr int64_t kKeyBlock = 64, kRowBlock = 512;
 /// Multiply-accumulates that are worth another thread.
 constexpr double kGrainMacs = 1 << 18;
+
+/// Where one head begins, in elements, and which of its queries.
+struct AttentionPart {
+  int64_t q, k, v, y;
+  std::array<int64_t, kMostMasks> masks;
+  int64_t first, count;
+};
+
+/// Head `head` of all, without queries.
+inline AttentionPart part_of(const AttentionSpec& s, int64_t head) {
+  AttentionPart p{s.q.offset, s.k.offset, s.v.offset, s.y.offset, {}, 0, 0};
+  for (size_t i = 0; i < s.masks.size(); ++i) p.masks[i] = s.masks[i].offset;
+  for (size_t axis = s.heads.size(); axis-- > 0; head /= s.heads[axis]) {
+    const int64_t at = head % s.heads[axis];
+    p.q += at * s.q.heads[axis];
+    p.k += at * s.k.heads[axis];
+    p.v += at * s.v.heads[axis];
+    p.y += at * s.y.heads[axis];
+    for (size_t i = 0; i < s.masks.size(); ++i) p.masks[i] += at * s.masks[i].heads[axis];
+  }
+  return p;
+}
+
+/// A thread's memory for tasks, which only grows.
+inline float* task_memory(size_t floats) {
+  thread_local hwy::AlignedFreeUniquePtr<float[]> memory;
+  thread_local size_t held = 0;
+  if (held < floats) {
+    memory = hwy::AllocateAligned<float>(floats);
+    held = floats;
+  }
+  return memory.get();
+}
 
 /// Addresses of one head, and which of its queries.
 template <class T>

@@ -162,8 +162,6 @@ size_t floats_of(const AttentionSpec& s) {
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
-#include <hwy/aligned_allocator.h>
-
 #include "base/error.h"
 #include "base/threads.h"
 
@@ -174,20 +172,6 @@ HWY_EXPORT(tiles);
 HWY_EXPORT(floats_of);
 HWY_EXPORT(run_part);
 
-AttentionPart part_of(const AttentionSpec& s, int64_t head) {
-  AttentionPart p{s.q.offset, s.k.offset, s.v.offset, s.y.offset, {}, 0, 0};
-  for (size_t i = 0; i < s.masks.size(); ++i) p.masks[i] = s.masks[i].offset;
-  for (size_t axis = s.heads.size(); axis-- > 0; head /= s.heads[axis]) {
-    const int64_t at = head % s.heads[axis];
-    p.q += at * s.q.heads[axis];
-    p.k += at * s.k.heads[axis];
-    p.v += at * s.v.heads[axis];
-    p.y += at * s.y.heads[axis];
-    for (size_t i = 0; i < s.masks.size(); ++i) p.masks[i] += at * s.masks[i].heads[axis];
-  }
-  return p;
-}
-
 }  // namespace
 
 void rounded_attention(const RoundedAttention& s, const AttentionOperands& o) {
@@ -197,14 +181,9 @@ void rounded_attention(const RoundedAttention& s, const AttentionOperands& o) {
   const int64_t tasks = numel(s.form.heads) * parts;
   const auto grain = std::max<int64_t>(1, int64_t(kGrainMacs * double(tasks) / s.form.macs()));
   parallel_for(tasks, grain, [&](int64_t begin, int64_t end) {
-    thread_local hwy::AlignedFreeUniquePtr<float[]> memory;
-    thread_local size_t held = 0;
-    if (held < floats) {
-      memory = hwy::AllocateAligned<float>(floats);
-      held = floats;
-    }
+    float* memory = task_memory(floats);
     for (int64_t i = begin; i < end; ++i)
-      HWY_DYNAMIC_DISPATCH(run_part)(s, o, part_of(s.form, i / parts), i % parts, memory.get());
+      HWY_DYNAMIC_DISPATCH(run_part)(s, o, part_of(s.form, i / parts), i % parts, memory);
   });
 }
 

@@ -19,13 +19,6 @@ struct RoundedAttention {
   bool rounds() const { return q || k || v || product || scaled || masked || weights || result; }
 };
 
-/// Where one head begins, in elements, and which of its queries.
-struct AttentionPart {
-  int64_t q, k, v, y;
-  std::array<int64_t, kMostMasks> masks;
-  int64_t first, count;
-};
-
 /// As `attention`; with `masked`, `form.ahead` is not allowed.
 void rounded_attention(const RoundedAttention& spec, const AttentionOperands& operands);
 
