@@ -208,7 +208,7 @@ TEST_F(FitCli, CutsAsDeepAsTheSizeAsks) {
   scratch.write("recipe.yaml", recipe("{size: 150B, drop: 50}\ncut: {macs: 90%}"));
   const Ran ran = run_program(command("run"));
   expect_through(ran);
-  EXPECT_THAT(ran.err, HasSubstr("% of the parameters"));
+  EXPECT_THAT(ran.err, HasSubstr("asks for a cut to 55 % of the parameters"));
   const json s = summary("run");
   EXPECT_EQ(candidate(s, "cut, f32")["macs"], 2 * 8 + 8 * 3);
   EXPECT_EQ(candidate(s, "cut, bf16")["weight_bytes"], 2 * (2 * 8 + 8 + 8 * 3 + 3));
