@@ -9,6 +9,7 @@
 #include "base/rng.h"
 #include "data/dataset.h"
 #include "formats/npy.h"
+#include "ir/interpret.h"
 #include "runtime/session.h"
 
 namespace espalier {
@@ -153,21 +154,51 @@ Ranges Calibrator::ranges() const {
   return ranges;
 }
 
+namespace {
+
+/// Bytes of all values that are watched when inputs have these shapes.
+int64_t bytes_watched(const Graph& graph, std::span<const Shape> shapes) {
+  const Graph fixed = specialised(graph, shapes);
+  int64_t bytes = 0;
+  for (NodeId id : fixed.order())
+    for (ValueId v : fixed.node(id).outputs)
+      if (v != kNoValue && observable(fixed.value(v)) && fixed.value(v).tensor().is_static())
+        bytes += numel(fixed.value(v).tensor().shape()) * int64_t(sizeof(float));
+  return bytes;
+}
+
+/// Samples that run together where the network leaves it open, `one` being the shapes of a single
+/// one: a calibrator holds all they make at once.
+int64_t samples_together(const Graph& graph, std::span<const Shape> one) {
+  constexpr int64_t kMost = 32, kBytes = int64_t{256} << 20;
+  return std::clamp<int64_t>(kBytes / std::max<int64_t>(bytes_watched(graph, one), 1), 1, kMost);
+}
+
+/// The first extent of an input, 0 where it is open.
+int64_t own_batch(const Value& input) {
+  const bool tensor = input.type.is_tensor() && input.tensor().rank() > 0;
+  return tensor && input.tensor().dims[0].known() ? input.tensor().dims[0].value() : 0;
+}
+
+void require_fit(const Value& input, const TensorType& given, const std::string& where) {
+  if (!refines(given, input.type))
+    throw bad_input(where, "the data give " + to_string(given) + ", the network takes " +
+                               to_string(input.type));
+}
+
+}  // namespace
+
 std::vector<std::vector<Tensor>> calibration_batches(const Graph& graph, const Dataset& data,
                                                      int64_t samples) {
   if (graph.inputs().size() != 1)
     throw unsupported(graph.name, "takes " + std::to_string(graph.inputs().size()) +
                                       " inputs, a data set feeds one");
   const Value& input = graph.value(graph.inputs()[0]);
-  const bool tensor = input.type.is_tensor() && input.tensor().rank() > 0;
-  const int64_t batch =
-      tensor && input.tensor().dims[0].known() ? input.tensor().dims[0].value() : 32;
-  TensorType given(data.input_type(), data.sample_shape());
-  given.dims.insert(given.dims.begin(), Dim(batch));
-  if (!tensor || !refines(given, input.type))
-    throw bad_input(
-        "input '" + input.name + "'",
-        "the data gives " + to_string(given) + ", the network takes " + to_string(input.type));
+  const int64_t own = own_batch(input);
+  Shape shape = data.sample_shape();
+  shape.insert(shape.begin(), own > 0 ? own : 1);
+  require_fit(input, TensorType(data.input_type(), shape), "input '" + input.name + "'");
+  const int64_t batch = own > 0 ? own : samples_together(graph, {&shape, 1});
   const int64_t count = std::min(samples, data.size()) / batch;
   if (count < 1)
     throw bad_input(data.description(),
@@ -210,30 +241,26 @@ Tensor rows_of(const Tensor& t, int64_t first, int64_t count) {
 std::vector<std::vector<Tensor>> calibration_batches(const Graph& graph,
                                                      std::span<const NamedTensor> arrays,
                                                      int64_t samples, const std::string& where) {
-  constexpr int64_t kBatches = 8;  // where the network does not say how large one is
+  constexpr int64_t kBatches = 8;  // at least, where the network does not say how large one is
   std::vector<const Tensor*> given;
+  std::vector<Shape> one;
   int64_t rows = samples, batch = 0;
   for (ValueId v : graph.inputs()) {
     const Value& input = graph.value(v);
-    given.push_back(&array_for(input, arrays, where));
-    rows = std::min(rows, given.back()->shape()[0]);
-    if (input.type.is_tensor() && input.tensor().rank() > 0 && input.tensor().dims[0].known())
-      batch = input.tensor().dims[0].value();
+    rows = std::min(rows, given.emplace_back(&array_for(input, arrays, where))->shape()[0]);
+    if (const int64_t own = own_batch(input); own > 0) batch = own;
   }
-  if (batch == 0) batch = std::clamp<int64_t>(rows / kBatches, 1, 32);
+  for (size_t i = 0; i < given.size(); ++i) {
+    const Value& input = graph.value(graph.inputs()[i]);
+    Shape& shape = one.emplace_back(given[i]->shape());
+    shape[0] = std::max<int64_t>(batch, 1);
+    require_fit(input, TensorType(given[i]->dtype(), shape), where + ": '" + input.name + "'");
+  }
+  if (batch == 0) batch = std::clamp<int64_t>(rows / kBatches, 1, samples_together(graph, one));
   std::vector<std::vector<Tensor>> batches;
   for (int64_t first = 0; first + batch <= rows; first += batch) {
     auto& inputs = batches.emplace_back();
-    for (size_t i = 0; i < given.size(); ++i) {
-      const Value& input = graph.value(graph.inputs()[i]);
-      Tensor part = rows_of(*given[i], first, batch);
-      const TensorType type(part.dtype(), part.shape());
-      if (!refines(type, input.type))
-        throw bad_input(
-            where + ": '" + input.name + "'",
-            "a batch of it is " + to_string(type) + ", the network takes " + to_string(input.type));
-      inputs.push_back(std::move(part));
-    }
+    for (const Tensor* array : given) inputs.push_back(rows_of(*array, first, batch));
   }
   if (batches.empty())
     throw bad_input(where, "has too few samples for one batch of " + std::to_string(batch));

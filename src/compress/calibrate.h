@@ -50,7 +50,8 @@ class Calibrator {
 };
 
 /// `samples` samples, drawn evenly and always the same, as inputs of a network with one input, in
-/// batches of its own first extent, or of 32 where that is open. UserError when they do not fit it.
+/// batches of its own first extent; where that is open, of 32 or as many as make 256 MB of values
+/// together. UserError when they do not fit it.
 std::vector<std::vector<Tensor>> calibration_batches(const Graph& graph, const Dataset& data,
                                                      int64_t samples);
 

@@ -194,6 +194,13 @@ double squared_difference(const Tensor& a, const Tensor& b) {
   return sum;
 }
 
+/// How many batches like this one tell layers apart: two, or as many as hold eight samples.
+size_t enough_to_rank(const std::vector<Tensor>& batch) {
+  constexpr int64_t kLeast = 2, kSamples = 8;
+  const bool counted = !batch.empty() && batch[0].rank() > 0 && batch[0].shape()[0] > 0;
+  return size_t(std::max(kLeast, counted ? kSamples / batch[0].shape()[0] : kSamples));
+}
+
 }  // namespace
 
 Graph prepared_for_quantization(const Graph& graph) {
@@ -223,8 +230,9 @@ Graph quantize(const Graph& prepared, const Ranges& ranges, const std::set<std::
 }
 
 std::vector<LayerError> sensitivity(const Graph& prepared, const Ranges& ranges,
-                                    const std::vector<std::vector<Tensor>>& samples) {
-  if (samples.empty()) throw bad_input("sensitivity", "no samples were given");
+                                    std::span<const std::vector<Tensor>> batches) {
+  if (batches.empty()) throw bad_input("sensitivity", "no samples were given");
+  const auto samples = batches.first(std::min(batches.size(), enough_to_rank(batches.front())));
   std::vector<std::vector<Tensor>> wanted;
   Model reference(prepared);
   double energy = 0;

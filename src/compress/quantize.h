@@ -11,6 +11,7 @@
 #pragma once
 
 #include <set>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -37,8 +38,9 @@ struct LayerError {
   double relative_error = 0;  ///< |y_quantised - y| / |y|, Euclidean, over all outputs and samples
 };
 
-/// Layers by the error they cause, worst first, on `samples` (each a set of inputs).
+/// Layers by the error they cause, worst first, on the first of these batches of inputs: two, or
+/// as many as hold eight samples.
 std::vector<LayerError> sensitivity(const Graph& prepared, const Ranges& ranges,
-                                    const std::vector<std::vector<Tensor>>& samples);
+                                    std::span<const std::vector<Tensor>> batches);
 
 }  // namespace espalier

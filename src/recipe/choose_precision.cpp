@@ -136,10 +136,7 @@ class Chooser {
                        ? choice_.candidates.back().relative_error
                        : judge_.error(mixed);
     if (error > options_.max_error) {
-      const auto& batches = judge_.batches();
-      const auto worst =
-          sensitivity(float_, ranges_,
-                      {batches.begin(), batches.begin() + std::min<ptrdiff_t>(2, batches.size())});
+      const auto worst = sensitivity(float_, ranges_, judge_.batches());
       for (size_t back = 1; error > options_.max_error && back < 2 * worst.size(); back *= 2) {
         for (size_t i = 0; i < std::min(back, worst.size()); ++i) out.insert(worst[i].layer);
         mixed = beside(out);

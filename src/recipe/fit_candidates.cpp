@@ -55,9 +55,7 @@ FitNetwork quantised(const Graph& float_graph, const Dataset& calibration,
   if (accuracy(network.graph) >= options.least_accuracy) return network;
 
   // Layers go back to float, worst first, twice as many each time.
-  const auto worst = sensitivity(
-      prepared, ranges,
-      {samples.begin(), samples.begin() + std::min<int64_t>(2, int64_t(samples.size()))});
+  const auto worst = sensitivity(prepared, ranges, samples);
   for (size_t back = 1; back <= worst.size() / 2; back *= 2) {
     std::set<std::string> exclude;
     for (size_t i = 0; i < back; ++i) exclude.insert(worst[i].layer);

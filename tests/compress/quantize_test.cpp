@@ -300,6 +300,18 @@ TEST(CalibrationBatches, TakeAnArrayForEachInput) {
   EXPECT_EQ(batches[1][1].shape(), (Shape{5}));
 }
 
+TEST(CalibrationBatches, AreAsLargeAsWhatSamplesMakeFitsInMemory) {
+  const Graph outer = parse_graph(R"(graph "g"(%x: f32[N,4096,1]) -> (%y) {
+  %t: f32[N,1,4096] = Transpose(%x) {perm = [0, 2, 1]}
+  %y: f32[N,4096,4096] = MatMul(%x, %t)
+}
+)");
+  const std::vector<NamedTensor> arrays = {{"x", Tensor(DType::f32, {300, 4096, 1})}};
+  const auto batches = calibration_batches(outer, arrays, 300, "a.npz");
+  EXPECT_EQ(batches.size(), 100u) << "64 MB a sample, 256 together";
+  EXPECT_EQ(batches[0][0].shape(), (Shape{3, 4096, 1}));
+}
+
 TEST(CalibrationBatches, SayWhichArrayIsMissingOrDoesNotFit) {
   const Tensor table(DType::f32, {8, 4}), narrow(DType::f32, {8, 3}), rows(DType::i64, {8});
   const auto message = [](const std::vector<NamedTensor>& arrays) -> std::string {
