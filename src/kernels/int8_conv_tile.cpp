@@ -18,19 +18,69 @@ inline void dot4(__m512i& sum, __m512i u8, __m512i s8) {
 
 using Kind = Int8Epilogue::Kind;
 
-inline __m512 widened(Kind kind, const uint8_t* p, __mmask16 mask) {
-  const __m128i raw = mask == 0xFFFF ? _mm_loadu_si128(reinterpret_cast<const __m128i*>(p))
-                                     : _mm_maskz_loadu_epi8(mask, p);
+// Fewer than 16 bytes piece by piece: masked stores of bytes are slow on Zen, and a load after one
+// waits for it even where their bytes are apart.
+inline __m128i load_bytes(const uint8_t* p, int count) {
+  uint64_t low = 0, high = 0;
+  if (count >= 8) __builtin_memcpy(&low, p, 8);
+  uint64_t& rest = count >= 8 ? high : low;
+  const uint8_t* from = count >= 8 ? p + 8 : p;
+  uint32_t four = 0;
+  uint16_t two = 0;
+  const int left = count & 7;
+  int at = 0;
+  if (left & 4) {
+    __builtin_memcpy(&four, from, 4);
+    rest = four;
+    at = 4;
+  }
+  if (left & 2) {
+    __builtin_memcpy(&two, from + at, 2);
+    rest |= uint64_t(two) << (8 * at);
+    at += 2;
+  }
+  if (left & 1) rest |= uint64_t(from[at]) << (8 * at);
+  return _mm_set_epi64x(int64_t(high), int64_t(low));
+}
+
+inline void store_bytes(uint8_t* p, __m128i bytes, int count) {
+  auto rest = uint64_t(_mm_cvtsi128_si64(bytes));
+  if (count >= 8) {
+    __builtin_memcpy(p, &rest, 8);
+    p += 8;
+    rest = uint64_t(_mm_extract_epi64(bytes, 1));
+  }
+  if (count & 4) {
+    __builtin_memcpy(p, &rest, 4);
+    p += 4;
+    rest >>= 32;
+  }
+  if (count & 2) {
+    __builtin_memcpy(p, &rest, 2);
+    p += 2;
+    rest >>= 16;
+  }
+  if (count & 1) *p = uint8_t(rest);
+}
+
+/// kCount: 16, 8, or 0 where `count` says it.
+template <int kCount>
+inline __m512 widened(Kind kind, const uint8_t* p, int count) {
+  const auto* at = reinterpret_cast<const __m128i*>(p);
+  const __m128i raw = kCount == 16  ? _mm_loadu_si128(at)
+                      : kCount == 8 ? _mm_loadl_epi64(at)
+                                    : load_bytes(p, count);
   return _mm512_cvtepi32_ps(kind == Kind::kU8 ? _mm512_cvtepu8_epi32(raw)
                                               : _mm512_cvtepi8_epi32(raw));
 }
 
 /// Sums of one vector of channels for `pixels` pixels, 64 bytes each, `stride` sums apart.
-template <Kind result, Kind residual, bool whole>
+template <Kind result, Kind residual, int kCount>
 void finish(const Int8Tile& t, const int32_t* sums, int64_t stride, int64_t channel, int64_t pixel,
             int64_t pixels) {
   const Int8Epilogue& e = *t.epilogue;
-  const __mmask16 mask = whole ? 0xFFFF : __mmask16((1u << (t.channels - channel)) - 1);
+  const int count = kCount > 0 ? kCount : int(t.channels - channel);
+  const auto mask = __mmask16((1u << count) - 1);
   const __m512 scale = _mm512_loadu_ps(t.scales + channel);
   const __m512 low = _mm512_set1_ps(e.low), high = _mm512_set1_ps(e.high);
   const __m512 weight = _mm512_set1_ps(e.residual_scale);
@@ -43,7 +93,7 @@ void finish(const Int8Tile& t, const int32_t* sums, int64_t stride, int64_t chan
     __m512 v =
         _mm512_fmadd_ps(_mm512_cvtepi32_ps(_mm512_loadu_si512(sums + p * stride)), scale, bias);
     if (residual != Kind::kNone)
-      v = _mm512_fmadd_ps(widened(residual, t.residual + at, mask), weight, v);
+      v = _mm512_fmadd_ps(widened<kCount>(residual, t.residual + at, count), weight, v);
     if (clamps) v = _mm512_min_ps(_mm512_max_ps(v, low), high);
     if (result == Kind::kF32) {
       _mm512_mask_storeu_ps(static_cast<float*>(t.y) + at, mask, v);
@@ -54,20 +104,22 @@ void finish(const Int8Tile& t, const int32_t* sums, int64_t stride, int64_t chan
     const __m128i bytes =
         result == Kind::kU8 ? _mm512_cvtusepi32_epi8(rounded) : _mm512_cvtsepi32_epi8(rounded);
     auto* y = static_cast<uint8_t*>(t.y) + at;
-    if (whole)
+    if (kCount == 16)
       _mm_storeu_si128(reinterpret_cast<__m128i*>(y), bytes);
+    else if (kCount == 8)
+      _mm_storel_epi64(reinterpret_cast<__m128i*>(y), bytes);
     else
-      _mm_mask_storeu_epi8(y, mask, bytes);
+      store_bytes(y, bytes, count);
   }
 }
 
 template <Kind result, Kind residual>
 void finish_part(const Int8Tile& t, const int32_t* sums, int64_t stride, int64_t channel,
                  int64_t pixel, int64_t pixels) {
-  if (t.channels - channel >= 16)
-    finish<result, residual, true>(t, sums, stride, channel, pixel, pixels);
-  else
-    finish<result, residual, false>(t, sums, stride, channel, pixel, pixels);
+  const int64_t left = t.channels - channel;
+  (left >= 16  ? finish<result, residual, 16>
+   : left == 8 ? finish<result, residual, 8>
+               : finish<result, residual, 0>)(t, sums, stride, channel, pixel, pixels);
 }
 
 using Finish = void (*)(const Int8Tile&, const int32_t*, int64_t, int64_t, int64_t, int64_t);
