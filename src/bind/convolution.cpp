@@ -119,6 +119,12 @@ void set_channels_last(Kernel& kernel, const BindRequest& r, const Contraction& 
   kernel.result_layouts = {Layout::kChannelsLast};
 }
 
+void set_grad_input_layouts(Kernel& kernel) {
+  kernel.operand_layouts = {Layout::kChannelsLast, Layout::kPlain, Layout::kPlain};
+  kernel.result_layouts = {Layout::kChannelsLast};
+  kernel.absorbed = {2};
+}
+
 namespace {
 
 Bound bind_convolution(const BindRequest& r) {
@@ -162,9 +168,7 @@ Bound bind_grad_input(const BindRequest& r) {
   auto prepared = kernels::prepare_convolution_grad_input(std::get<kernels::ConvGradSpec>(spec));
   if (!prepared.sequence) return Refuse{prepared.refusal};
   auto kernel = sequence_kernel("onednn.conv_grad_input", std::move(prepared.sequence));
-  kernel->operand_layouts = {Layout::kChannelsLast, Layout::kPlain, Layout::kPlain};
-  kernel->result_layouts = {Layout::kChannelsLast};
-  kernel->absorbed = {2};
+  set_grad_input_layouts(*kernel);
   return kernel;
 }
 

@@ -26,6 +26,9 @@ std::variant<ConvolutionRequest, Refuse> convolution_of(Contraction contraction)
 /// The layouts and absorbed operands of a kernel that serves it.
 void set_channels_last(Kernel& kernel, const BindRequest& request, const Contraction& contraction);
 
+/// Those of espalier.ConvGradInput(dy, w, shape of x).
+void set_grad_input_layouts(Kernel& kernel);
+
 /// The gradient of a convolution of x by w giving y, its element types those of the request's
 /// operands; `weight_type` is that of the weight or its gradient.
 std::variant<kernels::ConvGradSpec, Refuse> gradient_spec(const BindRequest& r, const Shape& x,

@@ -8,6 +8,7 @@
 
 #include "base/error.h"
 #include "base/threads.h"
+#include "kernels/jit/cut.h"
 #include "kernels/jit/micro_kernel.h"
 #include "kernels/jit/pack.h"
 #include "kernels/pointwise.h"
@@ -42,16 +43,6 @@ size_t inlined_steps(const std::vector<EpilogueStep>& steps) {
   }
   return count;
 }
-
-/// [0, n) in `parts` parts whose sizes differ by one at most.
-struct Cut {
-  int64_t n = 0, parts = 1;
-  int64_t begin(int64_t part) const { return n * part / parts; }
-  int64_t size(int64_t part) const { return begin(part + 1) - begin(part); }
-  int64_t largest() const { return ceil_div(n, parts); }
-  static int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }
-  static Cut at_most(int64_t n, int64_t most) { return {n, ceil_div(n, most)}; }
-};
 
 class Gemm final : public GeneratedGemm {
  public:

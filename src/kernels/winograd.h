@@ -1,0 +1,42 @@
+// Convolution of 3x3 windows in f32 by Winograd's minimal filtering: a tile of 4x4 results and its
+// 6x6 patch of the source are polynomials, whose product needs 36 multiplications where the sum
+// over taps needs 144; of 2x2 results, 16 for 36. Winograd, "Arithmetic Complexity of
+// Computations", 1980; Lavin and Gray, arXiv:1509.09308. The matrix products run on generated code.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "kernels/convolution.h"
+
+namespace espalier::kernels {
+
+/// Why this cannot compute the convolution here; empty if it can: f32, windows of 3x3 side by side,
+/// eight channels or more, and after them a residual and bounds at most.
+std::string no_winograd(const ConvSpec& spec);
+/// The same of a convolution's gradient with respect to its source.
+std::string no_winograd(const ConvGradSpec& spec);
+
+/// Results along an axis of the tiles with which it is fastest, as far as can be told from its
+/// extents: 4, 2, or 0 where the sum over taps is.
+int64_t winograd_tile(const ConvSpec& spec);
+int64_t winograd_tile(const ConvGradSpec& spec);
+
+/// A convolution prepared for the threads there are; immutable, any thread may run it. The bits of
+/// its result do not depend on their number.
+class WinogradConv {
+ public:
+  virtual ~WinogradConv() = default;
+  /// Operands as the specification numbers them; y may lie where the residual does.
+  virtual void run(const void* const* operands, float* y, void* scratch) const = 0;
+  virtual size_t scratch_bytes() const = 0;
+  virtual size_t packed_bytes() const = 0;
+};
+
+/// Prepare what `no_winograd` has no objection to, with tiles of 4x4 or 2x2 results. Weights that
+/// come at run time are transformed at each run.
+std::shared_ptr<const WinogradConv> winograd_convolution(const ConvSpec& spec, int64_t tile);
+/// dx from operands dy (0) and w (1): the convolution by the windows turned round.
+std::shared_ptr<const WinogradConv> winograd_grad_input(const ConvGradSpec& spec, int64_t tile);
+
+}  // namespace espalier::kernels

@@ -1,0 +1,273 @@
+#include "kernels/winograd_transform.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/winograd_transform.cpp"
+#include "kernels/simd.h"
+//
+#include <hwy/foreach_target.h>
+#include <hwy/highway.h>
+
+// The points of 4x4 tiles are 0, ±√½, ±√2 and infinity: squares that are exact and products that
+// are one keep the error of f32 within three times that of the plain sum, where ±1 and ±2 give
+// five. Those of 2x2 tiles are 0, ±1 and infinity.
+HWY_BEFORE_NAMESPACE();
+namespace espalier::kernels {
+namespace HWY_NAMESPACE {
+namespace {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+constexpr float kSmall = 0.70710678f, kLarge = 1.41421356f;
+
+/// Along one axis, for tiles of kTile results; elements are `step` apart.
+template <int kTile>
+struct Axis;
+
+template <>
+struct Axis<4> {
+  /// Three taps become their polynomial's values at the six points, each over the product of the
+  /// point's distances from the others.
+  template <class D, class V>
+  static HWY_INLINE void window(D d, const V* taps, int apart, V* v, int step) {
+    const V two = hn::Set(d, 2.0f), half = hn::Set(d, 0.5f);
+    const V g0 = taps[0], g1 = taps[apart], g2 = taps[2 * apart];
+    const V even_small = hn::Mul(hn::MulAdd(half, g2, g0), hn::Set(d, -2.0f / 3));
+    const V odd_small = hn::Mul(g1, hn::Set(d, -2.0f / 3 * kSmall));
+    const V even_large = hn::Mul(hn::MulAdd(two, g2, g0), hn::Set(d, 1.0f / 6));
+    const V odd_large = hn::Mul(g1, hn::Set(d, 1.0f / 6 * kLarge));
+    v[0] = g0;
+    v[step] = hn::Add(even_small, odd_small);
+    v[2 * step] = hn::Sub(even_small, odd_small);
+    v[3 * step] = hn::Add(even_large, odd_large);
+    v[4 * step] = hn::Sub(even_large, odd_large);
+    v[5 * step] = g2;
+  }
+
+  /// Six elements become the polynomial's factors at the points, in place.
+  template <class D, class V>
+  static HWY_INLINE void patch(D d, V* v, int step) {
+    const V two = hn::Set(d, 2.0f), half = hn::Set(d, 0.5f), five_halves = hn::Set(d, 2.5f);
+    const V small = hn::Set(d, kSmall), large = hn::Set(d, kLarge);
+    const V d0 = v[0], d1 = v[step], d2 = v[2 * step], d3 = v[3 * step], d4 = v[4 * step],
+            d5 = v[5 * step];
+    const V even_small = hn::NegMulAdd(two, d2, d4), odd_small = hn::NegMulAdd(two, d1, d3);
+    const V even_large = hn::NegMulAdd(half, d2, d4), odd_large = hn::NegMulAdd(half, d1, d3);
+    v[0] = hn::Add(hn::NegMulAdd(five_halves, d2, d4), d0);
+    v[step] = hn::MulAdd(small, odd_small, even_small);
+    v[2 * step] = hn::NegMulAdd(small, odd_small, even_small);
+    v[3 * step] = hn::MulAdd(large, odd_large, even_large);
+    v[4 * step] = hn::NegMulAdd(large, odd_large, even_large);
+    v[5 * step] = hn::Add(hn::NegMulAdd(five_halves, d3, d5), d1);
+  }
+
+  /// Six products become four results, in place of the first four.
+  template <class D, class V>
+  static HWY_INLINE void result(D d, V* v, int step) {
+    const V two = hn::Set(d, 2.0f), half = hn::Set(d, 0.5f);
+    const V small = hn::Set(d, kSmall), large = hn::Set(d, kLarge);
+    const V even_small = hn::Add(v[step], v[2 * step]);
+    const V odd_small = hn::Mul(hn::Sub(v[step], v[2 * step]), small);
+    const V even_large = hn::Add(v[3 * step], v[4 * step]);
+    const V odd_large = hn::Mul(hn::Sub(v[3 * step], v[4 * step]), large);
+    v[0] = hn::Add(v[0], hn::Add(even_small, even_large));
+    v[step] = hn::Add(odd_small, odd_large);
+    v[2 * step] = hn::MulAdd(half, even_small, hn::Mul(two, even_large));
+    v[3 * step] = hn::MulAdd(half, odd_small, hn::MulAdd(two, odd_large, v[5 * step]));
+  }
+};
+
+template <>
+struct Axis<2> {
+  template <class D, class V>
+  static HWY_INLINE void window(D d, const V* taps, int apart, V* v, int step) {
+    const V half = hn::Set(d, 0.5f);
+    const V g0 = taps[0], g2 = taps[2 * apart];
+    const V even = hn::Mul(half, hn::Add(g0, g2)), odd = hn::Mul(half, taps[apart]);
+    v[0] = g0;
+    v[step] = hn::Add(even, odd);
+    v[2 * step] = hn::Sub(even, odd);
+    v[3 * step] = g2;
+  }
+
+  template <class D, class V>
+  static HWY_INLINE void patch(D, V* v, int step) {
+    const V d1 = v[step], d2 = v[2 * step];
+    v[0] = hn::Sub(v[0], d2);
+    v[step] = hn::Add(d1, d2);
+    v[2 * step] = hn::Sub(d2, d1);
+    v[3 * step] = hn::Sub(v[3 * step], d1);
+  }
+
+  template <class D, class V>
+  static HWY_INLINE void result(D, V* v, int step) {
+    const V even = hn::Add(v[step], v[2 * step]), odd = hn::Sub(v[step], v[2 * step]);
+    v[0] = hn::Add(v[0], even);
+    v[step] = hn::Add(odd, v[3 * step]);
+  }
+};
+
+/// Of the products' vectors.
+constexpr int64_t kLanes = 16;
+
+/// How many of this vector's lanes hold channels, where the first is channel c.
+template <class D>
+size_t lanes_at(D d, int64_t c, int64_t channels) {
+  return size_t(HWY_MAX(int64_t{0}, HWY_MIN(int64_t(hn::Lanes(d)), channels - c)));
+}
+
+template <class D>
+HWY_INLINE hn::Vec<D> load(D d, const float* at, size_t lanes) {
+  return lanes == hn::Lanes(d) ? hn::LoadU(d, at) : hn::MaskedLoad(hn::FirstN(d, lanes), d, at);
+}
+
+template <class D>
+HWY_INLINE void store(D d, hn::Vec<D> v, float* at, size_t lanes) {
+  if (lanes == hn::Lanes(d))
+    hn::StoreU(v, d, at);
+  else
+    hn::BlendedStore(v, hn::FirstN(d, lanes), d, at);
+}
+
+/// Where a tile is.
+struct Place {
+  int64_t image, row, column;  ///< of its first result
+};
+
+Place place_of(const WinogradImage& i, int64_t tile) {
+  const int64_t column = tile % i.tiles_wide, row = tile / i.tiles_wide;
+  return {row / i.tiles_high, row % i.tiles_high * i.tile, column * i.tile};
+}
+
+template <int kTile>
+void windows(const WinogradTaps& taps, const Cut& columns, int64_t first, int64_t last, float* to) {
+  constexpr int kPatch = kTile + 2;
+  const hn::CappedTag<float, kLanes> d;
+  const int64_t plane = kLanes * columns.n * taps.in;
+  for (int64_t panel = 0; panel < columns.parts; ++panel) {
+    const int64_t begin = kLanes * columns.begin(panel), width = kLanes * columns.size(panel);
+    for (int64_t i = first; i < last; ++i)
+      for (int64_t o = 0; o < width; o += int64_t(hn::Lanes(d))) {
+        const size_t lanes = lanes_at(d, begin + o, taps.out);
+        hn::Vec<decltype(d)> g[9], rows[3 * kPatch], v[kPatch * kPatch];
+        for (int64_t t = 0; t < 9; ++t)
+          g[t] = load(d, taps.data + t * taps.tap_stride + i * taps.in_stride + begin + o, lanes);
+        for (int r = 0; r < 3; ++r) Axis<kTile>::window(d, g + 3 * r, 1, rows + r * kPatch, 1);
+        for (int k = 0; k < kPatch; ++k) Axis<kTile>::window(d, rows + k, kPatch, v + k, kPatch);
+        float* at = to + begin * taps.in + i * width + o;
+        for (int64_t p = 0; p < kPatch * kPatch; ++p) hn::StoreU(v[p], d, at + p * plane);
+      }
+  }
+}
+
+template <int kTile>
+void patches(const WinogradImage& i, int64_t top, int64_t left, const float* x, int64_t first,
+             int64_t last, float* to, int64_t plane) {
+  constexpr int kPatch = kTile + 2;
+  const hn::CappedTag<float, kLanes> d;
+  for (int64_t tile = first; tile < last; ++tile, to += i.channels) {
+    const Place at = place_of(i, tile);
+    const int64_t y0 = at.row - top, x0 = at.column - left;
+    const float* source = x + ((at.image * i.height + y0) * i.width + x0) * i.channels;
+    const auto inside = [](int64_t begin, int64_t extent, int64_t k) {
+      return begin + k >= 0 && begin + k < extent;
+    };
+    const bool whole = inside(y0, i.height, 0) && inside(y0, i.height, kPatch - 1) &&
+                       inside(x0, i.width, 0) && inside(x0, i.width, kPatch - 1);
+    for (int64_t c = 0; c < i.channels; c += int64_t(hn::Lanes(d))) {
+      const size_t lanes = lanes_at(d, c, i.channels);
+      hn::Vec<decltype(d)> v[kPatch * kPatch];
+      for (int64_t r = 0; r < kPatch; ++r) {
+        for (int64_t k = 0; k < kPatch; ++k)
+          v[r * kPatch + k] = whole || (inside(y0, i.height, r) && inside(x0, i.width, k))
+                                  ? load(d, source + (r * i.width + k) * i.channels + c, lanes)
+                                  : hn::Zero(d);
+        Axis<kTile>::patch(d, v + r * kPatch, 1);
+      }
+      for (int64_t k = 0; k < kPatch; ++k) {
+        Axis<kTile>::patch(d, v + k, kPatch);
+        for (int64_t r = 0; r < kPatch; ++r)
+          store(d, v[r * kPatch + k], to + (r * kPatch + k) * plane + c, lanes);
+      }
+    }
+  }
+}
+
+template <int kTile>
+void results(const WinogradImage& i, const WinogradEpilogue& e, const float* products,
+             int64_t plane, int64_t first, int64_t last, const float* residual, float* y) {
+  constexpr int kPatch = kTile + 2;
+  const hn::CappedTag<float, kLanes> d;
+  const auto low = hn::Set(d, e.low), high = hn::Set(d, e.high);
+  const int64_t row = (i.channels + kLanes - 1) / kLanes * kLanes;
+  for (int64_t tile = first; tile < last; ++tile, products += row) {
+    const Place at = place_of(i, tile);
+    const int64_t rows = HWY_MIN(kTile, i.height - at.row);
+    const int64_t columns = HWY_MIN(kTile, i.width - at.column);
+    const int64_t base = ((at.image * i.height + at.row) * i.width + at.column) * i.channels;
+    for (int64_t c = 0; c < i.channels; c += int64_t(hn::Lanes(d))) {
+      const size_t lanes = lanes_at(d, c, i.channels);
+      hn::Vec<decltype(d)> v[kPatch * kPatch];
+      for (int64_t r = 0; r < kPatch; ++r) {
+        for (int64_t k = 0; k < kPatch; ++k)
+          v[r * kPatch + k] = hn::LoadU(d, products + (r * kPatch + k) * plane + c);
+        Axis<kTile>::result(d, v + r * kPatch, 1);
+      }
+      for (int64_t k = 0; k < kTile; ++k) Axis<kTile>::result(d, v + k, kPatch);
+      const auto bias = e.bias ? load(d, e.bias + c, lanes) : hn::Zero(d);
+      for (int64_t r = 0; r < rows; ++r)
+        for (int64_t k = 0; k < columns; ++k) {
+          const int64_t element = base + (r * i.width + k) * i.channels + c;
+          auto result = hn::Add(v[r * kPatch + k], bias);
+          if (residual) result = hn::Add(result, load(d, residual + element, lanes));
+          // In this order, NaN stays NaN.
+          store(d, hn::Min(high, hn::Max(low, result)), y + element, lanes);
+        }
+    }
+  }
+}
+
+void windows_of(int64_t tile, const WinogradTaps& taps, const Cut& columns, int64_t first,
+                int64_t last, float* to) {
+  (tile == 4 ? windows<4> : windows<2>)(taps, columns, first, last, to);
+}
+
+void patches_of(const WinogradImage& i, int64_t top, int64_t left, const float* x, int64_t first,
+                int64_t last, float* to, int64_t plane) {
+  (i.tile == 4 ? patches<4> : patches<2>)(i, top, left, x, first, last, to, plane);
+}
+
+void results_of(const WinogradImage& i, const WinogradEpilogue& e, const float* products,
+                int64_t plane, int64_t first, int64_t last, const float* residual, float* y) {
+  (i.tile == 4 ? results<4> : results<2>)(i, e, products, plane, first, last, residual, y);
+}
+
+}  // namespace
+// NOLINTNEXTLINE(google-readability-namespace-comments)
+}  // namespace HWY_NAMESPACE
+}  // namespace espalier::kernels
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace espalier::kernels {
+HWY_EXPORT(windows_of);
+HWY_EXPORT(patches_of);
+HWY_EXPORT(results_of);
+
+void winograd_windows(int64_t tile, const WinogradTaps& taps, const Cut& columns, int64_t first,
+                      int64_t last, float* to) {
+  HWY_DYNAMIC_DISPATCH(windows_of)(tile, taps, columns, first, last, to);
+}
+
+void winograd_patches(const WinogradImage& image, int64_t top, int64_t left, const float* x,
+                      int64_t first, int64_t last, float* to, int64_t plane) {
+  HWY_DYNAMIC_DISPATCH(patches_of)(image, top, left, x, first, last, to, plane);
+}
+
+void winograd_results(const WinogradImage& image, const WinogradEpilogue& epilogue,
+                      const float* products, int64_t plane, int64_t first, int64_t last,
+                      const float* residual, float* y) {
+  HWY_DYNAMIC_DISPATCH(results_of)(image, epilogue, products, plane, first, last, residual, y);
+}
+
+}  // namespace espalier::kernels
+#endif

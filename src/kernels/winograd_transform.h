@@ -1,0 +1,55 @@
+// The transforms of convolutions of 3x3 windows by products (kernels/winograd.h), for tiles of 4x4
+// or 2x2 results.
+#pragma once
+
+#include <cstdint>
+
+#include "kernels/jit/cut.h"
+
+namespace espalier::kernels {
+
+/// At how many points tiles of so many results along an axis are multiplied: the elements of the
+/// patch of the source that they reach.
+constexpr int64_t winograd_points(int64_t tile) { return (tile + 2) * (tile + 2); }
+
+/// Windows of 3x3: tap t from source channel i to result channel o is data[t * tap_stride + i *
+/// in_stride + o].
+struct WinogradTaps {
+  const float* data = nullptr;
+  int64_t in = 0, out = 0;  ///< channels
+  int64_t tap_stride = 0, in_stride = 0;
+};
+
+/// The windows of source channels [first, last) at the points of `tile`: for each point the panels
+/// of `columns` (a cut of the result channels' vectors), each with its columns for one source
+/// channel after the other.
+void winograd_windows(int64_t tile, const WinogradTaps& taps, const Cut& columns, int64_t first,
+                      int64_t last, float* to);
+
+/// Images, channels-last, as tiles see them.
+struct WinogradImage {
+  int64_t height = 0, width = 0, channels = 0;
+  int64_t tile = 4;  ///< results along an axis: 4 or 2
+  int64_t tiles_high = 0, tiles_wide = 0;
+};
+
+/// What happens to a result before it is stored.
+struct WinogradEpilogue {
+  const float* bias = nullptr;  ///< one per channel, or null
+  float low = 0, high = 0;      ///< kept within, infinite where there is no bound
+};
+
+/// The patches of tiles [first, last), counted over all images, at all points: point p of channel c
+/// of tile t goes to to[p * plane + (t - first) * channels + c]. Patches begin `top` rows above and
+/// `left` columns left of their tile; outside the image there are zeros.
+void winograd_patches(const WinogradImage& image, int64_t top, int64_t left, const float* x,
+                      int64_t first, int64_t last, float* to, int64_t plane);
+
+/// The results of tiles [first, last) from their products, laid out likewise but for rows of whole
+/// vectors of 16 channels; `residual` (or null)
+/// is added before the bounds and lies as y does.
+void winograd_results(const WinogradImage& image, const WinogradEpilogue& epilogue,
+                      const float* products, int64_t plane, int64_t first, int64_t last,
+                      const float* residual, float* y);
+
+}  // namespace espalier::kernels
