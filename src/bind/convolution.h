@@ -28,6 +28,8 @@ void set_channels_last(Kernel& kernel, const BindRequest& request, const Contrac
 
 /// Those of espalier.ConvGradInput(dy, w, shape of x).
 void set_grad_input_layouts(Kernel& kernel);
+/// Those of espalier.ConvGradWeight(x, dy, shape of w).
+void set_grad_weight_layouts(Kernel& kernel);
 
 /// The gradient of a convolution of x by w giving y, its element types those of the request's
 /// operands; `weight_type` is that of the weight or its gradient.

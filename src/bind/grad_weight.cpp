@@ -105,6 +105,11 @@ Bound whole_batch(const kernels::ConvGradSpec& spec) {
 
 }  // namespace
 
+void set_grad_weight_layouts(Kernel& kernel) {
+  kernel.operand_layouts = {Layout::kChannelsLast, Layout::kChannelsLast, Layout::kPlain};
+  kernel.absorbed = {2};
+}
+
 Bound bind_grad_weight(const BindRequest& r) {
   auto spec = gradient_spec(r, r.in_shape(0), r.out_shape(0), r.in_shape(1), r.out_dtype(0));
   if (auto* no = std::get_if<Refuse>(&spec)) return *no;
@@ -130,10 +135,7 @@ Bound bind_grad_weight(const BindRequest& r) {
     kernel->name = name;
     bound = kernel;
   }
-  if (auto* kernel = std::get_if<KernelPtr>(&bound)) {
-    (*kernel)->operand_layouts = {Layout::kChannelsLast, Layout::kChannelsLast, Layout::kPlain};
-    (*kernel)->absorbed = {2};
-  }
+  if (auto* kernel = std::get_if<KernelPtr>(&bound)) set_grad_weight_layouts(**kernel);
   return bound;
 }
 

@@ -45,12 +45,26 @@ Bound bind_winograd_grad_input(const BindRequest& r) {
   return kernel;
 }
 
+// espalier.ConvGradWeight(x, dy, shape of w).
+Bound bind_winograd_grad_weight(const BindRequest& r) {
+  const auto spec = gradient_spec(r, r.in_shape(0), r.out_shape(0), r.in_shape(1), r.out_dtype(0));
+  if (const auto* no = std::get_if<Refuse>(&spec)) return *no;
+  const auto& gradient = std::get<kernels::ConvGradSpec>(spec);
+  if (const std::string why = kernels::no_winograd(gradient); !why.empty()) return Refuse{why};
+  const int64_t tile = kernels::winograd_weight_tile(gradient);
+  if (tile == 0) return kNotFaster;
+  KernelPtr kernel = kernel_of(kernels::winograd_grad_weight(gradient, tile), tile);
+  set_grad_weight_layouts(*kernel);
+  return kernel;
+}
+
 }  // namespace
 
 Entries winograd_entries() {
   return {{"Conv", {"winograd", bind_winograd}},
           {"espalier.Fused", {"winograd", bind_winograd}},
-          {"espalier.ConvGradInput", {"winograd", bind_winograd_grad_input}}};
+          {"espalier.ConvGradInput", {"winograd", bind_winograd_grad_input}},
+          {"espalier.ConvGradWeight", {"winograd", bind_winograd_grad_weight}}};
 }
 
 }  // namespace espalier::bind

@@ -11,6 +11,7 @@
 #include "kernels/jit/micro_kernel.h"
 #include "kernels/jit/pack.h"
 #include "kernels/transpose.h"
+#include "kernels/winograd_cost.h"
 #include "kernels/winograd_transform.h"
 
 namespace espalier::kernels {
@@ -235,7 +236,7 @@ class Winograd final : public WinogradConv {
 
   void patches(const Job& job, const Block& b, Range tiles) const {
     winograd_patches(source_, top_, left_, job.x, b.first + tiles.begin, b.first + tiles.end,
-                     b.patches + tiles.begin * source_.channels, b.patch_plane);
+                     b.patches + tiles.begin * source_.channels, {b.patch_plane, source_.channels});
   }
 
   /// Panels of the weight, counted over all points, with all tiles.
@@ -318,12 +319,6 @@ std::string no_winograd(const ConvGradSpec& spec) {
   return no_winograd(gradient_as_convolution(spec));
 }
 
-// What it costs in multiply-accumulates of f32, as measured on AVX-512 (Zen 5): so many for each
-// number that a transform moves, and for each number of a weight, which comes from memory.
-constexpr double kMoved = 13, kFetched = 20;
-/// A network is rarely alone in the caches, and more memory is used: it must be worth it.
-constexpr double kLeastGain = 0.9;
-
 int64_t winograd_tile(const ConvSpec& s) {
   const double vectors = double(Cut::ceil_div(s.y[1], kGemmLanes));
   const double channels = double(s.x[1]) * vectors * kGemmLanes;
@@ -332,12 +327,11 @@ int64_t winograd_tile(const ConvSpec& s) {
     const double tiles = double(s.y[0] * Cut::ceil_div(s.y[2], tile) * Cut::ceil_div(s.y[3], tile));
     // Weights that come at run time are transposed and transformed first.
     const double weights = s.weight.constant ? points : 3 * points + 3 * 9;
-    return points * tiles * (channels + kMoved * double(s.x[1] + s.y[1])) +
-           kFetched * weights * channels;
+    return points * tiles * (channels + kWinogradMoved * double(s.x[1] + s.y[1])) +
+           kWinogradFetched * weights * channels;
   };
-  const double direct = 9 * channels * (double(s.y[0] * s.y[2] * s.y[3]) + kFetched);
-  const int64_t best = cost(4) < cost(2) ? 4 : 2;
-  return cost(best) < kLeastGain * direct ? best : 0;
+  const double direct = 9 * channels * (double(s.y[0] * s.y[2] * s.y[3]) + kWinogradFetched);
+  return winograd_choice(cost(4), cost(2), direct);
 }
 
 int64_t winograd_tile(const ConvGradSpec& spec) {

@@ -14,7 +14,7 @@ namespace espalier::kernels {
 /// Why this cannot compute the convolution here; empty if it can: f32, windows of 3x3 side by side,
 /// eight channels or more, and after them a residual and bounds at most.
 std::string no_winograd(const ConvSpec& spec);
-/// The same of a convolution's gradient with respect to its source.
+/// The same of a convolution's gradients.
 std::string no_winograd(const ConvGradSpec& spec);
 
 /// Results along an axis of the tiles with which it is fastest, as far as can be told from its
@@ -38,5 +38,8 @@ class WinogradConv {
 std::shared_ptr<const WinogradConv> winograd_convolution(const ConvSpec& spec, int64_t tile);
 /// dx from operands dy (0) and w (1): the convolution by the windows turned round.
 std::shared_ptr<const WinogradConv> winograd_grad_input(const ConvGradSpec& spec, int64_t tile);
+/// dw, in rows, from operands x (0) and dy (1); which tile as `winograd_tile` says it.
+std::shared_ptr<const WinogradConv> winograd_grad_weight(const ConvGradSpec& spec, int64_t tile);
+int64_t winograd_weight_tile(const ConvGradSpec& spec);
 
 }  // namespace espalier::kernels

@@ -74,6 +74,36 @@ struct Axis<4> {
     v[2 * step] = hn::MulAdd(half, even_small, hn::Mul(two, even_large));
     v[3 * step] = hn::MulAdd(half, odd_small, hn::MulAdd(two, odd_large, v[5 * step]));
   }
+
+  /// The transpose of `result`: gradients of four results become six.
+  template <class D, class V>
+  static HWY_INLINE void gradient(D d, V* v, int step) {
+    const V two = hn::Set(d, 2.0f), half = hn::Set(d, 0.5f);
+    const V small = hn::Set(d, kSmall), large = hn::Set(d, kLarge);
+    const V y0 = v[0], y1 = v[step], y2 = v[2 * step], y3 = v[3 * step];
+    const V even_small = hn::MulAdd(half, y2, y0), odd_small = hn::MulAdd(half, y3, y1);
+    const V even_large = hn::MulAdd(two, y2, y0), odd_large = hn::MulAdd(two, y3, y1);
+    v[step] = hn::MulAdd(small, odd_small, even_small);
+    v[2 * step] = hn::NegMulAdd(small, odd_small, even_small);
+    v[3 * step] = hn::MulAdd(large, odd_large, even_large);
+    v[4 * step] = hn::NegMulAdd(large, odd_large, even_large);
+    v[5 * step] = y3;
+  }
+
+  /// The transpose of `window`: six become the gradients of three taps, in place of the first
+  /// three.
+  template <class D, class V>
+  static HWY_INLINE void window_gradient(D d, V* v, int step) {
+    const V third = hn::Set(d, 1.0f / 3), sixth = hn::Set(d, 1.0f / 6);
+    const V even_small = hn::Add(v[step], v[2 * step]), odd_small = hn::Sub(v[step], v[2 * step]);
+    const V even_large = hn::Add(v[3 * step], v[4 * step]);
+    const V odd_large = hn::Sub(v[3 * step], v[4 * step]);
+    v[0] =
+        hn::Add(v[0], hn::NegMulAdd(hn::Set(d, 2.0f / 3), even_small, hn::Mul(sixth, even_large)));
+    v[step] = hn::NegMulAdd(hn::Set(d, 2.0f / 3 * kSmall), odd_small,
+                            hn::Mul(hn::Set(d, 1.0f / 6 * kLarge), odd_large));
+    v[2 * step] = hn::MulAdd(third, hn::Sub(even_large, even_small), v[5 * step]);
+  }
 };
 
 template <>
@@ -103,6 +133,24 @@ struct Axis<2> {
     const V even = hn::Add(v[step], v[2 * step]), odd = hn::Sub(v[step], v[2 * step]);
     v[0] = hn::Add(v[0], even);
     v[step] = hn::Add(odd, v[3 * step]);
+  }
+
+  template <class D, class V>
+  static HWY_INLINE void gradient(D, V* v, int step) {
+    const V y0 = v[0], y1 = v[step];
+    v[step] = hn::Add(y0, y1);
+    v[2 * step] = hn::Sub(y0, y1);
+    v[3 * step] = y1;
+  }
+
+  template <class D, class V>
+  static HWY_INLINE void window_gradient(D d, V* v, int step) {
+    const V half = hn::Set(d, 0.5f);
+    const V even = hn::Mul(half, hn::Add(v[step], v[2 * step]));
+    const V odd = hn::Mul(half, hn::Sub(v[step], v[2 * step]));
+    v[0] = hn::Add(v[0], even);
+    v[step] = odd;
+    v[2 * step] = hn::Add(even, v[3 * step]);
   }
 };
 
@@ -161,10 +209,10 @@ void windows(const WinogradTaps& taps, const Cut& columns, int64_t first, int64_
 
 template <int kTile>
 void patches(const WinogradImage& i, int64_t top, int64_t left, const float* x, int64_t first,
-             int64_t last, float* to, int64_t plane) {
+             int64_t last, float* to, const WinogradLayout& layout) {
   constexpr int kPatch = kTile + 2;
   const hn::CappedTag<float, kLanes> d;
-  for (int64_t tile = first; tile < last; ++tile, to += i.channels) {
+  for (int64_t tile = first; tile < last; ++tile, to += layout.row) {
     const Place at = place_of(i, tile);
     const int64_t y0 = at.row - top, x0 = at.column - left;
     const float* source = x + ((at.image * i.height + y0) * i.width + x0) * i.channels;
@@ -183,13 +231,60 @@ void patches(const WinogradImage& i, int64_t top, int64_t left, const float* x, 
                                   : hn::Zero(d);
         Axis<kTile>::patch(d, v + r * kPatch, 1);
       }
+      float* channel = to + c / kLanes * layout.panel + c % kLanes;
       for (int64_t k = 0; k < kPatch; ++k) {
         Axis<kTile>::patch(d, v + k, kPatch);
         for (int64_t r = 0; r < kPatch; ++r)
-          store(d, v[r * kPatch + k], to + (r * kPatch + k) * plane + c, lanes);
+          store(d, v[r * kPatch + k], channel + (r * kPatch + k) * layout.plane, lanes);
       }
     }
   }
+}
+
+template <int kTile>
+void gradients(const WinogradImage& i, const float* dy, int64_t first, int64_t last, float* to,
+               const WinogradLayout& layout) {
+  constexpr int kPatch = kTile + 2;
+  const hn::CappedTag<float, kLanes> d;
+  for (int64_t tile = first; tile < last; ++tile, to += layout.row) {
+    const Place at = place_of(i, tile);
+    const int64_t rows = i.height - at.row, columns = i.width - at.column;
+    const float* source = dy + ((at.image * i.height + at.row) * i.width + at.column) * i.channels;
+    for (int64_t c = 0; c < i.channels; c += int64_t(hn::Lanes(d))) {
+      const size_t lanes = lanes_at(d, c, i.channels);
+      hn::Vec<decltype(d)> v[kPatch * kPatch];
+      for (int64_t r = 0; r < kTile; ++r) {
+        for (int64_t k = 0; k < kTile; ++k)
+          v[r * kPatch + k] = r < rows && k < columns
+                                  ? load(d, source + (r * i.width + k) * i.channels + c, lanes)
+                                  : hn::Zero(d);
+        Axis<kTile>::gradient(d, v + r * kPatch, 1);
+      }
+      float* channel = to + c / kLanes * layout.panel + c % kLanes;
+      for (int64_t k = 0; k < kPatch; ++k) {
+        Axis<kTile>::gradient(d, v + k, kPatch);
+        for (int64_t r = 0; r < kPatch; ++r)
+          store(d, v[r * kPatch + k], channel + (r * kPatch + k) * layout.plane, lanes);
+      }
+    }
+  }
+}
+
+template <int kTile>
+void window_gradients(const float* sums, int64_t in, int64_t row, int64_t first, int64_t last,
+                      float* taps) {
+  constexpr int kPatch = kTile + 2;
+  const hn::CappedTag<float, kLanes> d;
+  for (int64_t i = first; i < last; ++i)
+    for (int64_t o = 0; o < row; o += int64_t(hn::Lanes(d))) {
+      hn::Vec<decltype(d)> v[kPatch * kPatch];
+      for (int64_t p = 0; p < kPatch * kPatch; ++p)
+        v[p] = hn::LoadU(d, sums + (p * in + i) * row + o);
+      for (int64_t r = 0; r < kPatch; ++r) Axis<kTile>::window_gradient(d, v + r * kPatch, 1);
+      for (int64_t k = 0; k < 3; ++k) Axis<kTile>::window_gradient(d, v + k, kPatch);
+      for (int64_t t = 0; t < 9; ++t)
+        hn::StoreU(v[t / 3 * kPatch + t % 3], d, taps + (i * 9 + t) * row + o);
+    }
 }
 
 template <int kTile>
@@ -232,8 +327,18 @@ void windows_of(int64_t tile, const WinogradTaps& taps, const Cut& columns, int6
 }
 
 void patches_of(const WinogradImage& i, int64_t top, int64_t left, const float* x, int64_t first,
-                int64_t last, float* to, int64_t plane) {
-  (i.tile == 4 ? patches<4> : patches<2>)(i, top, left, x, first, last, to, plane);
+                int64_t last, float* to, const WinogradLayout& layout) {
+  (i.tile == 4 ? patches<4> : patches<2>)(i, top, left, x, first, last, to, layout);
+}
+
+void gradients_of(const WinogradImage& i, const float* dy, int64_t first, int64_t last, float* to,
+                  const WinogradLayout& layout) {
+  (i.tile == 4 ? gradients<4> : gradients<2>)(i, dy, first, last, to, layout);
+}
+
+void window_gradients_of(int64_t tile, const float* sums, int64_t in, int64_t row, int64_t first,
+                         int64_t last, float* taps) {
+  (tile == 4 ? window_gradients<4> : window_gradients<2>)(sums, in, row, first, last, taps);
 }
 
 void results_of(const WinogradImage& i, const WinogradEpilogue& e, const float* products,
@@ -251,6 +356,8 @@ HWY_AFTER_NAMESPACE();
 namespace espalier::kernels {
 HWY_EXPORT(windows_of);
 HWY_EXPORT(patches_of);
+HWY_EXPORT(gradients_of);
+HWY_EXPORT(window_gradients_of);
 HWY_EXPORT(results_of);
 
 void winograd_windows(int64_t tile, const WinogradTaps& taps, const Cut& columns, int64_t first,
@@ -259,8 +366,18 @@ void winograd_windows(int64_t tile, const WinogradTaps& taps, const Cut& columns
 }
 
 void winograd_patches(const WinogradImage& image, int64_t top, int64_t left, const float* x,
-                      int64_t first, int64_t last, float* to, int64_t plane) {
-  HWY_DYNAMIC_DISPATCH(patches_of)(image, top, left, x, first, last, to, plane);
+                      int64_t first, int64_t last, float* to, const WinogradLayout& layout) {
+  HWY_DYNAMIC_DISPATCH(patches_of)(image, top, left, x, first, last, to, layout);
+}
+
+void winograd_gradients(const WinogradImage& image, const float* dy, int64_t first, int64_t last,
+                        float* to, const WinogradLayout& layout) {
+  HWY_DYNAMIC_DISPATCH(gradients_of)(image, dy, first, last, to, layout);
+}
+
+void winograd_window_gradients(int64_t tile, const float* sums, int64_t in, int64_t row,
+                               int64_t first, int64_t last, float* taps) {
+  HWY_DYNAMIC_DISPATCH(window_gradients_of)(tile, sums, in, row, first, last, taps);
 }
 
 void winograd_results(const WinogradImage& image, const WinogradEpilogue& epilogue,

@@ -33,23 +33,38 @@ struct WinogradImage {
   int64_t tiles_high = 0, tiles_wide = 0;
 };
 
+/// Where numbers at points lie: point p of channel c of the t-th tile at p * plane + t * row +
+/// c / 16 * panel + c % 16.
+struct WinogradLayout {
+  int64_t plane = 0, row = 0, panel = 16;
+};
+
 /// What happens to a result before it is stored.
 struct WinogradEpilogue {
   const float* bias = nullptr;  ///< one per channel, or null
   float low = 0, high = 0;      ///< kept within, infinite where there is no bound
 };
 
-/// The patches of tiles [first, last), counted over all images, at all points: point p of channel c
-/// of tile t goes to to[p * plane + (t - first) * channels + c]. Patches begin `top` rows above and
-/// `left` columns left of their tile; outside the image there are zeros.
+/// The patches of tiles [first, last), counted over all images, at all points; `to` is where tile
+/// `first` goes. Patches begin `top` rows above and `left` columns left of their tile; outside the
+/// image there are zeros. Channels that fill no vector are stored alone.
 void winograd_patches(const WinogradImage& image, int64_t top, int64_t left, const float* x,
-                      int64_t first, int64_t last, float* to, int64_t plane);
+                      int64_t first, int64_t last, float* to, const WinogradLayout& layout);
 
-/// The results of tiles [first, last) from their products, laid out likewise but for rows of whole
-/// vectors of 16 channels; `residual` (or null)
-/// is added before the bounds and lies as y does.
+/// The results of tiles [first, last) from their products, in rows of whole vectors; `residual` (or
+/// null) is added before the bounds and lies as y does.
 void winograd_results(const WinogradImage& image, const WinogradEpilogue& epilogue,
                       const float* products, int64_t plane, int64_t first, int64_t last,
                       const float* residual, float* y);
+
+/// The transposes of the results' and the windows' transforms, for gradients of windows. Tiles of
+/// dy, zero outside the image, at all points:
+void winograd_gradients(const WinogradImage& image, const float* dy, int64_t first, int64_t last,
+                        float* to, const WinogradLayout& layout);
+/// The windows of source channels [first, last) from sums over tiles, which for each point and
+/// source channel hold `row` result channels, whole vectors: tap t goes to taps[(i * 9 + t) * row +
+/// o].
+void winograd_window_gradients(int64_t tile, const float* sums, int64_t in, int64_t row,
+                               int64_t first, int64_t last, float* taps);
 
 }  // namespace espalier::kernels

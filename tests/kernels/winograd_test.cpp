@@ -133,29 +133,38 @@ TEST_P(WinogradTest, TakesWeightsAtRunTime) {
   }
 }
 
-// <dy, conv(x)> = <grad(dy), x>: the gradient is the convolution's adjoint.
-TEST_P(WinogradTest, GradientIsTheAdjoint) {
+double dot(const Tensor& a, const Tensor& b) {
+  double sum = 0;
+  for (int64_t i = 0; i < a.size(); ++i) sum += a.at(i) * b.at(i);
+  return sum;
+}
+
+Tensor gradient(const WinogradConv& conv, const Tensor& a, const Tensor& b, const Shape& shape) {
+  std::vector<float> scratch(conv.scratch_bytes() / sizeof(float), std::nanf(""));
+  Tensor result(DType::f32, shape);
+  const void* operands[] = {a.raw(), b.raw()};
+  conv.run(operands, result.mutable_data<float>(), scratch.data());
+  return result;
+}
+
+// <dy, conv(x, w)> = <dx, x> = <dw, w>: gradients are adjoints.
+TEST_P(WinogradTest, GradientsAreAdjoints) {
   Case c = GetParam();
   c.bias = c.residual = false;
   c.then = ScalarCode::kIdentity;
   const Trial trial(c);
-  const ConvGradSpec g{
-      DType::f32,         DType::f32, trial.spec.x, trial.spec.y, trial.spec.weight.shape,
-      trial.spec.geometry};
+  const Tensor &dy = trial.r, y = trial.run(1);
+  const ConvGradSpec g{DType::f32,   DType::f32,      trial.spec.x,
+                       trial.spec.y, trial.w.shape(), trial.spec.geometry};
   ASSERT_EQ(no_winograd(g), "");
-  const auto conv = winograd_grad_input(g, c.tile);
-  std::vector<float> scratch(conv->scratch_bytes() / sizeof(float));
-  Tensor dx(DType::f32, trial.x.shape());
-  const void* operands[] = {trial.r.raw(), trial.w.raw()};
-  conv->run(operands, dx.mutable_data<float>(), scratch.data());
-  const Tensor y = trial.run(1);
-  double forward = 0, backward = 0, scale = 0;
-  for (int64_t i = 0; i < y.size(); ++i) {
-    forward += y.at(i) * trial.r.at(i);
-    scale += y.at(i) * y.at(i);
-  }
-  for (int64_t i = 0; i < dx.size(); ++i) backward += dx.at(i) * trial.x.at(i);
-  EXPECT_NEAR(forward, backward, 1e-5 * scale);
+  const double wanted = dot(dy, y), allowed = 1e-5 * dot(y, y);
+  const Tensor dx = gradient(*winograd_grad_input(g, c.tile), dy, trial.w, trial.x.shape());
+  EXPECT_NEAR(dot(dx, trial.x), wanted, allowed);
+  const Tensor dw = gradient(*winograd_grad_weight(g, c.tile), trial.x, dy, trial.w.shape());
+  EXPECT_NEAR(dot(dw, trial.w), wanted, allowed);
+  const ThreadScope two(2);
+  const Tensor again = gradient(*winograd_grad_weight(g, c.tile), trial.x, dy, trial.w.shape());
+  EXPECT_EQ(std::memcmp(dw.raw(), again.raw(), dw.bytes()), 0);
 }
 
 INSTANTIATE_TEST_SUITE_P(
