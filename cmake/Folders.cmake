@@ -22,6 +22,19 @@ if(ESPALIER_FUZZ)
 endif()
 set_property(GLOBAL PROPERTY ESPALIER_LIBRARIES espalier_flags)
 
+# espalier_precompile(TARGET SOURCES... [HEADERS headers...]): with ESPALIER_PCH, headers that most
+# files of a target share are parsed once. ccache does not know such files again in another folder,
+# so this is for builds that start from nothing; files still name all they include.
+function(espalier_precompile target)
+  cmake_parse_arguments(arg "" "" "HEADERS" ${ARGN})
+  list(LENGTH arg_UNPARSED_ARGUMENTS count)
+  if(ESPALIER_PCH AND count GREATER 4)
+    target_precompile_headers(${target} PRIVATE <algorithm> <cmath> <filesystem> <functional> <map>
+                              <memory> <optional> <set> <span> <string> <variant> <vector>
+                              ${arg_HEADERS})
+  endif()
+endfunction()
+
 # espalier_folder(NAME [USES folders...] [LINK libraries...])
 function(espalier_folder name)
   cmake_parse_arguments(arg "" "" "USES;LINK" ${ARGN})
@@ -34,6 +47,13 @@ function(espalier_folder name)
   if(sources)
     add_library(esp_${name} STATIC ${sources})
     target_link_libraries(esp_${name} PUBLIC espalier_flags ${below} ${arg_LINK})
+    set(headers "")
+    if(name STREQUAL "ops")
+      set(headers ${CMAKE_SOURCE_DIR}/src/ops/common.h ${CMAKE_SOURCE_DIR}/src/ops/emit.h)
+    elseif("ir" IN_LIST arg_USES OR "ops" IN_LIST arg_USES OR "runtime" IN_LIST arg_USES)
+      set(headers ${CMAKE_SOURCE_DIR}/src/ir/graph.h)
+    endif()
+    espalier_precompile(esp_${name} ${sources} HEADERS ${headers})
   else()
     add_library(esp_${name} INTERFACE)
     target_link_libraries(esp_${name} INTERFACE espalier_flags ${below} ${arg_LINK})
