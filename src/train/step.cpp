@@ -60,6 +60,7 @@ class StepBuilder {
   StepGraph run(std::span<const StepExtension> extensions) {
     add_forward();
     add_loss();
+    add_rate();
     add_gradients();
     for (const StepExtension& e : extensions)
       if (e.on_gradients) e.on_gradients(s_);
@@ -103,9 +104,14 @@ class StepBuilder {
     for (const auto& [name, first] : s_.initial)
       if (network_.value(network_.find(name)).role == Role::kBuffer && !f.next.contains(name))
         g.add_state(g.find(name), g.find(name));
+    if (!f.step.empty()) s_.step = g.find(f.step);
+  }
+
+  void add_rate() {
+    Graph& g = s_.graph;
     s_.rate = g.add_input(g.fresh_name("learning_rate"), TensorType(DType::f32, Dims{}));
-    s_.step = f.step.empty() ? g.add_input(g.fresh_name("step"), TensorType(DType::i64, Dims{}))
-                             : g.find(f.step);
+    if (s_.step == kNoValue)
+      s_.step = g.add_input(g.fresh_name("step"), TensorType(DType::i64, Dims{}));
   }
 
   void add_loss() {
