@@ -172,10 +172,10 @@ Action export_verb(CLI::App& app) {
       "ONNX files are of opset 17 and pass the ONNX checker.\n"
       "C files hold weights, code and one static arena; link them with -lm. Quantised networks\n"
       "run on integers, branches and loops become branches and loops. With --train there are also\n"
-      "net_init and net_step: what the recipe's training section says (batch, loss, optimizer, "
-      "only\n"
-      "or adapt) is one function; data and learning rate are the caller's. docs/c_export.md shows\n"
-      "how to call them.");
+      "net_init and net_step: what the recipe's training section says (batch, loss, optimizer,\n"
+      "only or adapt) is one function; data and learning rate are the caller's. Networks in 8 "
+      "bits\n"
+      "train in 8 bits, by SGD without momentum. docs/c_export.md shows how to call them.");
   return [args](const Common& common) { return write(*args, common); };
 }
 

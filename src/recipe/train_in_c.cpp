@@ -1,6 +1,7 @@
 #include "recipe/train_in_c.h"
 
 #include "base/error.h"
+#include "train/integer_training.h"
 
 namespace espalier {
 
@@ -20,6 +21,10 @@ CTraining add_training(CFile& file, const Graph& network, const TrainRecipe& rec
       prepared_network(network, recipe.trained, {sample, nullptr, training.seed});
   training.trained = prepared.trained;
   const StepOptions options = step_options(training, sample, input.dtype);
+  if (stores_integers(prepared.graph)) {
+    IntegerTraining t = build_integer_step(prepared.graph, options);
+    return add_training(file, t.network, std::move(t.step), shape[0]);
+  }
   return add_training(file, prepared.graph, build_training_step(prepared.graph, options), shape[0]);
 }
 
