@@ -127,6 +127,7 @@ Findings measure_tiny_training(Fields& recipe, const MeasureOptions& options) {
   const double points = recipe.number("most_points_lost", 1, 0, 100);
   const std::vector<double> rates = read_rates(recipe.require("rates"));
   const std::vector<double> unscaled_rates = read_rates(recipe.require("unscaled_rates"));
+  const std::vector<double> whole_rates = read_rates(recipe.require("whole_rates"));
   const Optimizer whole = read_optimizer(recipe.require("whole_optimizer"), {});
   recipe.done();
 
@@ -155,7 +156,7 @@ Findings measure_tiny_training(Fields& recipe, const MeasureOptions& options) {
   floats.training.optimizer = whole;
   const TuningMethod full = parse_tuning_method("full");
   floats.training.seed = options.seed + 1000;
-  const double full_rate = tuned_at_best(floats, full, rates).rate;
+  const double full_rate = tuned_at_best(floats, full, whole_rates).rate;
   Tally of_full;
   for (int64_t s = 0; s < seeds; ++s) {
     floats.training.seed = options.seed + uint64_t(s);
