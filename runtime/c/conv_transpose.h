@@ -26,14 +26,19 @@ static inline void esp_conv_transpose_f32(const esp_conv_transpose* p, const flo
         const float* by = w + ((first_channel + c) * p->results + m % p->results) * kernel_size;
         for (int k0 = 0; k0 < g->kernel[0]; ++k0)
           for (int k1 = 0; k1 < g->kernel[1]; ++k1)
-            for (int k2 = 0; k2 < g->kernel[2]; ++k2, ++by)
+            for (int k2 = 0; k2 < g->kernel[2]; ++k2, ++by) {
+              const int first = esp_window_first(g, 2, k2), last = esp_window_last(g, 2, k2);
+              const float times = *by;
               for (int o0 = esp_window_first(g, 0, k0); o0 < esp_window_last(g, 0, k0); ++o0)
-                for (int o1 = esp_window_first(g, 1, k1); o1 < esp_window_last(g, 1, k1); ++o1)
-                  for (int o2 = esp_window_first(g, 2, k2); o2 < esp_window_last(g, 2, k2); ++o2)
-                    y[(esp_window_at(g, 0, o0, k0) * g->in[1] + esp_window_at(g, 1, o1, k1)) *
-                          g->in[2] +
-                      esp_window_at(g, 2, o2, k2)] +=
-                        *by * from[(o0 * g->out[1] + o1) * g->out[2] + o2];
+                for (int o1 = esp_window_first(g, 1, k1); o1 < esp_window_last(g, 1, k1); ++o1) {
+                  const float* line = from + (o0 * g->out[1] + o1) * g->out[2];
+                  float* row = y + (esp_window_at(g, 0, o0, k0) * g->in[1] +
+                                    esp_window_at(g, 1, o1, k1)) *
+                                       g->in[2];
+                  for (int o2 = first; o2 < last; ++o2)
+                    row[esp_window_at(g, 2, o2, k2)] += times * line[o2];
+                }
+            }
       }
       y += y_size;
     }

@@ -11,6 +11,8 @@
 namespace espalier {
 namespace {
 
+/// Of states in the arena: an f64 or i64.
+constexpr size_t kAlignment = 8;
 /// Shorter than any line worth reading.
 constexpr size_t kColumns = 98;
 
@@ -50,7 +52,10 @@ UserError not_a_tensor(const std::string& what, const Type& type) {
 
 }  // namespace
 
-CFile::CFile(const std::string& stem) : file_stem_(stem), stem_(c_identifier(stem)) {}
+CFile::CFile(const std::string& stem) : file_stem_(stem), stem_(c_identifier(stem)) {
+  names_.fresh("", init_function());
+  names_.fresh("", arena_function());
+}
 
 void CFile::need(const std::string& part) {
   if (std::ranges::find(parts_, part) == parts_.end()) parts_.push_back(part);
@@ -74,6 +79,27 @@ CFunction CFile::function(const Graph& body) {
   return {name, made.arena_bytes};
 }
 
+const CState* CFile::state(const std::string& name) const {
+  const auto found = std::ranges::find(states_, name, &CState::name);
+  return found == states_.end() ? nullptr : &*found;
+}
+
+void CFile::keep(const std::string& name, const Tensor& first) {
+  ESP_CHECK(networks_.empty() && !state(name), "states come before networks, each once");
+  const TensorType type(first.dtype(), first.shape());
+  if (!has_c_type(type.dtype)) throw not_a_tensor("state '" + name + "'", type);
+  const size_t at = state_bytes_;
+  states_.push_back({name, names_.fresh("", name), type, at});
+  state_bytes_ = at + (first.bytes() + kAlignment - 1) / kAlignment * kAlignment;
+  const std::string to = "arena.bytes + " + std::to_string(at),
+                    bytes = std::to_string(first.bytes());
+  const auto* raw = static_cast<const unsigned char*>(first.raw());
+  if (std::all_of(raw, raw + first.bytes(), [](unsigned char byte) { return byte == 0; }))
+    first_values_ += "  memset(" + to + ", 0, " + bytes + ");\n";
+  else
+    first_values_ += "  memcpy(" + to + ", " + table(first, name) + ", " + bytes + ");\n";
+}
+
 const CNetwork& CFile::add(const Graph& graph, const std::string& name) {
   const size_t parts = parts_.size(), tables = tables_.size(), functions = functions_.size();
   try {
@@ -95,8 +121,12 @@ void CFile::drop_tables(size_t first, const std::function<bool(const std::string
 }
 
 const CNetwork& CFile::append(const Graph& graph, const std::string& name) {
-  if (!graph.states().empty())
-    throw unsupported(graph.name, "carries states, as training steps do, which C code does not");
+  for (const StatePair& s : graph.states())
+    if (!state(graph.value(s.input).name))
+      throw unsupported(
+          graph.name,
+          "carries the state '" + graph.value(s.input).name + "', whose first values are not known",
+          "export --train writes training steps");
   CNetwork network{names_.fresh("", name), {}, {}, 0, 0};
   CNames taken;
   taken.fresh("", "arena");
@@ -106,7 +136,18 @@ const CNetwork& CFile::append(const Graph& graph, const std::string& name) {
       throw not_a_tensor(std::string(what) + " '" + value.name + "'", value.type);
     return CArgument{value.name, taken.fresh("", value.name), value.tensor()};
   };
-  for (ValueId v : graph.inputs()) network.inputs.push_back(argument(v, "input"));
+  std::string given;
+  for (ValueId v : graph.inputs()) {
+    if (const CState* kept = state(graph.value(v).name)) {
+      const TensorType& type = graph.value(v).tensor();
+      ESP_CHECK(type == kept->type, "the state '" + kept->name + "' has another type");
+      given +=
+          ", (" + c_type(type.dtype) + "*)(arena.bytes + " + std::to_string(kept->offset) + ")";
+      continue;
+    }
+    network.inputs.push_back(argument(v, "input"));
+    given += ", " + network.inputs.back().identifier;
+  }
   const size_t tables = tables_.size(), functions = functions_.size();
   const Graph prepared = prepared_for_c(graph);
   const std::string inner = names_.fresh(network.name + "_", "graph");
@@ -119,10 +160,12 @@ const CNetwork& CFile::append(const Graph& graph, const std::string& name) {
                         [&](const std::string& text) { return mentions(text, table); });
   });
   network.arena_bytes = made.arena_bytes;
+  std::string scratch = "0";
+  if (made.arena_bytes > 0)
+    scratch = "arena.bytes" + (state_bytes_ > 0 ? " + " + std::to_string(state_bytes_) : "");
   public_functions_ += "int " + network.name + "(" + parameters(network) + ") {\n  return " +
-                       inner + "(" + (made.arena_bytes > 0 ? "arena.bytes" : "0");
-  for (const auto* list : {&network.inputs, &network.outputs})
-    for (const CArgument& a : *list) public_functions_ += ", " + a.identifier;
+                       inner + "(" + scratch + given;
+  for (const CArgument& a : network.outputs) public_functions_ += ", " + a.identifier;
   public_functions_ += ");\n}\n";
   networks_.push_back(std::move(network));
   return networks_.back();
@@ -131,7 +174,7 @@ const CNetwork& CFile::append(const Graph& graph, const std::string& name) {
 size_t CFile::arena_bytes() const {
   size_t most = 0;
   for (const CNetwork& n : networks_) most = std::max(most, n.arena_bytes);
-  return most;
+  return state_bytes_ + most;
 }
 
 size_t CFile::weight_bytes() const {
@@ -156,7 +199,27 @@ std::string CFile::source() const {
         "  int64_t integer;\n  unsigned char bytes[" +
         std::to_string(arena_bytes()) + "];\n} arena;\n";
   for (const std::string& function : functions_) text += "\n" + function;
+  if (!states_.empty())
+    text += "\nvoid " + init_function() + "(void) {\n" + first_values_ + "}\nunsigned char* " +
+            arena_function() + "(void) { return arena.bytes; }\n";
   return text + "\n" + public_functions_;
+}
+
+std::string CFile::state_header() const {
+  if (states_.empty()) return "";
+  const std::string upper = upper_case(stem_);
+  std::string text =
+      "\n/* What lasts from call to call: its bytes, and where in the arena each begins. */\n"
+      "#define " +
+      upper + "_STATE_BYTES " + std::to_string(state_bytes_) + "\n";
+  for (const CState& s : states_)
+    text += "/* " + c_comment(s.name) + ": " + c_comment(to_string(s.type)) + " */\n#define " +
+            upper_case(stem_ + "_" + s.identifier) + "_AT " + std::to_string(s.offset) + "\n";
+  return text +
+         "/* Sets it to its first values. To be called before anything else, unless a copy of the\n"
+         "   first " +
+         upper + "_STATE_BYTES bytes of the arena is put back there. */\nvoid " + init_function() +
+         "(void);\n/* The arena. */\nunsigned char* " + arena_function() + "(void);\n";
 }
 
 std::string CFile::header() const {
@@ -165,10 +228,10 @@ std::string CFile::header() const {
       "/* Written by espalier export. */\n#ifndef ESPALIER_" + upper + "_H\n#define ESPALIER_" +
       upper +
       "_H\n\n#include <stdint.h>\n\n#ifdef __cplusplus\nextern \"C\" {\n#endif\n\n"
-      "/* Bytes of activations (static, shared by the networks) and of constants. */\n"
-      "#define " +
+      "/* Bytes of the static arena (activations, and what lasts from call to call) and of\n"
+      "   constants. */\n#define " +
       upper + "_ARENA_BYTES " + std::to_string(arena_bytes()) + "\n#define " + upper +
-      "_WEIGHT_BYTES " + std::to_string(weight_bytes()) + "\n";
+      "_WEIGHT_BYTES " + std::to_string(weight_bytes()) + "\n" + state_header();
   for (const CNetwork& n : networks_) {
     text += "\n";
     for (const auto* list : {&n.inputs, &n.outputs})

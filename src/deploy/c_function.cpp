@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "deploy/c_names.h"
+#include "deploy/c_order.h"
 #include "deploy/c_region.h"
 #include "ir/builder.h"
 #include "ir/derive.h"
@@ -50,12 +51,14 @@ void check_type(const Graph& g, ValueId v, const std::string& what) {
 class FunctionWriter {
  public:
   FunctionWriter(CModule& module, const Graph& graph, std::string name)
-      : module_(module), g_(graph), name_(std::move(name)) {}
+      : module_(module), g_(graph), name_(std::move(name)), order_(c_order(graph)) {}
 
   CFunctionText run() {
     place_ends();
-    for (NodeId id : g_.order()) write(id);
+    place_states();
+    for (NodeId id : order_) write(id);
     copy_outputs();
+    copy_states();
     return assembled();
   }
 
@@ -65,19 +68,22 @@ class FunctionWriter {
     size_t bytes = 0;
     int first = 0, last = 0;
     int joined = -1;  ///< the buffer it shares memory with, before it in the list
+    /// A state's memory, which is the caller's: the pointer to it.
+    std::string state = {};
+    ValueId next = kNoValue;  ///< what the state becomes
   };
   struct Declared {
     std::string type, name;
     int buffer = -1;
   };
 
-  int steps() const { return int(g_.order().size()); }
+  int steps() const { return int(order_.size()); }
   int root(int buffer) const {
     while (buffers_[size_t(buffer)].joined >= 0) buffer = buffers_[size_t(buffer)].joined;
     return buffer;
   }
   int new_buffer(size_t bytes, int first, int last) {
-    buffers_.push_back({bytes, first, last, -1});
+    buffers_.push_back({bytes, first, last});
     return int(buffers_.size()) - 1;
   }
 
@@ -88,12 +94,13 @@ class FunctionWriter {
     buffer_.assign(n, -1);
     last_use_.assign(n, -1);
     int step = 0;
-    for (NodeId id : g_.order()) {
+    for (NodeId id : order_) {
       for (ValueId v : g_.node(id).inputs)
         if (v != kNoValue) last_use_[size_t(v)] = step;
       ++step;
     }
     for (ValueId v : g_.outputs()) last_use_[size_t(v)] = steps();
+    for (const StatePair& s : g_.states()) last_use_[size_t(s.output)] = steps();
     for (ValueId v : g_.inputs()) {
       pointer_[size_t(v)] = names_.fresh("v_", g_.value(v).name);
       inputs_.push_back(pointer_[size_t(v)]);
@@ -103,6 +110,20 @@ class FunctionWriter {
       outputs_.push_back(name);
       const bool made = g_.value(v).producer != kNoNode;
       if (made && pointer_[size_t(v)].empty()) pointer_[size_t(v)] = name;
+    }
+  }
+
+  size_t bytes_of(ValueId v) const {
+    const TensorType& type = g_.value(v).tensor();
+    return size_t(type.numel()) * size_of(type.dtype);
+  }
+
+  void place_states() {
+    for (const StatePair& s : g_.states()) {
+      int& buffer = buffer_[size_t(s.input)];
+      buffer = new_buffer(bytes_of(s.input), -1, last_use_[size_t(s.input)]);
+      buffers_.back().state = pointer_[size_t(s.input)];
+      buffers_.back().next = s.output;
     }
   }
 
@@ -204,7 +225,7 @@ class FunctionWriter {
 
   void take_memory(ValueId v) {
     const TensorType& type = g_.value(v).tensor();
-    const size_t bytes = std::max<size_t>(1, size_t(type.numel()) * size_of(type.dtype));
+    const size_t bytes = std::max<size_t>(1, bytes_of(v));
     const int last = std::max(last_use_[size_t(v)], step_);
     buffer_[size_t(v)] = new_buffer(bytes, step_, last);
     values_.push_back({c_type(type.dtype) + "*", pointer_[size_t(v)], buffer_[size_t(v)]});
@@ -217,6 +238,10 @@ class FunctionWriter {
     b.last = std::max(b.last, last_use_[size_t(v)]);
   }
 
+  bool is_next_state(ValueId v) const {
+    return std::ranges::any_of(g_.states(), [&](const StatePair& s) { return s.output == v; });
+  }
+
   /// The result takes the operand's memory if nobody reads that afterwards.
   void overlay(const Node& n, const std::vector<std::pair<size_t, size_t>>& pairs, size_t o,
                size_t i) {
@@ -227,6 +252,10 @@ class FunctionWriter {
     const int home = root(source);
     if (home == root(target) || buffers_[size_t(home)].last > step_ ||
         buffers_[size_t(home)].bytes < buffers_[size_t(target)].bytes)
+      return;
+    // A state's memory is for what the state becomes, and the other way about.
+    if (buffers_[size_t(home)].next != to &&
+        (buffers_[size_t(home)].next != kNoValue || is_next_state(to)))
       return;
     // Every other operand in that memory must be walked as the result is, too.
     for (size_t k = 0; k < n.inputs.size(); ++k) {
@@ -243,33 +272,58 @@ class FunctionWriter {
   void copy_outputs() {
     for (size_t o = 0; o < outputs_.size(); ++o) {
       const ValueId v = g_.outputs()[o];
-      const std::string from = pointer(v);
-      const TensorType& type = g_.value(v).tensor();
-      const size_t bytes = size_t(type.numel()) * size_of(type.dtype);
-      if (from == outputs_[o] || bytes == 0) continue;
-      text_ += "  memcpy(" + outputs_[o] + ", " + from + ", " + std::to_string(bytes) + ");\n";
+      copy(outputs_[o], pointer(v), bytes_of(v));
     }
+  }
+
+  /// What could not be computed where the state lies.
+  void copy_states() {
+    for (const StatePair& s : g_.states()) {
+      const std::string from = pointer(s.output);
+      const int buffer = buffer_[size_t(s.output)];
+      if (buffer >= 0) {
+        const Buffer& home = buffers_[size_t(root(buffer))];
+        if (home.state == pointer_[size_t(s.input)]) continue;
+        if (!home.state.empty())
+          throw unsupported("state '" + g_.value(s.input).name + "'",
+                            "becomes what another state was, which has no C form");
+      }
+      copy(pointer_[size_t(s.input)], from, bytes_of(s.output));
+    }
+  }
+
+  void copy(const std::string& to, const std::string& from, size_t bytes) {
+    if (from == to || bytes == 0) return;
+    text_ += "  memcpy(" + to + ", " + from + ", " + std::to_string(bytes) + ");\n";
   }
 
   CFunctionText assembled() {
     std::vector<BufferLife> lives;
     std::vector<int> place(buffers_.size(), -1);
     for (size_t i = 0; i < buffers_.size(); ++i)
-      if (buffers_[i].joined < 0) {
+      if (buffers_[i].joined < 0 && buffers_[i].state.empty()) {
         place[i] = int(lives.size());
         lives.push_back({buffers_[i].bytes, buffers_[i].first, buffers_[i].last});
       }
     const MemoryPlan plan = plan_memory(lives, kWidestElement);
+    size_t used = 0;
+    for (size_t i = 0; i < lives.size(); ++i)
+      used = std::max(used, plan.offsets[i] + lives[i].bytes);
     const auto at = [&](int buffer) { return plan.offsets[size_t(place[size_t(root(buffer))])]; };
     const auto declared = [&](const Declared& d, const std::string& name) {
+      if (const std::string& state = buffers_[size_t(root(d.buffer))].state; !state.empty())
+        return d.type + " const " + name + " = " + state + ";";
       const std::string base =
           at(d.buffer) == 0 ? "arena" : "arena + " + std::to_string(at(d.buffer));
       return d.type + " const " + name + " = " +
              (d.type == "unsigned char*" ? base : "(" + d.type + ")(" + base + ")") + ";";
     };
     std::string head = "static int " + name_ + "(unsigned char* arena";
-    for (size_t i = 0; i < inputs_.size(); ++i)
-      head += ", const " + c_type(g_.value(g_.inputs()[i]).tensor().dtype) + "* " + inputs_[i];
+    for (size_t i = 0; i < inputs_.size(); ++i) {
+      const ValueId v = g_.inputs()[i];
+      head += (buffer_[size_t(v)] < 0 ? ", const " : ", ") + c_type(g_.value(v).tensor().dtype) +
+              "* " + inputs_[i];
+    }
     for (size_t o = 0; o < outputs_.size(); ++o)
       head += ", " + c_type(g_.value(g_.outputs()[o]).tensor().dtype) + "* " + outputs_[o];
     head += ") {\n";
@@ -285,12 +339,13 @@ class FunctionWriter {
       for (const std::string& p : *list)
         if (!mentions(text, p)) unused += "  (void)" + p + ";\n";
     if (!mentions(text, "arena")) unused += "  (void)arena;\n";
-    return {head + unused + text + "  return 0;\n}\n", plan.bytes};
+    return {head + unused + text + "  return 0;\n}\n", used};
   }
 
   CModule& module_;
   const Graph& g_;
   std::string name_;
+  std::vector<NodeId> order_;
   CNames names_;
   std::vector<std::string> pointer_;  ///< of each value
   std::vector<int> buffer_;           ///< of each value; -1 outside the arena

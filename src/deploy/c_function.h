@@ -14,7 +14,8 @@ struct CFunctionText {
   size_t arena_bytes = 0;
 };
 
-/// static int `name`(unsigned char* arena, const inputs.., results..), for a prepared graph.
+/// static int `name`(unsigned char* arena, const inputs.., results..), for a prepared graph. Inputs
+/// that are states are not const: they become what the graph says, where they lie if that can be.
 CFunctionText c_function(CModule& module, const Graph& graph, const std::string& name);
 
 }  // namespace espalier

@@ -102,7 +102,10 @@ bool CRegion::read_node(NodeId id) {
       return true;
     }
     if (dtype != DType::f32 || !is_leaf(body_, n.inputs[0])) return false;
-    if (!one_scale(*q) && !body_.is_constant(n.inputs[0])) return false;
+    // Where integers are not known, one zero point serves all of them.
+    if (!body_.is_constant(n.inputs[0]) &&
+        std::ranges::count(q->zero_points, q->zero_points[0]) != std::ssize(q->zero_points))
+      return false;
     before_.push_back(id);
     return true;
   }

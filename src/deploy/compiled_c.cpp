@@ -6,8 +6,9 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <atomic>
+#include <algorithm>
 #include <cstdlib>
+#include <cstring>
 
 #include "base/error.h"
 #include "base/files.h"
@@ -72,6 +73,10 @@ std::string calls_of(const CFile& file, const std::string& header) {
             "(const void* const* in, void* const* out) {\n  (void)in;\n  return " + n.name + "(" +
             arguments + ");\n}\n";
   }
+  if (!file.states().empty())
+    text += "void call_init(void);\nvoid call_init(void) { " + file.init_function() +
+            "(); }\nunsigned char* call_arena(void);\nunsigned char* call_arena(void) { return " +
+            file.arena_function() + "(); }\n";
   return text;
 }
 
@@ -82,13 +87,25 @@ struct CompiledC::Library {
   Folder folder;
   void* handle = nullptr;
   std::vector<Call> calls;
+  void (*init)() = nullptr;
+  unsigned char* arena = nullptr;
+
+  void* symbol(const std::string& name) const {
+    void* found = ::dlsym(handle, name.c_str());
+    ESP_CHECK(found, "compiled C lacks the function " + name);
+    return found;
+  }
   ~Library() {
     if (handle) ::dlclose(handle);
   }
 };
 
 CompiledC::CompiledC(const CFile& file, const std::vector<std::string>& flags)
-    : networks_(file.networks()), library_(std::make_unique<Library>()) {
+    : networks_(file.networks()),
+      states_(file.states()),
+      state_bytes_(file.state_bytes()),
+      arena_bytes_(file.arena_bytes()),
+      library_(std::make_unique<Library>()) {
   const fs::path& folder = library_->folder.path;
   const fs::path source = folder / (file.stem() + ".c"), calls = folder / "calls_of_it.c";
   const fs::path shared = folder / "network.so", log = folder / "log";
@@ -108,11 +125,12 @@ CompiledC::CompiledC(const CFile& file, const std::vector<std::string>& flags)
                       "refuses the exported code: " + read_file(log).substr(0, 400));
   library_->handle = ::dlopen(shared.c_str(), RTLD_NOW | RTLD_LOCAL);
   ESP_CHECK(library_->handle, std::string("compiled C does not load: ") + ::dlerror());
-  for (size_t k = 0; k < networks_.size(); ++k) {
-    void* symbol = ::dlsym(library_->handle, ("call_" + std::to_string(k)).c_str());
-    ESP_CHECK(symbol, "compiled C lacks a function");
-    library_->calls.push_back(reinterpret_cast<Library::Call>(symbol));
-  }
+  for (size_t k = 0; k < networks_.size(); ++k)
+    library_->calls.push_back(
+        reinterpret_cast<Library::Call>(library_->symbol("call_" + std::to_string(k))));
+  if (states_.empty()) return;
+  library_->init = reinterpret_cast<void (*)()>(library_->symbol("call_init"));
+  library_->arena = reinterpret_cast<unsigned char* (*)()>(library_->symbol("call_arena"))();
 }
 CompiledC::~CompiledC() = default;
 CompiledC::CompiledC(CompiledC&&) noexcept = default;
@@ -137,6 +155,38 @@ std::vector<Tensor> CompiledC::run(size_t network, std::span<const Tensor> input
   if (run_into(network, inputs, outputs) != 0)
     throw bad_input(n.name, "was given data it cannot handle", "an index lies outside its axis");
   return outputs;
+}
+
+void CompiledC::init() const { library_->init(); }
+
+Tensor CompiledC::state(const std::string& name) const {
+  const auto found = std::ranges::find(states_, name, &CState::name);
+  ESP_CHECK(found != states_.end(), "compiled C has no state '" + name + "'");
+  Tensor value(found->type.dtype, found->type.shape());
+  if (value.bytes() > 0)
+    std::memcpy(value.mutable_raw(), library_->arena + found->offset, value.bytes());
+  return value;
+}
+
+void CompiledC::set_state(const std::string& name, const Tensor& value) const {
+  const auto found = std::ranges::find(states_, name, &CState::name);
+  ESP_CHECK(found != states_.end() && found->type == TensorType(value.dtype(), value.shape()),
+            "compiled C has no such state '" + name + "'");
+  if (value.bytes() > 0) std::memcpy(library_->arena + found->offset, value.raw(), value.bytes());
+}
+
+size_t CompiledC::touched_bytes(size_t network, std::span<const Tensor> inputs) const {
+  unsigned char* arena = library_->arena;
+  const std::vector<unsigned char> states(arena, arena + state_bytes_);
+  size_t touched = state_bytes_;
+  for (const unsigned char canary : {0xa5, 0x5a}) {
+    std::fill(arena + state_bytes_, arena + arena_bytes_, canary);
+    run(network, inputs);
+    std::copy(states.begin(), states.end(), arena);
+    for (size_t i = arena_bytes_; i > touched; --i)
+      if (arena[i - 1] != canary) touched = i;
+  }
+  return touched;
 }
 
 }  // namespace espalier

@@ -26,9 +26,21 @@ class CompiledC {
   /// The same into tensors of the right types; 0 where that worked.
   int run_into(size_t network, std::span<const Tensor> inputs, std::span<Tensor> outputs) const;
 
+  /// Gives states their first values. Files without states have none of these.
+  void init() const;
+  /// A copy of a state, by name.
+  Tensor state(const std::string& name) const;
+  void set_state(const std::string& name, const Tensor& value) const;
+  /// Bytes of the arena up to the last that a run of the network writes to, states included: the
+  /// run is made twice, each time over scratch memory filled with another byte. Leaves the states
+  /// as they were.
+  size_t touched_bytes(size_t network, std::span<const Tensor> inputs) const;
+
  private:
   struct Library;
   std::vector<CNetwork> networks_;
+  std::vector<CState> states_;
+  size_t state_bytes_ = 0, arena_bytes_ = 0;
   std::unique_ptr<Library> library_;
 };
 

@@ -114,13 +114,20 @@ std::string CWriter::load(size_t i, const std::string& index) {
   if (!source.quantised) return source.pointer + "[" + index + "]";
   const CQuantised& q = *source.quantised;
   if (q.constant) return in(i) + "[" + index + "]";
+  std::string scale = c_literal(double(q.scales[0]), dtype(i));
+  if (q.scales.size() > 1) {
+    const Shape own = shape(i);
+    const int64_t behind = product(own, size_t(q.axis) + 1, own.size());
+    scale = table(Tensor::from<float>({int64_t(q.scales.size())}, std::span(q.scales)), "scales") +
+            "[(" + index + ") / " + std::to_string(behind) + " % " +
+            std::to_string(q.scales.size()) + "]";
+  }
   const std::string stored = "(int32_t)" + q.pointer + "[" + index + "]";
   const int64_t zero = q.zero_points[0];
   const std::string centred =
       zero == 0 ? stored
                 : "(" + stored + (zero < 0 ? " + " : " - ") + std::to_string(std::abs(zero)) + ")";
-  return "((" + c_type(dtype(i)) + ")" + centred + " * " +
-         c_literal(double(q.scales[0]), dtype(i)) + ")";
+  return "((" + c_type(dtype(i)) + ")" + centred + " * " + scale + ")";
 }
 
 void CWriter::store(size_t o, const std::string& index, const std::string& value) {

@@ -229,7 +229,10 @@ Graph Graph::compacted() const {
   g.metadata = metadata;
   std::vector<ValueId> map(values_.size(), kNoValue);
   const auto mapped = [&](ValueId v) { return v == kNoValue ? kNoValue : map[size_t(v)]; };
-  for (ValueId v : inputs_) map[size_t(v)] = g.add_input(value(v).name, value(v).type);
+  for (ValueId v : inputs_) {
+    map[size_t(v)] = g.add_input(value(v).name, value(v).type);
+    g.values_[size_t(map[size_t(v)])].role = value(v).role;
+  }
   for (ValueId v : constants())
     map[size_t(v)] = g.add_constant(value(v).name, *value(v).constant, value(v).role);
   for (NodeId id : order_) {

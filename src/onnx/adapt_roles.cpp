@@ -1,4 +1,4 @@
-// Which float constants of an imported network are weights.
+// Which constants of an imported network are weights: floats, and integers that are dequantised.
 #include <array>
 
 #include "ir/room.h"
@@ -73,6 +73,7 @@ std::vector<bool> data_values(const Graph& graph) {
 void assign_roles(Graph& graph, const std::unordered_set<ValueId>& settings) {
   const std::vector<bool> data = data_values(graph);
   std::vector<Role> role(graph.value_count(), Role::kNone);
+  std::vector<bool> stored(graph.value_count(), false);  // read as numbers from integers
   const auto& order = graph.order();
   for (size_t k = order.size(); k-- > 0;) {
     const Node& n = graph.node(order[k]);
@@ -82,12 +83,14 @@ void assign_roles(Graph& graph, const std::unordered_set<ValueId>& settings) {
       if (v == kNoValue || data[size_t(v)]) continue;
       Role r = role_of_operand(n.room->op.name, i);
       if (!fed && r == Role::kParameter) r = role[size_t(n.outputs[0])];
+      if (n.room->op.name == "DequantizeLinear" && i == 0) stored[size_t(v)] = true;
       if (role[size_t(v)] != Role::kParameter && r != Role::kNone) role[size_t(v)] = r;
     }
   }
   for (ValueId v : graph.constants()) {
     const Value& value = graph.value(v);
-    if (is_float(value.constant->dtype()) && value.constant->rank() > 0 && !settings.contains(v))
+    const bool numbers = is_float(value.constant->dtype()) || stored[size_t(v)];
+    if (numbers && value.constant->rank() > 0 && !settings.contains(v))
       graph.mutable_value(v).role = role[size_t(v)];
   }
 }

@@ -42,12 +42,18 @@ bool is_product(const Graph& g, NodeId id) {
          (bind::is_named(g, id, "Gemm") && g.node(id).inputs.size() == 2);
 }
 
-/// A constant, dequantised or not, with one number for each column of a product's result.
+/// A parameter of the network: a constant, or what was one before it was trained.
+bool is_parameter(const Graph& g, ValueId v) {
+  return g.is_constant(v) || g.value(v).role == Role::kParameter;
+}
+
+/// A parameter, dequantised or not, with one number for each column of a product's result.
 bool is_bias(const Graph& g, ValueId v, ValueId result) {
   const TensorType &type = g.value(v).tensor(), &y = g.value(result).tensor();
   if (type.rank() != 1 || y.rank() < 2 || type.dtype != y.dtype || !(type.dims[0] == y.dims.back()))
     return false;
-  return g.is_constant(v) || (dequantised(g, v) && g.is_constant(g.node(producer(g, v)).inputs[0]));
+  return is_parameter(g, v) ||
+         (dequantised(g, v) && is_parameter(g, g.node(producer(g, v)).inputs[0]));
 }
 
 /// Something computed, of the result's type and not as integers.
@@ -55,10 +61,10 @@ bool is_float_residual(const Graph& g, ValueId v, ValueId result) {
   return !g.is_constant(v) && !dequantised(g, v) && g.value(v).tensor() == g.value(result).tensor();
 }
 
-/// Some operand is dequantised from a constant: weights.
+/// Some operand is dequantised from a parameter: weights.
 bool weighed(const Graph& g, NodeId id) {
   return std::ranges::any_of(g.node(id).inputs, [&](ValueId v) {
-    return dequantised(g, v) && g.is_constant(g.node(producer(g, v)).inputs[0]);
+    return dequantised(g, v) && is_parameter(g, g.node(producer(g, v)).inputs[0]);
   });
 }
 

@@ -88,6 +88,12 @@ TrainedPart read_trained_part(Fields& training) {
 
 PreparedNetwork prepared_network(Graph network, const TrainedPart& part,
                                  std::shared_ptr<const Dataset> data, uint64_t seed) {
+  const Shape sample = data->sample_shape();
+  return prepared_network(std::move(network), part, {sample, std::move(data), seed});
+}
+
+PreparedNetwork prepared_network(Graph network, const TrainedPart& part,
+                                 const AdapterInput& input) {
   PreparedNetwork p;
   for (ValueId v : network.constants()) p.network_elements += learned_elements(network.value(v));
   p.trained_elements = p.network_elements;
@@ -97,7 +103,10 @@ PreparedNetwork prepared_network(Graph network, const TrainedPart& part,
   }
   at_line(part.place, [&] {
     if (part.adapt) {
-      p.adapter = adapted(network, *part.adapt, {data->sample_shape(), data, seed});
+      if (!input.data && part.adapt->start == "activations")
+        throw unsupported("start: activations", "looks at data, which is not read here",
+                          "choose another start");
+      p.adapter = adapted(network, *part.adapt, input);
       p.graph = p.adapter->graph;
       p.trained = p.adapter->trained;
     } else {

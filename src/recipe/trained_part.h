@@ -47,5 +47,7 @@ struct PreparedNetwork {
 /// UserError with the part's line where it does not fit the network.
 PreparedNetwork prepared_network(Graph network, const TrainedPart& part,
                                  std::shared_ptr<const Dataset> data, uint64_t seed);
+/// The same without data, where `input.data` is null: adapters that begin by it are refused.
+PreparedNetwork prepared_network(Graph network, const TrainedPart& part, const AdapterInput& input);
 
 }  // namespace espalier

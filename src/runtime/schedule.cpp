@@ -1,11 +1,10 @@
 #include "runtime/schedule.h"
 
 #include <algorithm>
-#include <functional>
-#include <queue>
 
 #include "base/error.h"
 #include "bind/binder.h"
+#include "runtime/order.h"
 
 namespace espalier {
 namespace {
@@ -26,68 +25,13 @@ bool may_overwrite(const Instruction& writer, const StateWrite& w) {
   return uses == 0 || (uses == 1 && allowed);
 }
 
-/// When each instruction wants to run: where it stands, but what serves next states alone (an
-/// update, and the gradient that only the update reads) as soon as it can, so that its operands
-/// need not be kept (PockEngine, arXiv:2310.17752, section 3.2: operator reordering).
-std::vector<int> wanted_places(const ProgramImpl& p) {
-  const size_t n = p.instructions.size();
-  std::vector<bool> read_later(p.buffers.size(), false), early(n, false);
-  std::vector<int> writer(p.buffers.size(), -1), place(n);
-  for (size_t i = n; i-- > 0;) {
-    const Instruction& ins = p.instructions[i];
-    early[i] = std::all_of(ins.results.begin(), ins.results.end(), [&](int r) {
-      return r == kNoBuffer ||
-             (!read_later[size_t(r)] && p.buffers[size_t(r)].place != Place::kOutput);
-    });
-    if (early[i]) continue;
-    for (int o : ins.operands)
-      if (o != kNoBuffer) read_later[size_t(o)] = true;
-  }
-  for (size_t i = 0; i < n; ++i) {
-    const Instruction& ins = p.instructions[i];
-    place[i] = early[i] ? 0 : int(i);
-    if (early[i])
-      for (int o : ins.operands)
-        if (o != kNoBuffer && writer[size_t(o)] >= 0)
-          place[i] = std::max(place[i], place[size_t(writer[size_t(o)])]);
-    for (int r : ins.results)
-      if (r != kNoBuffer) writer[size_t(r)] = int(i);
-  }
-  return place;
-}
-
-/// The smallest order of wanted places that respects data and `before` edges; empty if they form a
-/// cycle.
+/// The order of the instructions with `before` edges; empty if they form a cycle.
 std::vector<int> ordered(const ProgramImpl& p, const std::vector<std::pair<int, int>>& before) {
-  const size_t n = p.instructions.size();
-  const std::vector<int> place = wanted_places(p);
-  std::vector<int> writer(p.buffers.size(), -1), waits(n, 0);
-  for (size_t i = 0; i < n; ++i)
-    for (int r : p.instructions[i].results)
-      if (r != kNoBuffer) writer[size_t(r)] = int(i);
-  std::vector<std::vector<int>> next(n);
-  const auto edge = [&](int from, int to) {
-    next[size_t(from)].push_back(to);
-    ++waits[size_t(to)];
-  };
-  for (size_t i = 0; i < n; ++i)
-    for (int o : p.instructions[i].operands)
-      if (o != kNoBuffer && writer[size_t(o)] >= 0) edge(writer[size_t(o)], int(i));
-  for (const auto& [from, to] : before) edge(from, to);
-  using Turn = std::pair<int, int>;  // place, position
-  std::priority_queue<Turn, std::vector<Turn>, std::greater<>> ready;
-  for (size_t i = 0; i < n; ++i)
-    if (waits[i] == 0) ready.emplace(place[i], int(i));
-  std::vector<int> order;
-  while (!ready.empty()) {
-    const int i = ready.top().second;
-    ready.pop();
-    order.push_back(i);
-    for (int j : next[size_t(i)])
-      if (--waits[size_t(j)] == 0) ready.emplace(place[size_t(j)], j);
-  }
-  if (order.size() != n) order.clear();
-  return order;
+  std::vector<Work> works;
+  for (const Instruction& ins : p.instructions) works.push_back({ins.operands, ins.results});
+  std::vector<bool> wanted;
+  for (const Buffer& b : p.buffers) wanted.push_back(b.place == Place::kOutput);
+  return update_early(works, wanted, before);
 }
 
 void append_copy(ProgramImpl& p, StateWrite& w) {

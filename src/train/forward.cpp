@@ -58,7 +58,7 @@ class TrainingCopy {
   void add_constant(ValueId id) {
     const Value& v = from_.value(id);
     Graph& g = forward_.graph;
-    if (v.role == Role::kNone || is_frozen(id)) {
+    if (v.role == Role::kNone || is_frozen(id) || !is_float(v.tensor().dtype)) {
       map_[size_t(id)] = g.add_constant(v.name, *v.constant);
       return;
     }

@@ -29,10 +29,10 @@ struct Forward {
 /// as the only output (empty: the network's own). UserError for a network without exactly one
 /// input that takes this type. What nodes draw is a function of `seed`, the node and the step.
 ///
-/// Of `trained`, where it is given, are the parameters that become inputs; the others are
-/// constants, and so are the statistics of nodes not all of whose parameters are trained, which
-/// stay in inference form. What follows from constants alone is folded, normalisations into
-/// contractions.
+/// Parameters stored as integers are constants. Of `trained`, where it is given, are the parameters
+/// that become inputs; the others are constants, and so are the statistics of nodes not all of
+/// whose parameters are trained, which stay in inference form. What follows from constants alone is
+/// folded, normalisations into contractions.
 Forward training_forward(const Graph& network, const TensorType& input, const std::string& output,
                          uint64_t seed = 0,
                          const std::optional<std::set<std::string>>& trained = std::nullopt);

@@ -44,10 +44,14 @@ void TrainOptions::check(const std::string& where) const {
 }
 
 StepOptions step_options(const TrainOptions& o, const Dataset& data) {
+  return step_options(o, data.sample_shape(), data.input_type());
+}
+
+StepOptions step_options(const TrainOptions& o, const Shape& sample, DType type) {
   StepOptions s;
   s.input = {o.batch};
-  for (int64_t n : data.sample_shape()) s.input.push_back(n);
-  s.input_type = data.input_type();
+  s.input.insert(s.input.end(), sample.begin(), sample.end());
+  s.input_type = type;
   s.loss = o.loss;
   s.label_smoothing = o.label_smoothing;
   s.clip_norm = o.clip_norm;

@@ -6,6 +6,7 @@
 #include "ir/derive.h"
 #include "passes/differentiate.h"
 #include "train/forward.h"
+#include "train/loss.h"
 
 namespace espalier {
 
@@ -59,7 +60,8 @@ class StepBuilder {
 
   StepGraph run(std::span<const StepExtension> extensions) {
     add_forward();
-    add_loss();
+    attach_loss(s_, options_);
+    add_rate();
     add_gradients();
     for (const StepExtension& e : extensions)
       if (e.on_gradients) e.on_gradients(s_);
@@ -103,39 +105,14 @@ class StepBuilder {
     for (const auto& [name, first] : s_.initial)
       if (network_.value(network_.find(name)).role == Role::kBuffer && !f.next.contains(name))
         g.add_state(g.find(name), g.find(name));
-    s_.rate = g.add_input(g.fresh_name("learning_rate"), TensorType(DType::f32, Dims{}));
-    s_.step = f.step.empty() ? g.add_input(g.fresh_name("step"), TensorType(DType::i64, Dims{}))
-                             : g.find(f.step);
+    if (!f.step.empty()) s_.step = g.find(f.step);
   }
 
-  void add_loss() {
+  void add_rate() {
     Graph& g = s_.graph;
-    const TensorType logits = g.value(s_.logits).tensor();
-    const std::string where = "output '" + g.value(s_.logits).name + "'";
-    if (!is_float(logits.dtype)) throw bad_input(where, "is " + to_string(logits));
-    if (options_.loss == Loss::kMeanSquared) {
-      s_.targets = g.add_input(g.fresh_name("targets"), logits);
-      s_.loss = b_.one("espalier.MeanSquaredError", {s_.logits, s_.targets}, {}, "loss");
-    } else {
-      if (logits.rank() < 2)
-        throw bad_input(where,
-                        "is " + to_string(logits) + ", cross-entropy needs [N, ..., classes]");
-      const Dims answers(logits.dims.begin(), logits.dims.end() - 1);
-      s_.targets = g.add_input(g.fresh_name("labels"), TensorType(DType::i64, answers));
-      ValueId rows = s_.logits, labels = s_.targets;
-      if (logits.rank() > 2) {
-        rows = b_.reshape(rows, {-1, logits.dims.back().value()});
-        labels = b_.reshape(labels, {-1});
-      }
-      s_.loss = b_.one("espalier.CrossEntropy", {rows, labels},
-                       {{"label_smoothing", float(options_.label_smoothing)}}, "loss");
-      const ValueId answer =
-          b_.one("ArgMax", {rows}, {{"axis", int64_t{1}}, {"keepdims", int64_t{0}}});
-      const ValueId right = b_.cast(b_.one("Equal", {answer, labels}), DType::f32);
-      s_.correct = b_.reduce_sum(right, {0}, false);
-    }
-    g.add_output(s_.loss);
-    if (s_.correct != kNoValue) g.add_output(s_.correct);
+    s_.rate = g.add_input(g.fresh_name("learning_rate"), TensorType(DType::f32, Dims{}));
+    if (s_.step == kNoValue)
+      s_.step = g.add_input(g.fresh_name("step"), TensorType(DType::i64, Dims{}));
   }
 
   void add_gradients() {

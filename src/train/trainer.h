@@ -54,6 +54,8 @@ struct TrainOptions {
 
 /// The step that a trainer with these options takes on such data.
 StepOptions step_options(const TrainOptions& options, const Dataset& data);
+/// The same for samples of that shape and type.
+StepOptions step_options(const TrainOptions& options, const Shape& sample, DType type);
 
 /// Where a run keeps itself; empty paths keep nothing.
 struct TrainFiles {

@@ -25,10 +25,13 @@ std::string excuse(const Graph& g, const SampleCase& c) {
       for (ValueId v : *list)
         if (v != kNoValue && !in_c(g.value(v).type)) return "types without a name in C, open sizes";
   static const std::map<std::string, std::string> known = {
-      {"Shrink", "of integers"},         {"Pow", "of integers to fractional powers"},
-      {"Clip", "of 16-bit floats"},      {"Resize", "extrapolation"},
-      {"Dropout", "draws at random"},    {"BatchNormalization", "in training"},
-      {"GridSample", "no function yet"}, {"STFT", "through DFT, which has no function yet"},
+      {"Shrink", "of integers"},
+      {"Pow", "of integers to fractional powers"},
+      {"Clip", "of 16-bit floats"},
+      {"Resize", "extrapolation"},
+      {"Dropout", "draws at random"},
+      {"GridSample", "no function yet"},
+      {"STFT", "through DFT, which has no function yet"},
       {"TopK", "of anything but f32"}};
   const auto found = known.find(c.room->op.name);
   return found == known.end() ? "" : found->second;

@@ -56,7 +56,8 @@ inline std::string harness_of(const CFile& file, const std::string& stem) {
   return text +
          "int main(void) {\n  FILE* from = fopen(\"in.bin\", \"rb\");\n"
          "  FILE* to = fopen(\"out.bin\", \"wb\");\n" +
-         calls + "  fclose(from);\n  return fclose(to);\n}\n";
+         (file.states().empty() ? "" : "  " + file.init_function() + "();\n") + calls +
+         "  fclose(from);\n  return fclose(to);\n}\n";
 }
 
 inline int shell(const std::string& command) {

@@ -74,6 +74,12 @@ const Published kPublished[] = {
      "24,908 parameters and 2.7 million multiply-accumulates in MLPerf Tiny's reference model; "
      "Keras counts running statistics",
      23756, 24908, 2656768},
+    {"small_digits",
+     "by hand, of no publication: 72, 1,152, 4,608 and 9,216 weights at 784, 196, 49 and 49 "
+     "places, "
+     "3 for each of 88 channels, and 330 of the classes",
+     15048 + 3 * 88 + 330, 15048 + 3 * 88 + 330 + 2 * 88,
+     784 * 72.0 + 196 * 1152.0 + 49 * 4608.0 + 49 * 9216.0 + 320},
 };
 
 class Zoo : public ::testing::TestWithParam<Published> {};

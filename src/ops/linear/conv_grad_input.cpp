@@ -3,6 +3,7 @@
 // Attributes are Conv's.
 #include "ops/catalogue.h"
 #include "ops/common.h"
+#include "ops/emit.h"
 #include "ops/linear/conv.h"
 
 namespace espalier::ops {
@@ -46,6 +47,16 @@ Cost cost(const Conv&, const TypesIn& in, const Types& out) {
   return contraction(conv_macs(in[0], in[1]), in, out);
 }
 
+void emit(const Conv& a, CWriter& c) {
+  if (c.dtype(0) != DType::f32) c.refuse("its C function takes f32");
+  if (c.out_size(0) == 0) return;
+  const Shape x = c.out_shape(0), w = c.shape(1);
+  c.line("static const esp_conv_transpose shape = {" + window_in_c(conv_geometry(a, x, w)) + ", " +
+         std::to_string(x[0]) + ", " + std::to_string(a.group) + ", " +
+         std::to_string(w[0] / a.group) + ", " + std::to_string(w[1]) + "};");
+  c.call("conv_transpose.h", "esp_conv_transpose_f32", {"&shape", c.in(0), c.in(1), "0", c.out(0)});
+}
+
 }  // namespace
 
 const Room& conv_grad_input() {
@@ -63,7 +74,7 @@ const Room& conv_grad_input() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = no_expand(),
-      .emit = trains_only(),
+      .emit = emit,
       .samples = {{{{.pads = {1, 1, 1, 1}}},
                    {x({2, 4, 4, 4}), x({4, 3, 3, 3}), shape({2, 3, 4, 4})}},
                   {{{.strides = {2, 2}, .pads = {1, 0, 0, 1}}, 2},

@@ -3,6 +3,7 @@
 // Attributes are Conv's.
 #include "ops/catalogue.h"
 #include "ops/common.h"
+#include "ops/emit.h"
 #include "ops/linear/conv.h"
 
 namespace espalier::ops {
@@ -48,6 +49,13 @@ Cost cost(const Conv&, const TypesIn& in, const Types& out) {
   return contraction(conv_macs(in[1], out[0].tensor()), in, out);
 }
 
+void emit(const Conv& a, CWriter& c) {
+  if (c.dtype(0) != DType::f32) c.refuse("its C function takes f32");
+  if (c.out_size(0) == 0) return;
+  c.line("static const esp_conv shape = " + conv_in_c(a, c.shape(0), c.out_shape(0)) + ";");
+  c.call("conv_grad.h", "esp_conv_grad_weight_f32", {"&shape", c.in(0), c.in(1), c.out(0)});
+}
+
 }  // namespace
 
 const Room& conv_grad_weight() {
@@ -65,7 +73,7 @@ const Room& conv_grad_weight() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = no_expand(),
-      .emit = trains_only(),
+      .emit = emit,
       .samples = {{{{.pads = {1, 1, 1, 1}}},
                    {x({2, 3, 4, 4}), x({2, 4, 4, 4}), shape({4, 3, 3, 3})}},
                   {{{.strides = {2, 2}, .pads = {1, 0, 0, 1}}, 2},

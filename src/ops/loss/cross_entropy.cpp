@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "ops/common.h"
+#include "ops/emit.h"
 
 namespace espalier::ops {
 namespace {
@@ -102,6 +103,39 @@ AxisMap axes(const CrossEntropy&, const TypesIn& in, const Types&) {
   return map;
 }
 
+/// Declares the label of row `i`; the run ends with an error where it is no class.
+void declare_label(CWriter& c, const std::string& i, int64_t classes) {
+  c.line("const " + c_type(c.dtype(1)) + " label = " + c.load(1, i) + ";");
+  c.check("label >= 0 && label < " + std::to_string(classes));
+}
+
+void emit(const CrossEntropy& a, CWriter& c) {
+  const int64_t rows = c.shape(0)[0], classes = c.shape(0)[1];
+  const DType t = c.dtype(0);
+  const std::string real = c_type(t) + " ", each = for_loop("k", classes);
+  const double s = double(a.label_smoothing);
+  if (c.wants(1)) c.overlay(1, 0);
+  c.line(real + "loss = 0;");
+  c.block(for_loop("i", rows), [&] {
+    const std::string row = times("i", classes), at = plus(row, "k");
+    declare_label(c, "i", classes);
+    c.line(real + "most = -INFINITY, sum = 0, uniform = 0;");
+    c.block(each, [&] { c.line(with_suffix("most = fmax~(most, " + c.load(0, at) + ");", t)); });
+    c.block(each, [&] { c.line(with_suffix("sum += exp~(" + c.load(0, at) + " - most);", t)); });
+    c.line(with_suffix("const " + real + "shift = log~(sum);", t));
+    c.line(real + "own = 0;");
+    c.block(each, [&] {
+      c.line("const " + real + "log_p = " + c.load(0, at) + " - most - shift;");
+      c.line("if (k == (int)label) own = log_p;");
+      c.line("uniform += log_p;");
+      if (c.wants(1)) c.store(1, at, "log_p");
+    });
+    c.line("loss -= " + c_literal(1 - s, t) + " * own + " + c_literal(s / double(classes), t) +
+           " * uniform;");
+  });
+  c.store(0, "0", "loss / " + std::to_string(rows));
+}
+
 // ---- the gradient -------------------------------------------------------------------------------
 
 Types infer_grad(const CrossEntropy& a, const TypesIn& in) {
@@ -132,6 +166,23 @@ Cost cost_grad(const CrossEntropy&, const TypesIn& in, const Types& out) {
   return {0, 4 * double(in[0].numel()), traffic(in, out)};
 }
 
+void emit_grad(const CrossEntropy& a, CWriter& c) {
+  const int64_t rows = c.shape(0)[0], classes = c.shape(0)[1];
+  const DType t = c.dtype(0);
+  const double s = double(a.label_smoothing), rest = s / double(classes);
+  c.overlay(0, 0);
+  c.line("const " + c_type(t) + " scale = " + c.load(2, "0") + " / " + std::to_string(rows) + ";");
+  c.block(for_loop("i", rows), [&] {
+    declare_label(c, "i", classes);
+    c.block(for_loop("k", classes), [&] {
+      const std::string at = plus(times("i", classes), "k");
+      c.line("const " + c_type(t) + " target = k == (int)label ? " + c_literal(1 - s + rest, t) +
+             " : " + c_literal(rest, t) + ";");
+      c.store(0, at, with_suffix("(exp~(" + c.load(0, at) + ") - target) * scale", t));
+    });
+  });
+}
+
 AxisMap axes_grad(const CrossEntropy&, const TypesIn& in, const Types&) {
   AxisMap map;
   if (in[0].dims[0].known())
@@ -159,7 +210,7 @@ const Room& cross_entropy() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = no_expand(),
-      .emit = trains_only(),
+      .emit = emit,
       .samples = {{{}, {OperandSpec::ranged({3, 4}, -3, 3), some_labels()}},
                   {{0.1f}, {OperandSpec::ranged({3, 4}, -3, 3), some_labels()}},
                   {{}, {OperandSpec::ranged({3, 4}, 700, 900), some_labels()}}},
@@ -180,7 +231,7 @@ const Room& cross_entropy_grad() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = no_expand(),
-      .emit = trains_only(),
+      .emit = emit_grad,
       .samples = {{{0.1f},
                    {OperandSpec::ranged({3, 4}, -3, -1), some_labels(), OperandSpec::of({})}}},
   });

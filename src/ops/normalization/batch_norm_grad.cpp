@@ -45,6 +45,33 @@ void reference(const BatchNormGrad&, Ref<Real>& r) {
   }
 }
 
+void emit(const BatchNormGrad&, CWriter& c) {
+  const DType t = c.dtype(0);
+  const std::string real = c_type(t) + " ";
+  const std::string count =
+      c_literal(double(std::max<int64_t>(1, elements_per_channel(c.shape(0)))), t);
+  const auto normalised = [&](const std::string& at) {
+    return "(" + c.load(0, at) + " - mean) * inv_std";
+  };
+  c.overlay(0, 1);
+  c.block(for_loop("c", c.shape(0)[1]), [&] {
+    c.line("const " + real + "mean = " + c.load(3, "c") + ", inv_std = " + c.load(4, "c") + ";");
+    c.line(real + "sum = 0, product = 0;");
+    each_of_channel(c, [&](const std::string& at) {
+      c.line("sum += " + c.load(1, at) + ";");
+      c.line("product += " + c.load(1, at) + " * " + normalised(at) + ";");
+    });
+    if (c.wants(0))
+      each_of_channel(c, [&](const std::string& at) {
+        c.store(0, at,
+                c.load(2, "c") + " * inv_std * (" + c.load(1, at) + " - (sum + " + normalised(at) +
+                    " * product) / " + count + ")");
+      });
+    c.store(1, "c", "product");
+    c.store(2, "c", "sum");
+  });
+}
+
 Cost cost(const BatchNormGrad&, const TypesIn& in, const Types& out) {
   return map_cost(12, in, out);
 }
@@ -66,7 +93,7 @@ const Room& batch_norm_grad() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = no_expand(),
-      .emit = trains_only(),
+      .emit = emit,
       .samples = {{{}, {x({2, 3, 2, 2}), x({2, 3, 2, 2}), x({3}), x({3}), inv(3)}},
                   {{}, {x({4, 2}), x({4, 2}), x({2}), x({2}), inv(2)}}},
   });

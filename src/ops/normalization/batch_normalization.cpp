@@ -185,8 +185,45 @@ Norm with_mode(const Norm& a, bool training) {
   return r;
 }
 
+/// One channel after another: its mean, its variance, its elements.
+void emit_training(const Norm& a, CWriter& c) {
+  const DType t = c.dtype(0);
+  const std::string real = c_type(t) + " ";
+  const std::string count =
+      c_literal(double(std::max<int64_t>(1, elements_per_channel(c.shape(0)))), t);
+  const std::string keep = c_literal(double(a.momentum), t),
+                    rest = c_literal(1 - double(a.momentum), t);
+  const auto store = [&](size_t o, const std::string& value) {
+    if (c.wants(o)) c.store(o, "c", value);
+  };
+  c.overlay(0, 0);
+  for (size_t o : {1, 2})
+    if (c.wants(o)) c.overlay(o, o + 2);
+  c.block(for_loop("c", c.shape(0)[1]), [&] {
+    c.line(real + "mean = 0, var = 0;");
+    each_of_channel(c, [&](const std::string& at) { c.line("mean += " + c.load(0, at) + ";"); });
+    c.line("mean /= " + count + ";");
+    each_of_channel(c, [&](const std::string& at) {
+      c.line("const " + real + "d = " + c.load(0, at) + " - mean;");
+      c.line("var += d * d;");
+    });
+    c.line("var /= " + count + ";");
+    c.line(with_suffix(
+        "const " + real + "inv_std = 1 / sqrt~(var + " + c_literal(double(a.epsilon), t) + ");",
+        t));
+    each_of_channel(c, [&](const std::string& at) {
+      c.store(0, at,
+              c.load(1, "c") + " * (" + c.load(0, at) + " - mean) * inv_std + " + c.load(2, "c"));
+    });
+    store(1, keep + " * " + c.load(3, "c") + " + " + rest + " * mean");
+    store(2, keep + " * " + c.load(4, "c") + " + " + rest + " * var");
+    store(3, "mean");
+    store(4, "inv_std");
+  });
+}
+
 void emit(const Norm& a, CWriter& c) {
-  if (a.training_mode) c.refuse(trains_only().why);
+  if (a.training_mode) return emit_training(a, c);
   const Shape x = c.shape(0);
   const DType t = c.dtype(0);
   std::vector<int64_t> channel(x.size(), 0);

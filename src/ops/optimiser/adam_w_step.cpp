@@ -49,6 +49,35 @@ Cost cost(const AdamWStep&, const TypesIn& in, const Types& out) {
 
 AxisMap axes(const AdamWStep&, const TypesIn& in, const Types&) { return step_axes(in, 4); }
 
+// Powers of beta are taken in double: 1 - beta2^t loses half its digits in f32 when t is small.
+void emit(const AdamWStep& a, CWriter& c) {
+  const DType t = c.dtype(0);
+  const std::string real = "const " + c_type(t) + " ";
+  const auto number = [&](float v) { return c_literal(double(v), t); };
+  const auto unbias = [&](float beta) {
+    return "(" + c_type(t) + ")(1.0 / (1.0 - pow(" + c_literal(double(beta), DType::f64) +
+           ", (double)" + c.load(5, "0") + ")))";
+  };
+  for (size_t o = 0; o < 3; ++o) c.overlay(o, o == 0 ? 0 : o + 1);
+  c.check(c.load(5, "0") + " >= 1");
+  c.line(real + "rate = " + c.load(4, "0") + ";");
+  c.line(real + "unbias1 = " + unbias(a.beta1) + ", unbias2 = " + unbias(a.beta2) + ";");
+  for_each_element(c, [&](const std::string& at) {
+    c.line(real + "g = " + c.load(1, at) + ";");
+    c.line(real + "m = " + number(a.beta1) + " * " + c.load(2, at) + " + " + number(1 - a.beta1) +
+           " * g;");
+    c.line(real + "v = " + number(a.beta2) + " * " + c.load(3, at) + " + " + number(1 - a.beta2) +
+           " * g * g;");
+    c.store(1, at, "m");
+    c.store(2, at, "v");
+    c.store(0, at,
+            with_suffix(c.load(0, at) + " * (1 - rate * " + number(a.weight_decay) +
+                            ") - rate * (m * unbias1 / (sqrt~(v * unbias2) + " + number(a.epsilon) +
+                            "))",
+                        t));
+  });
+}
+
 }  // namespace
 
 const Room& adam_w_step() {
@@ -67,7 +96,7 @@ const Room& adam_w_step() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = no_expand(),
-      .emit = trains_only(),
+      .emit = emit,
       .samples = {{{},
                    {OperandSpec::of({3, 2}), OperandSpec::of({3, 2}), OperandSpec::of({3, 2}),
                     OperandSpec::ranged({3, 2}, 0.1, 1), OperandSpec::ranged({}, 0.1, 0.2),

@@ -65,7 +65,7 @@ const Room& clip_by_global_norm() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = expand,
-      .emit = trains_only(),
+      .emit = Derive{},
       .samples = {{{0.5f}, {OperandSpec::of({3, 2}), OperandSpec::of({4})}},
                   {{100}, {OperandSpec::of({3, 2})}}},
   });

@@ -38,6 +38,26 @@ Cost cost(const LionStep&, const TypesIn& in, const Types& out) {
 
 AxisMap axes(const LionStep&, const TypesIn& in, const Types&) { return step_axes(in, 3); }
 
+void emit(const LionStep& a, CWriter& c) {
+  const DType t = c.dtype(0);
+  const std::string real = "const " + c_type(t) + " ";
+  const auto mixed = [&](float keep) {
+    return c_literal(double(keep), t) + " * m + " + c_literal(double(1 - keep), t) + " * g";
+  };
+  c.overlay(0, 0);
+  c.overlay(1, 2);
+  c.line(real + "rate = " + c.load(3, "0") + ";");
+  for_each_element(c, [&](const std::string& at) {
+    c.line(real + "g = " + c.load(1, at) + ", m = " + c.load(2, at) + ";");
+    c.line(real + "c = " + mixed(a.beta1) + ";");
+    c.line(real + "sign = c > 0 ? 1 : c < 0 ? -1 : c;");
+    c.store(0, at,
+            c.load(0, at) + " * (1 - rate * " + c_literal(double(a.weight_decay), t) +
+                ") - rate * sign");
+    c.store(1, at, mixed(a.beta2));
+  });
+}
+
 }  // namespace
 
 const Room& lion_step() {
@@ -56,7 +76,7 @@ const Room& lion_step() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = no_expand(),
-      .emit = trains_only(),
+      .emit = emit,
       .samples = {{{0.9f, 0.99f, 1e-2f}, {x(), x(), x(), OperandSpec::ranged({}, 0.1, 0.2)}},
                   {{0.5f, 0.7f, 0}, {x(), x(), x(), OperandSpec::ranged({}, 0.1, 0.2)}}},
   });

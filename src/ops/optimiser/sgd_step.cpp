@@ -37,6 +37,22 @@ Cost cost(const SgdStep&, const TypesIn& in, const Types& out) {
 
 AxisMap axes(const SgdStep&, const TypesIn& in, const Types&) { return step_axes(in, 3); }
 
+void emit(const SgdStep& a, CWriter& c) {
+  const DType t = c.dtype(0);
+  const std::string real = "const " + c_type(t) + " ";
+  const std::string momentum = c_literal(double(a.momentum), t);
+  c.overlay(0, 0);
+  c.overlay(1, 2);
+  c.line(real + "rate = " + c.load(3, "0") + ";");
+  for_each_element(c, [&](const std::string& at) {
+    c.line(real + "p = " + c.load(0, at) + ";");
+    c.line(real + "g = " + c.load(1, at) + " + " + c_literal(double(a.weight_decay), t) + " * p;");
+    c.line(real + "m = " + momentum + " * " + c.load(2, at) + " + g;");
+    c.store(1, at, "m");
+    c.store(0, at, "p - rate * " + (a.nesterov ? "(g + " + momentum + " * m)" : "m"));
+  });
+}
+
 }  // namespace
 
 const Room& sgd_step() {
@@ -54,7 +70,7 @@ const Room& sgd_step() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = no_expand(),
-      .emit = trains_only(),
+      .emit = emit,
       .samples = {{{0.9f, true, 1e-2f},
                    {OperandSpec::of({3, 2}), OperandSpec::of({3, 2}), OperandSpec::of({3, 2}),
                     OperandSpec::ranged({}, 0.1, 0.2)}},

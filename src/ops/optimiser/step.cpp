@@ -30,4 +30,8 @@ AxisMap step_axes(const TypesIn& in, size_t tensors) {
   return map;
 }
 
+void for_each_element(CWriter& c, const std::function<void(const std::string& at)>& element) {
+  c.nest({c.size(0)}, {{0, {1}}}, [&](const std::vector<std::string>& at) { element(at[0]); });
+}
+
 }  // namespace espalier::ops

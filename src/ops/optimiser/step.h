@@ -3,6 +3,7 @@
 #pragma once
 
 #include "ops/common.h"
+#include "ops/emit.h"
 
 namespace espalier::ops {
 
@@ -11,6 +12,9 @@ namespace espalier::ops {
 Types infer_step(const TypesIn& in, size_t tensors);
 /// Every axis of the parameter ties to that of its gradient and moments: zeros stay zero.
 AxisMap step_axes(const TypesIn& in, size_t tensors);
+
+/// In C: `element` for every element of the parameter, with its index.
+void for_each_element(CWriter& c, const std::function<void(const std::string& at)>& element);
 
 inline Refuse step_gradient() { return Refuse{"is an optimiser step; none is differentiated"}; }
 

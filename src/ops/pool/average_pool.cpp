@@ -49,22 +49,15 @@ QuantForm quantize(const AveragePool&, const TypesIn&) {
 
 void emit(const AveragePool& a, CWriter& c) {
   const Geometry g = pool_geometry(a, c.shape(0));
-  const std::vector<int64_t> counts = window_counts(g, a.count_include_pad);
+  const Divisors by = divisors_in_c(c, window_counts(g, a.count_include_pad));
   const std::string type = c_type(c.dtype(0));
-  std::vector<float> list;
-  for (int64_t n : counts) list.push_back(float(std::max<int64_t>(1, n)));
-  const bool alike = std::ranges::count(list, list.empty() ? 0 : list[0]) == std::ssize(list);
-  const std::string table =
-      alike ? ""
-            : c.table(Tensor::from<float>({std::ssize(list)}, std::span<const float>(list)),
-                      "counts");
   emit_windows(
       c, g, c.shape(0)[0] * c.shape(0)[1], [&] { c.line(type + " sum = 0;"); },
       [&](const std::string& at) { c.line("sum += " + c.load(0, at) + ";"); },
       [&](const std::string& to) {
         const std::string count =
-            alike ? c_literal(double(list[0]), c.dtype(0))
-                  : table + "[(" + to + ") % " + std::to_string(g.out_size()) + "]";
+            by.table.empty() ? by.alike
+                             : by.table + "[(" + to + ") % " + std::to_string(g.out_size()) + "]";
         c.store(0, to, "sum / " + count);
       });
 }

@@ -2,6 +2,7 @@
 // it averaged. Attributes are AveragePool's.
 #include "ops/catalogue.h"
 #include "ops/common.h"
+#include "ops/emit.h"
 #include "ops/pool/pool.h"
 
 namespace espalier::ops {
@@ -43,6 +44,17 @@ Cost cost(const AveragePool& a, const TypesIn& in, const Types& out) {
           traffic(in, out)};
 }
 
+void emit(const AveragePool& a, CWriter& c) {
+  if (c.dtype(0) != DType::f32) c.refuse("its C function takes f32");
+  if (c.out_size(0) == 0) return;
+  const Geometry g = pool_geometry(a, c.out_shape(0));
+  const Divisors by = divisors_in_c(c, window_counts(g, a.count_include_pad));
+  c.line("static const esp_window window = " + window_in_c(g) + ";");
+  c.call("pool_grad.h", "esp_average_pool_grad_f32",
+         {"&window", std::to_string(c.shape(0)[0] * c.shape(0)[1]),
+          by.table.empty() ? "0" : by.table, by.alike, c.in(0), c.out(0)});
+}
+
 }  // namespace
 
 const Room& average_pool_grad() {
@@ -60,7 +72,7 @@ const Room& average_pool_grad() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = no_expand(),
-      .emit = trains_only(),
+      .emit = emit,
       .samples = {{{{.kernel_shape = {2, 2}, .strides = {2, 2}}},
                    {x({2, 3, 2, 3}), shape({2, 3, 4, 6})}},
                   {{{.kernel_shape = {3}, .strides = {2}, .pads = {1, 1}}, false, true},

@@ -1,6 +1,7 @@
 // espalier.MaxPoolGrad(x, dy): each window hands its gradient to its largest element, of equal ones
 // to the first in row-major order. Attributes are MaxPool's.
 #include "ops/common.h"
+#include "ops/emit.h"
 #include "ops/pool/pool.h"
 
 namespace espalier::ops {
@@ -43,6 +44,14 @@ Cost cost(const MaxPool& a, const TypesIn& in, const Types& out) {
           traffic(in, out)};
 }
 
+void emit(const MaxPool& a, CWriter& c) {
+  require_f32(c);
+  if (c.out_size(0) == 0) return;
+  c.line("static const esp_window window = " + window_in_c(pool_geometry(a, c.shape(0))) + ";");
+  c.call("pool_grad.h", "esp_max_pool_grad_f32",
+         {"&window", std::to_string(c.shape(0)[0] * c.shape(0)[1]), c.in(0), c.in(1), c.out(0)});
+}
+
 }  // namespace
 
 const Room& max_pool_grad() {
@@ -59,7 +68,7 @@ const Room& max_pool_grad() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = no_expand(),
-      .emit = trains_only(),
+      .emit = emit,
       .samples = {{{{.kernel_shape = {2, 2}, .strides = {2, 2}}},
                    {x({2, 3, 4, 6}), x({2, 3, 2, 3})}},
                   {{{.kernel_shape = {3}, .strides = {2}, .pads = {1, 1}}},

@@ -4,6 +4,7 @@
 
 #include "base/error.h"
 #include "ops/common.h"
+#include "ops/emit.h"
 
 namespace espalier::ops {
 
@@ -86,6 +87,16 @@ std::vector<int64_t> window_counts(const Geometry& g, bool count_include_pad) {
       for (int64_t ow = 0; ow < w.out; ++ow)
         counts[i++] = covered(d, od) * covered(h, oh) * covered(w, ow);
   return counts;
+}
+
+Divisors divisors_in_c(CWriter& c, const std::vector<int64_t>& counts) {
+  std::vector<float> list;
+  for (int64_t n : counts) list.push_back(float(std::max<int64_t>(1, n)));
+  const float first = list.empty() ? 1 : list[0];
+  if (std::ranges::count(list, first) == std::ssize(list))
+    return {"", c_literal(double(first), c.dtype(0))};
+  const Tensor table = Tensor::from<float>({std::ssize(list)}, std::span<const float>(list));
+  return {c.table(table, "counts"), "0"};
 }
 
 }  // namespace espalier::ops

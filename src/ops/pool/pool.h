@@ -47,5 +47,11 @@ Cost pool_cost(const TypesIn& in, const Types& out, const std::vector<int64_t>& 
 
 /// How many elements each result of an average divides by, over one plane.
 std::vector<int64_t> window_counts(const Geometry& g, bool count_include_pad);
+/// The same in C, nowhere below 1.
+struct Divisors {
+  std::string table;  ///< of floats, one for each result of a plane; empty where all are alike
+  std::string alike;  ///< the number they then are; else "0"
+};
+Divisors divisors_in_c(CWriter& c, const std::vector<int64_t>& counts);
 
 }  // namespace espalier::ops

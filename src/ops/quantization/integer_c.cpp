@@ -63,6 +63,7 @@ WeightsInC weights_in_c(CWriter& c, size_t i, size_t zero_slot, int64_t axis) {
 }
 
 WeightsInC weights_in_c(CWriter& c, const CQuantised& q) {
+  if (!q.constant) return {q.pointer, false};
   return table_of(c, *q.constant, q.zero_points, q.axis);
 }
 
@@ -140,7 +141,8 @@ std::string RealOfSum::operator()(const std::string& sum, const std::string& cha
 
 bool runs_on_integers(const CWriter& c, int64_t weight_axis) {
   const auto x = c.quantised(0), w = c.quantised(1);
-  if (!x || !w || x->constant || !w->constant || x->scales.size() != 1) return false;
+  if (!x || !w || x->constant || x->scales.size() != 1) return false;
+  if (!w->constant && (w->stored != DType::i8 || w->zero_points[0] != 0)) return false;
   if (w->scales.size() > 1 && w->axis != weight_axis) return false;
   const auto bytes = [](DType t) { return t == DType::u8 || t == DType::i8; };
   return bytes(x->stored) && bytes(w->stored);

@@ -30,7 +30,7 @@ BytesInC bytes_in_c(CWriter& c, size_t i, size_t zero_slot);
 BytesInC bytes_in_c(const CQuantised& q);
 /// Operand `i` as weights, its zero points (a number or a list along `axis`) in `zero_slot`.
 WeightsInC weights_in_c(CWriter& c, size_t i, size_t zero_slot, int64_t axis);
-/// Quantised constants as weights.
+/// Quantised constants, or s8 that are centred, as weights.
 WeightsInC weights_in_c(CWriter& c, const CQuantised& q);
 
 /// Writes one result from its integer sum and its channel (or column), expressions all.
@@ -64,8 +64,8 @@ struct RealOfSum {
 };
 /// For operands 0 and 1, which are quantised, and the bias in operand 2 if there is one.
 RealOfSum real_of_sum(CWriter& c, double alpha = 1);
-/// Whether the node is a quantised region's, with known weights and scales that fit: one of operand
-/// 0, one or a list along `weight_axis` of operand 1.
+/// Whether the node is a quantised region's, with weights that are known or s8 and centred and
+/// scales that fit: one of operand 0, one or a list along `weight_axis` of operand 1.
 bool runs_on_integers(const CWriter& c, int64_t weight_axis);
 
 }  // namespace espalier::ops

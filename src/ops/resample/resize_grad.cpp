@@ -94,7 +94,7 @@ const Room& resize_grad() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = no_expand(),
-      .emit = trains_only(),
+      .emit = Refuse{"is not written in C yet"},
       .samples = {{{{.mode = "linear"}}, {x({1, 2, 6, 4}), OperandSpec::list({1, 2, 3, 4})}},
                   {{{}, {1, 1, 2, 1.5f}}, {x({2, 1, 4, 4}), OperandSpec::list({2, 1, 2, 3})}},
                   {{{.mode = "cubic"}, {1, 1, 1.5f}},

@@ -139,6 +139,26 @@ void emit(const Gather& a, CWriter& c) {
   });
 }
 
+// Positions that are picked twice gain twice.
+void emit_grad(const Gather& a, CWriter& c) {
+  const Shape data = c.out_shape(0);
+  const auto at = size_t(normal_axis(a.axis, int64_t(data.size()), "GatherGrad"));
+  const int64_t run = product(data, at + 1, data.size()), outer = product(data, 0, at);
+  const int64_t extent = data[at], picks = c.size(1);
+  const std::string dx = c.out(0);
+  c.nest({c.out_size(0)}, {{0, {1}}},
+         [&](const std::vector<std::string>& i) { c.line(dx + "[" + i[0] + "] = 0;"); });
+  if (outer * picks * run == 0) return;
+  c.block(for_loop("pick", picks), [&] {
+    declare_position(c, "to", c.load(1, "pick"), extent);
+    c.nest({outer, run}, {{0, {extent * run, 1}}, {0, {picks * run, 1}}},
+           [&](const std::vector<std::string>& i) {
+             c.line(dx + "[" + plus(i[0], times("to", run)) +
+                    "] += " + c.load(0, plus(i[1], times("pick", run))) + ";");
+           });
+  });
+}
+
 }  // namespace
 
 const Room& gather() {
@@ -179,7 +199,7 @@ const Room& gather_grad() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = no_expand(),
-      .emit = trains_only(),
+      .emit = emit_grad,
       .samples = {{{1},
                    {OperandSpec::of({2, 3, 3}), OperandSpec::list({3, 0, 3}),
                     OperandSpec::list({2, 4, 3})}},

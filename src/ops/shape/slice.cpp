@@ -198,6 +198,13 @@ void emit(const NoAttributes&, CWriter& c) {
   c.copy(0, sliced(*lists, c.shape(0)), 0, {0, strides_of(c.out_shape(0))}, c.out_shape(0));
 }
 
+void emit_grad(const NoAttributes&, CWriter& c) {
+  const auto lists = slice_lists(c.types(), 2, int64_t(c.shape(0).size()));
+  if (!lists) c.refuse("starts, ends, axes and steps must be constant");
+  c.fill("0");
+  c.copy(0, {0, strides_of(c.shape(0))}, 0, sliced(*lists, c.out_shape(0)), c.shape(0));
+}
+
 }  // namespace
 
 const Room& slice() {
@@ -241,7 +248,7 @@ const Room& slice_grad() {
       .quantize = no_quantize(),
       .pointwise = not_pointwise(),
       .expand = no_expand(),
-      .emit = trains_only(),
+      .emit = emit_grad,
       .samples = {{{},
                    {OperandSpec::of({3, 2}), OperandSpec::list({3, 5}), OperandSpec::list({4}),
                     OperandSpec::list({0}), OperandSpec::list({1}), OperandSpec::list({-2})}},

@@ -1,5 +1,6 @@
 // Stochastic gradient descent with momentum, Nesterov's by default (Sutskever et al. 2013, "On the
-// importance of initialization and momentum in deep learning"). State: one velocity per element.
+// importance of initialization and momentum in deep learning"). State: one velocity per element;
+// without momentum none.
 #include "train/optimizer.h"
 
 namespace espalier {
@@ -7,6 +8,11 @@ namespace {
 
 ValueId step(ParameterStep& p) {
   Builder b = p.builder();
+  if (p.precise("momentum") == 0) {
+    ValueId g = b.cast(p.gradient(), DType::f32);
+    if (p.decay() != 0) g = b.add(g, b.mul(p.parameter(), double(p.decay())));
+    return b.sub(p.parameter(), b.mul(g, p.rate()));
+  }
   const ValueId velocity = p.state("velocity", p.shape());
   const Values next = b.op("espalier.SgdStep", {p.parameter(), p.gradient(), velocity, p.rate()},
                            {{"momentum", p.setting("momentum")},

@@ -1,0 +1,31 @@
+#include "recipe/train_in_c.h"
+
+#include "base/error.h"
+#include "train/integer_training.h"
+
+namespace espalier {
+
+CTraining add_training(CFile& file, const Graph& network, const TrainRecipe& recipe,
+                       const Shape& shape) {
+  if (network.inputs().size() != 1 || shape.empty())
+    throw unsupported(network.name, "has " + std::to_string(network.inputs().size()) +
+                                        " inputs, training takes one, batch first");
+  if (recipe.training.precision != DType::f32)
+    throw unsupported("training.precision", "is bf16, for which C has no type",
+                      "--set training.precision=f32");
+  const TensorType& input = network.value(network.inputs()[0]).tensor();
+  const Shape sample(shape.begin() + 1, shape.end());
+  TrainOptions training = recipe.training;
+  if (input.dims[0].known()) training.batch = input.dims[0].value();
+  const PreparedNetwork prepared =
+      prepared_network(network, recipe.trained, {sample, nullptr, training.seed});
+  training.trained = prepared.trained;
+  const StepOptions options = step_options(training, sample, input.dtype);
+  if (stores_integers(prepared.graph)) {
+    IntegerTraining t = build_integer_step(prepared.graph, options);
+    return add_training(file, t.network, std::move(t.step), shape[0]);
+  }
+  return add_training(file, prepared.graph, build_training_step(prepared.graph, options), shape[0]);
+}
+
+}  // namespace espalier

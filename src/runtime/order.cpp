@@ -1,0 +1,69 @@
+#include "runtime/order.h"
+
+#include <algorithm>
+#include <functional>
+#include <queue>
+
+namespace espalier {
+namespace {
+
+/// When each work wants to run: where it stands, or early.
+std::vector<int> wanted_places(std::span<const Work> works, std::vector<bool> read_later) {
+  const size_t n = works.size();
+  std::vector<bool> early(n, false);
+  std::vector<int> maker(read_later.size(), -1), place(n);
+  for (size_t i = n; i-- > 0;) {
+    early[i] = std::ranges::all_of(works[i].results,
+                                   [&](int r) { return r < 0 || !read_later[size_t(r)]; });
+    if (early[i]) continue;
+    for (int o : works[i].operands)
+      if (o >= 0) read_later[size_t(o)] = true;
+  }
+  for (size_t i = 0; i < n; ++i) {
+    place[i] = early[i] ? 0 : int(i);
+    if (early[i])
+      for (int o : works[i].operands)
+        if (o >= 0 && maker[size_t(o)] >= 0)
+          place[i] = std::max(place[i], place[size_t(maker[size_t(o)])]);
+    for (int r : works[i].results)
+      if (r >= 0) maker[size_t(r)] = int(i);
+  }
+  return place;
+}
+
+}  // namespace
+
+std::vector<int> update_early(std::span<const Work> works, const std::vector<bool>& wanted,
+                              std::span<const std::pair<int, int>> before) {
+  const size_t n = works.size();
+  const std::vector<int> place = wanted_places(works, wanted);
+  std::vector<int> maker(wanted.size(), -1), waits(n, 0);
+  for (size_t i = 0; i < n; ++i)
+    for (int r : works[i].results)
+      if (r >= 0) maker[size_t(r)] = int(i);
+  std::vector<std::vector<int>> next(n);
+  const auto edge = [&](int from, int to) {
+    next[size_t(from)].push_back(to);
+    ++waits[size_t(to)];
+  };
+  for (size_t i = 0; i < n; ++i)
+    for (int o : works[i].operands)
+      if (o >= 0 && maker[size_t(o)] >= 0) edge(maker[size_t(o)], int(i));
+  for (const auto& [from, to] : before) edge(from, to);
+  using Turn = std::pair<int, int>;  // place, position
+  std::priority_queue<Turn, std::vector<Turn>, std::greater<>> ready;
+  for (size_t i = 0; i < n; ++i)
+    if (waits[i] == 0) ready.emplace(place[i], int(i));
+  std::vector<int> order;
+  while (!ready.empty()) {
+    const int i = ready.top().second;
+    ready.pop();
+    order.push_back(i);
+    for (int j : next[size_t(i)])
+      if (--waits[size_t(j)] == 0) ready.emplace(place[size_t(j)], j);
+  }
+  if (order.size() != n) order.clear();
+  return order;
+}
+
+}  // namespace espalier

@@ -1,0 +1,37 @@
+#include "train/loss.h"
+
+#include "base/error.h"
+
+namespace espalier {
+
+void attach_loss(StepGraph& s, const StepOptions& options) {
+  Graph& g = s.graph;
+  Builder b(g);
+  const TensorType logits = g.value(s.logits).tensor();
+  const std::string where = "output '" + g.value(s.logits).name + "'";
+  if (!is_float(logits.dtype)) throw bad_input(where, "is " + to_string(logits));
+  if (options.loss == Loss::kMeanSquared) {
+    s.targets = g.add_input(g.fresh_name("targets"), logits);
+    s.loss = b.one("espalier.MeanSquaredError", {s.logits, s.targets}, {}, "loss");
+    g.add_output(s.loss);
+    return;
+  }
+  if (logits.rank() < 2)
+    throw bad_input(where, "is " + to_string(logits) + ", cross-entropy needs [N, ..., classes]");
+  const Dims answers(logits.dims.begin(), logits.dims.end() - 1);
+  s.targets = g.add_input(g.fresh_name("labels"), TensorType(DType::i64, answers));
+  ValueId rows = s.logits, labels = s.targets;
+  if (logits.rank() > 2) {
+    rows = b.reshape(rows, {-1, logits.dims.back().value()});
+    labels = b.reshape(labels, {-1});
+  }
+  s.loss = b.one("espalier.CrossEntropy", {rows, labels},
+                 {{"label_smoothing", float(options.label_smoothing)}}, "loss");
+  const ValueId answer = b.one("ArgMax", {rows}, {{"axis", int64_t{1}}, {"keepdims", int64_t{0}}});
+  const ValueId right = b.cast(b.one("Equal", {answer, labels}), DType::f32);
+  s.correct = b.reduce_sum(right, {0}, false);
+  g.add_output(s.loss);
+  g.add_output(s.correct);
+}
+
+}  // namespace espalier
