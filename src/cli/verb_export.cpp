@@ -79,7 +79,7 @@ TrainRecipe recipe_of(const Args& args, const Common& common) {
   if (common.seed)
     set_recipe_value(recipe, "seed=" + std::to_string(*common.seed),
                      "--seed " + std::to_string(*common.seed));
-  return read_train_recipe(recipe);
+  return read_train_recipe(recipe, RecipeParts::kStep);
 }
 
 /// net.c and net.h, with int net_run(const inputs.., results..) and, by a recipe, int net_step(..).

@@ -328,15 +328,18 @@ void set_recipe_value(Yaml& recipe, const std::string& assignment, const std::st
   at->set(path, value);
 }
 
-TrainRecipe read_train_recipe(const Yaml& recipe) {
+TrainRecipe read_train_recipe(const Yaml& recipe, RecipeParts parts) {
   Fields fields(recipe, "a recipe");
   fields.require("espalier");
   fields.require("task");
   TrainRecipe r;
   r.name = read_name(fields.require("name"));
   const int64_t seed = fields.integer("seed", 0, 0);
-  r.model = read_model(fields.require("model"));
-  r.data = read_data(fields.require("data"));
+  const Yaml &model = fields.require("model"), &data = fields.require("data");
+  if (parts == RecipeParts::kAll) {
+    r.model = read_model(model);
+    r.data = read_data(data);
+  }
   const Yaml nothing = Yaml::empty_map(recipe);
   const Yaml* training = fields.find("training");
   r.training = read_training(training ? *training : nothing, {}, 1, &r.trained);

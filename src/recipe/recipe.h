@@ -86,6 +86,8 @@ Yaml load_recipe(const std::filesystem::path& path, const std::string& task);
 /// name `option` ("--epochs 3"; by default "--set training.epochs=3") and are of usage. UserError
 /// for a path that leads nowhere.
 void set_recipe_value(Yaml& recipe, const std::string& assignment, const std::string& option = "");
-TrainRecipe read_train_recipe(const Yaml& recipe);
+/// With kStep, model and data are not read, so that they may be elsewhere.
+enum class RecipeParts : uint8_t { kAll, kStep };
+TrainRecipe read_train_recipe(const Yaml& recipe, RecipeParts parts = RecipeParts::kAll);
 
 }  // namespace espalier

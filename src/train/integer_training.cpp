@@ -99,8 +99,8 @@ class IntegerStep {
     Graph& g = network_;
     for (ValueId v : g.constants()) {
       const Value value = g.value(v);
-      if (value.role != Role::kParameter || value.constant->dtype() != DType::i32 ||
-          !is_trained(value.name))
+      if (!value.constant || value.role != Role::kParameter ||
+          value.constant->dtype() != DType::i32 || !is_trained(value.name))
         continue;
       const NodeId reader = only_reader(g, v);
       const auto stored = bind::quantization_of(g, reader);
