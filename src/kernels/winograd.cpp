@@ -22,7 +22,7 @@ constexpr int kRows = 14, kVectors = 2;
 /// Patches and products of one block of tiles, which shall stay in the second cache.
 constexpr int64_t kBlockBytes = 640 << 10;
 /// Below so many multiply-accumulates a second thread costs more than it brings.
-constexpr int64_t kLeastShared = 1 << 17;
+constexpr int64_t kLeastShared = 1 << 20;
 /// Numbers of a weight that may be read by each thread anew.
 constexpr int64_t kSmallWeight = 1 << 18;
 /// Below, the products are too thin.
