@@ -26,6 +26,7 @@ Entries optimiser_entries();
 Entries optimiser_basis_entries();
 Entries reduction_entries();
 Entries movement_entries();
+Entries picked_entries();
 Entries gather_entries();
 Entries recurrent_entries();
 Entries few_bits_entries();
@@ -36,8 +37,9 @@ inline std::vector<Entries (*)()> families() {
           winograd_entries,      convolution_entries,      matmul_entries,
           attention_entries,     pointwise_entries,        pooling_entries,
           normalization_entries, optimiser_entries,        optimiser_basis_entries,
-          reduction_entries,     movement_entries,         gather_entries,
-          recurrent_entries,     few_bits_entries};
+          reduction_entries,     movement_entries,         picked_entries,
+          picked_entries,        gather_entries,           recurrent_entries,
+          few_bits_entries};
 }
 
 /// What serves every operator whose room answers the pointwise facet.
