@@ -38,8 +38,7 @@ inline std::vector<Entries (*)()> families() {
           attention_entries,     pointwise_entries,        pooling_entries,
           normalization_entries, optimiser_entries,        optimiser_basis_entries,
           reduction_entries,     movement_entries,         picked_entries,
-          picked_entries,        gather_entries,           recurrent_entries,
-          few_bits_entries};
+          gather_entries,        recurrent_entries,        few_bits_entries};
 }
 
 /// What serves every operator whose room answers the pointwise facet.
