@@ -32,6 +32,7 @@ struct File {
   const std::string where;
   const ImportOptions& options;
   ExternalData external;
+  TakenBytes taken;
   int64_t opset = 0;
 };
 
@@ -113,7 +114,8 @@ class Importer {
   void read_initialisers() {
     for (const auto& t : proto_.initializer()) {
       const ValueId v = graph_.add_constant(
-          t.name(), decode_tensor(t, where_ + ": initialiser '" + t.name() + "'", &file_.external));
+          t.name(), decode_tensor(t, where_ + ": initialiser '" + t.name() + "'", &file_.external,
+                                  file_.taken));
       values_[t.name()] = v;
       if (has_four_bits(t.data_type())) four_bit_.insert(v);
     }
@@ -348,8 +350,8 @@ class Importer {
 
 Graph import_onnx_bytes(std::string_view bytes, const std::string& where,
                         const std::filesystem::path& folder, const ImportOptions& options) {
-  const onnx::ModelProto model = parse_model(bytes, where);
-  File file{model, where, options, ExternalData(folder)};
+  onnx::ModelProto model = parse_model(bytes, where);
+  File file{model, where, options, ExternalData(folder), take_bytes(*model.mutable_graph())};
   return Importer(file).run();
 }
 

@@ -255,6 +255,31 @@ Tensor decode_tensor(const Proto& proto, const std::string& where, ExternalData*
   return from_bytes(shape, dtype, proto.raw_data().data(), proto.raw_data().size(), where);
 }
 
+TakenBytes take_bytes(onnx::GraphProto& graph) {
+  constexpr size_t kLarge = 4096;
+  TakenBytes taken;
+  for (Proto& t : *graph.mutable_initializer()) {
+    if (t.raw_data().size() < kLarge || has_four_bits(t.data_type()) ||
+        t.data_type() == Proto::BOOL || t.data_type() == Proto::STRING)
+      continue;
+    taken[&t] = std::make_shared<const std::string>(std::move(*t.mutable_raw_data()));
+  }
+  return taken;
+}
+
+Tensor decode_tensor(const Proto& proto, const std::string& where, ExternalData* external,
+                     const TakenBytes& taken) {
+  const auto found = taken.find(&proto);
+  if (found == taken.end() || proto.has_segment() || proto.data_location() == Proto::EXTERNAL)
+    return decode_tensor(proto, where, external);
+  const DType dtype = element_type(proto.data_type(), where);
+  const Shape shape = extents(proto, where);
+  const auto& bytes = found->second;
+  const size_t needed = size_t(numel(shape)) * size_of(dtype);
+  if (bytes->size() != needed) wrong_size(where, shape, dtype, int64_t(bytes->size()), "bytes");
+  return Tensor(dtype, shape, bytes, bytes->data());
+}
+
 void encode_tensor(const Tensor& tensor, const std::string& name, Proto& proto) {
   proto.set_name(name);
   proto.set_data_type(int32_t(detail::onnx_number(tensor.dtype())));

@@ -10,8 +10,9 @@
 #include "tensor/tensor.h"
 
 namespace onnx {
+class GraphProto;
 class TensorProto;
-}
+}  // namespace onnx
 
 namespace espalier {
 
@@ -42,6 +43,14 @@ bool has_four_bits(int32_t number);
 /// refused.
 Tensor decode_tensor(const onnx::TensorProto& proto, const std::string& where,
                      ExternalData* external);
+
+/// The raw bytes of large initialisers of a graph, taken out of it, by tensor: their tensors keep
+/// them instead of a copy.
+using TakenBytes = std::map<const onnx::TensorProto*, std::shared_ptr<const std::string>>;
+TakenBytes take_bytes(onnx::GraphProto& graph);
+/// A tensor of such a graph.
+Tensor decode_tensor(const onnx::TensorProto& proto, const std::string& where,
+                     ExternalData* external, const TakenBytes& taken);
 
 /// The tensor as raw bytes (strings as strings).
 void encode_tensor(const Tensor& tensor, const std::string& name, onnx::TensorProto& proto);
