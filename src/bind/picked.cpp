@@ -80,7 +80,7 @@ void copy_runs(const Picked& p, const void* x, void* y) {
 
 /// `value`: the operand that is the constant; negative: there is none.
 Bound bind_picked(const BindRequest& r, int value) {
-  constexpr int64_t kMost = 1 << 24;
+  constexpr int64_t kMost = 1 << 22;  // asking takes some thirty bytes for each
   const Shape x = r.in_shape(0), y = r.out_shape(0);
   if (r.in_dtype(0) == DType::string) return Refuse{"the elements are strings"};
   if (numel(x) == 0 || numel(x) + numel(y) > kMost) return Refuse{"it is empty, or large"};
@@ -103,9 +103,11 @@ Bound bind_picked(const BindRequest& r, int value) {
   }
   picked.zero = std::ranges::all_of(picked.constant, [](std::byte b) { return b == std::byte{0}; });
   picked.runs = runs_of(run_reference(*r.room, r.attrs, operands, r.in.where())[0], layout);
+  const size_t bytes = picked.runs.size() * sizeof(Run);
   auto kernel = function_kernel("picked", [picked = std::move(picked)](const KernelArgs& k) {
     copy_runs(picked, k.in[0], k.out[0]);
   });
+  kernel->packed_bytes = bytes;
   kernel->operand_layouts.assign(r.in.size(), Layout::kPlain);
   kernel->operand_layouts[0] = layout;
   kernel->result_layouts = {layout};

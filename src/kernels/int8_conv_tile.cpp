@@ -18,8 +18,8 @@ inline void dot4(__m512i& sum, __m512i u8, __m512i s8) {
 
 using Kind = Int8Epilogue::Kind;
 
-// Fewer than 16 bytes piece by piece: masked stores of bytes are slow on Zen, and a load after one
-// waits for it even where their bytes are apart.
+// Fewer than 16 bytes piece by piece: with masks, a layer of eight channels and a residual in place
+// took 2.6 times as long (14.9 us for 5.8, Zen 5).
 inline __m128i load_bytes(const uint8_t* p, int count) {
   uint64_t low = 0, high = 0;
   if (count >= 8) __builtin_memcpy(&low, p, 8);

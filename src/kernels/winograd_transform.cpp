@@ -1,5 +1,7 @@
 #include "kernels/winograd_transform.h"
 
+#include "kernels/jit/micro_kernel.h"
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/winograd_transform.cpp"
 #include "kernels/simd.h"
@@ -155,7 +157,7 @@ struct Axis<2> {
 };
 
 /// Of the products' vectors.
-constexpr int64_t kLanes = 16;
+constexpr int64_t kLanes = kGemmLanes;
 
 /// How many of this vector's lanes hold channels, where the first is channel c.
 template <class D>
@@ -207,6 +209,14 @@ void windows(const WinogradTaps& taps, const Cut& columns, int64_t first, int64_
   }
 }
 
+/// One vector of channels of a tile, from channel c on, at all points.
+template <int kPatch, class D>
+HWY_INLINE void store_points(D d, const hn::Vec<D>* v, float* to, int64_t c, size_t lanes,
+                             const WinogradLayout& layout) {
+  float* channel = to + c / kLanes * layout.panel + c % kLanes;
+  for (int64_t p = 0; p < kPatch * kPatch; ++p) store(d, v[p], channel + p * layout.plane, lanes);
+}
+
 template <int kTile>
 void patches(const WinogradImage& i, int64_t top, int64_t left, const float* x, int64_t first,
              int64_t last, float* to, const WinogradLayout& layout) {
@@ -231,12 +241,8 @@ void patches(const WinogradImage& i, int64_t top, int64_t left, const float* x, 
                                   : hn::Zero(d);
         Axis<kTile>::patch(d, v + r * kPatch, 1);
       }
-      float* channel = to + c / kLanes * layout.panel + c % kLanes;
-      for (int64_t k = 0; k < kPatch; ++k) {
-        Axis<kTile>::patch(d, v + k, kPatch);
-        for (int64_t r = 0; r < kPatch; ++r)
-          store(d, v[r * kPatch + k], channel + (r * kPatch + k) * layout.plane, lanes);
-      }
+      for (int64_t k = 0; k < kPatch; ++k) Axis<kTile>::patch(d, v + k, kPatch);
+      store_points<kPatch>(d, v, to, c, lanes, layout);
     }
   }
 }
@@ -260,12 +266,8 @@ void gradients(const WinogradImage& i, const float* dy, int64_t first, int64_t l
                                   : hn::Zero(d);
         Axis<kTile>::gradient(d, v + r * kPatch, 1);
       }
-      float* channel = to + c / kLanes * layout.panel + c % kLanes;
-      for (int64_t k = 0; k < kPatch; ++k) {
-        Axis<kTile>::gradient(d, v + k, kPatch);
-        for (int64_t r = 0; r < kPatch; ++r)
-          store(d, v[r * kPatch + k], channel + (r * kPatch + k) * layout.plane, lanes);
-      }
+      for (int64_t k = 0; k < kPatch; ++k) Axis<kTile>::gradient(d, v + k, kPatch);
+      store_points<kPatch>(d, v, to, c, lanes, layout);
     }
   }
 }
