@@ -8,6 +8,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/log.h"
+#include "base/threads.h"
 #include "cli/values.h"
 #include "cli/verb.h"
 #include "diagram/diagram.h"
@@ -66,7 +67,10 @@ void save_model(const Graph& graph, const std::string& path) {
   if (suffix == ".plan") {
     Graph optimised = graph.compacted();
     run_passes(optimised);
-    return save_plan(optimised.compacted(), path);
+    std::vector<CompileOptions> prepare(1);
+    prepare[0].threads = 1;
+    if (num_threads() > 1) prepare.emplace_back().threads = num_threads();
+    return save_plan(optimised.compacted(), path, prepare);
   }
   if (suffix == ".safetensors") return save_weights(graph, path);
   throw usage_error(path, "has a suffix that names no network format",

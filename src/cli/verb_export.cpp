@@ -160,7 +160,7 @@ Action export_verb(CLI::App& app) {
   app.footer(
       "Examples:\n"
       "  espalier export net.onnx -o net.esp            to read it\n"
-      "  espalier export net.onnx -o net.plan           optimised and mapped at start\n"
+      "  espalier export net.onnx -o net.plan           optimised, packed, mapped at start\n"
       "  espalier export net.tflite -o net.onnx         from TFLite, int8 networks as QDQ\n"
       "  espalier export lenet5.yaml -o lenet5.onnx     a definition with fresh weights\n"
       "  espalier export lenet5.yaml --weights w.safetensors -o lenet5.onnx\n"

@@ -5,7 +5,6 @@
 
 #include "base/error.h"
 #include "base/threads.h"
-#include "kernels/packed_weights.h"
 
 namespace espalier::kernels {
 
@@ -95,6 +94,41 @@ namespace {
 
 constexpr size_t kAlignment = 64;
 
+template <class T>
+std::string listed(const T* values, int count) {
+  std::string text;
+  for (int i = 0; i < count; ++i) text += (i ? "," : "") + std::to_string(values[i]);
+  return text;
+}
+
+/// All of a layout, as text. Layouts that are not blocked are oneDNN's own secret: their bits.
+WeightForm layout_form(const memory::desc& desc) {
+  const dnnl_memory_desc_t& d = desc.data;
+  std::string text = std::to_string(int(d.data_type)) + "[" + listed(d.dims, d.ndims) + "]";
+  if (d.format_kind != dnnl_blocked) {
+    const auto* bits = reinterpret_cast<const unsigned char*>(&d.format_desc);
+    return {text + " opaque " + listed(bits, int(sizeof d.format_desc)), false};
+  }
+  const dnnl_blocking_desc_t& b = d.format_desc.blocking;
+  text += " to [" + listed(d.padded_dims, d.ndims) + "] from [" +
+          listed(d.padded_offsets, d.ndims) + "]+" + std::to_string(d.offset0) + " strides [" +
+          listed(b.strides, d.ndims) + "]";
+  if (b.inner_nblks > 0)
+    text += " blocks [" + listed(b.inner_blks, b.inner_nblks) + "] of [" +
+            listed(b.inner_idxs, b.inner_nblks) + "]";
+  if (d.extra.flags != 0)
+    text += " extra " + std::to_string(d.extra.flags) + " " +
+            std::to_string(d.extra.compensation_mask) + " " + std::to_string(d.extra.scale_adjust) +
+            " " + std::to_string(d.extra.asymm_compensation_mask);
+  return {text, true};
+}
+
+WeightForm form_of(const memory::desc& from, const memory::desc& to) {
+  const WeightForm source = layout_form(from), target = layout_form(to);
+  return {onednn_version() + " " + source.name + " as " + target.name,
+          source.portable && target.portable};
+}
+
 struct Execute {
   dnnl::primitive primitive;
   std::vector<SequenceBuilder::Arg> args;
@@ -109,7 +143,7 @@ using Step = std::variant<Execute, Copy>;
 
 struct PrimitiveSequence::Impl {
   std::vector<Step> steps;
-  std::vector<std::shared_ptr<const memory>> kept;
+  std::vector<PackedWeight> kept;
   size_t scratch = 0, kept_bytes = 0;
   bool one_thread = false;
   std::string implementation;
@@ -148,7 +182,7 @@ class Call : public PrimitiveCall {
         case Ref::From::kOperand: return const_cast<void*>(operands[r.index]);
         case Ref::From::kResult: return results[r.index];
         case Ref::From::kScratch: return static_cast<char*>(scratch) + r.index;
-        case Ref::From::kKept: return s_.kept[r.index]->get_data_handle();
+        case Ref::From::kKept: return const_cast<std::byte*>(s_.kept[r.index].data.get());
       }
       return nullptr;
     };
@@ -224,10 +258,10 @@ Ref SequenceBuilder::scratch(size_t bytes) {
   return r;
 }
 
-Ref SequenceBuilder::keep(std::shared_ptr<const memory> m) {
+Ref SequenceBuilder::keep(PackedWeight weight) {
   Sequence& s = sequence_->impl();
-  s.kept_bytes += m->get_desc().get_size();
-  s.kept.push_back(std::move(m));
+  s.kept_bytes += weight.bytes;
+  s.kept.push_back(std::move(weight));
   return {Ref::From::kKept, s.kept.size() - 1};
 }
 
@@ -257,7 +291,15 @@ Ref SequenceBuilder::wanted(const memory::desc& from, Ref source, const memory::
 }
 
 Ref SequenceBuilder::pack(const memory::desc& from, const void* data, const memory::desc& to) {
-  return keep(packed_weights(from, data, to));
+  const std::span weight(static_cast<const std::byte*>(data), from.get_size());
+  if (from == to) return keep(kept_weight(weight));
+  return keep(packed_weight(weight, form_of(from, to), to.get_size(), [&](std::byte* at) {
+    memory source(from, cpu_engine(), const_cast<void*>(data));
+    memory target(to, cpu_engine(), at);
+    dnnl::stream stream(cpu_engine());
+    dnnl::reorder(source, target).execute(stream, source, target);
+    stream.wait();
+  }));
 }
 
 void SequenceBuilder::on_one_thread() { sequence_->impl().one_thread = true; }

@@ -8,6 +8,7 @@
 
 #include <oneapi/dnnl/dnnl.hpp>
 
+#include "kernels/packed_weights.h"
 #include "kernels/primitive.h"
 #include "tensor/tensor.h"
 
@@ -45,7 +46,7 @@ class SequenceBuilder {
   /// Bytes of scratch for one descriptor; the reference stays valid for the whole sequence.
   Ref scratch(size_t bytes);
   /// Bytes kept with the sequence.
-  Ref keep(std::shared_ptr<const dnnl::memory> memory);
+  Ref keep(PackedWeight weight);
 
   struct Arg {
     int id;
@@ -63,7 +64,7 @@ class SequenceBuilder {
   /// `source` as the primitive wants it: itself if the descriptors agree, else reordered into
   /// scratch at run time.
   Ref wanted(const dnnl::memory::desc& from, Ref source, const dnnl::memory::desc& to);
-  /// A constant as the primitive wants it, reordered now and kept (see packed_weights).
+  /// A constant as the primitive wants it, reordered now and kept (see packed_weight).
   Ref pack(const dnnl::memory::desc& from, const void* data, const dnnl::memory::desc& to);
 
   /// The sequence runs on one thread whatever the pool: for primitives whose sums are split by it.

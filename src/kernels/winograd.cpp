@@ -3,13 +3,14 @@
 #include <algorithm>
 #include <array>
 #include <limits>
+#include <string>
 #include <vector>
 
 #include "base/error.h"
 #include "base/threads.h"
 #include "kernels/jit/cut.h"
 #include "kernels/jit/micro_kernel.h"
-#include "kernels/jit/pack.h"
+#include "kernels/packed_weights.h"
 #include "kernels/transpose.h"
 #include "kernels/winograd_cost.h"
 #include "kernels/winograd_transform.h"
@@ -67,7 +68,7 @@ class Winograd final : public WinogradConv {
     Job job{at(int(x_operand_)), nullptr, residual_ < 0 ? nullptr : at(residual_), y, epilogue_};
     if (bias_operand_ >= 0) job.epilogue.bias = at(bias_operand_);
     if (weights_) {
-      job.weights = weights_->data();
+      job.weights = weights_.as<float>();
     } else {
       job.weights = memory;
       transform(at(int(w_operand_)), memory + weight_floats(), memory);
@@ -83,9 +84,7 @@ class Winograd final : public WinogradConv {
     const int64_t weights = weights_ ? 0 : weight_floats() + tap_floats();
     return size_t(weights + block_floats() * (by_blocks_ ? workers_ : 1)) * sizeof(float);
   }
-  size_t packed_bytes() const override {
-    return bias_.size() * sizeof(float) + (weights_ ? weights_->bytes() : 0);
-  }
+  size_t packed_bytes() const override { return bias_.size() * sizeof(float) + weights_.bytes; }
 
  private:
   struct Range {
@@ -145,11 +144,16 @@ class Winograd final : public WinogradConv {
   }
 
   void pack(const float* w) {
-    std::vector<float> taps(static_cast<size_t>(tap_floats()));
-    std::vector<float> at(static_cast<size_t>(weight_floats()));
-    transform(w, taps.data(), at.data());
-    weights_ =
-        packed_columns({at.data(), weight_floats() / kGemmLanes, kGemmLanes, kGemmLanes, 1}, 1);
+    std::string form = turned_ ? "winograd turned" : "winograd";
+    for (int64_t v : {source_.tile, source_.channels, result_.channels, columns_.n, columns_.parts})
+      form += " " + std::to_string(v);
+    const std::span weight(reinterpret_cast<const std::byte*>(w),
+                           size_t(tap_floats()) * sizeof(float));
+    const size_t bytes = size_t(weight_floats()) * sizeof(float);
+    weights_ = packed_weight(weight, {form}, bytes, [&](std::byte* at) {
+      std::vector<float> taps(static_cast<size_t>(tap_floats()));
+      transform(w, taps.data(), reinterpret_cast<float*>(at));
+    });
   }
 
   /// Each thread takes whole blocks.
@@ -269,7 +273,7 @@ class Winograd final : public WinogradConv {
   WinogradImage source_, result_;
   WinogradEpilogue epilogue_;
   std::vector<float> bias_;
-  std::shared_ptr<const PackedColumns> weights_;  ///< null where they come at run time
+  PackedWeight weights_;  ///< empty where they come at run time
   int64_t tiles_ = 0, workers_ = 1;
   Cut columns_, blocks_;  ///< of vectors, of tiles
   bool by_blocks_ = true;

@@ -341,7 +341,9 @@ class Fit {
           "model.onnx holds the weights in bf16 and computes in f32; model.plan computes in bf16");
     export_onnx(bf16 ? with_bf16_weights(f32_twin->graph) : best.graph,
                 files_.folder / "model.onnx");
-    save_plan(best.graph, files_.folder / "model.plan");
+    CompileOptions prepare;
+    prepare.threads = plan_.threads;
+    save_plan(best.graph, files_.folder / "model.plan", std::span(&prepare, 1));
   }
 
   const FitPlan& plan_;

@@ -83,9 +83,7 @@ class Gemm final : public GeneratedGemm {
   }
 
   size_t scratch_bytes() const override { return size_t(slice_) * size_t(workers_); }
-  size_t packed_bytes() const override {
-    return (weights_ ? weights_->bytes() : 0) + bias_.size() * sizeof(float);
-  }
+  size_t packed_bytes() const override { return weights_.bytes + bias_.size() * sizeof(float); }
   size_t code_bytes() const override {
     size_t bytes = 0;
     for (const auto& by_width : kernels_)
@@ -212,7 +210,7 @@ class Gemm final : public GeneratedGemm {
     MicroKernelArgs args;
     args.a = t_.pack_a ? job.packed_a + (row - rows_.begin(tiles.begin)) * depth
                        : job.a + row * p_.a_stride + k;
-    args.b = weights_ ? weights_->data() + column * p_.k + k * columns_.size(panel) * kGemmLanes
+    args.b = weights_ ? weights_.as<float>() + column * p_.k + k * columns_.size(panel) * kGemmLanes
                       : job.b + column + k * p_.b_stride;
     args.c = job.c + row * p_.n + column;
     if (p_.bias) args.bias = bias_.data() + column;
@@ -251,7 +249,7 @@ class Gemm final : public GeneratedGemm {
   size_t inlined_;
   int residual_ = -1;  // the operand that generated code adds
   int64_t workers_ = 1, slice_ = 0;
-  std::shared_ptr<const PackedColumns> weights_;
+  PackedWeight weights_;  ///< empty where they come at run time
   std::vector<float> bias_;
   std::array<std::array<std::shared_ptr<const MicroKernel>, 3>, 2> kernels_;
 };

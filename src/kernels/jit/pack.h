@@ -3,7 +3,8 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <memory>
+
+#include "kernels/packed_weights.h"
 
 namespace espalier::kernels {
 
@@ -14,23 +15,8 @@ struct MatrixView {
 };
 
 /// b cut into panels of whole vectors, whose widths differ by one vector at most; each panel holds
-/// its columns for one k after the other, padded with zeros. 64-byte aligned.
-class PackedColumns {
- public:
-  PackedColumns(const MatrixView& b, int64_t panels);
-  ~PackedColumns();
-  PackedColumns(const PackedColumns&) = delete;
-  PackedColumns& operator=(const PackedColumns&) = delete;
-  const float* data() const { return data_; }
-  size_t bytes() const { return bytes_; }
-
- private:
-  float* data_ = nullptr;
-  size_t bytes_ = 0;
-};
-
-/// Packed now, or what is still held for equal contents cut alike. Any thread may call.
-std::shared_ptr<const PackedColumns> packed_columns(const MatrixView& b, int64_t panels);
+/// its columns for one k after the other, padded with zeros. b is dense, either way round.
+PackedWeight packed_columns(const MatrixView& b, int64_t panels);
 
 /// `rows` rows of a (elements `stride` apart) for `depth` steps of k: rows numbers for each step.
 void pack_rows(const float* a, int64_t stride, int64_t rows, int64_t depth, float* packed);
