@@ -44,7 +44,7 @@ class Lowering {
  public:
   Lowering(const CompileOptions& options, ProgramImpl& program) : options_(options), p_(program) {}
 
-  void run(const Graph& g) {
+  void run(Graph& g) {
     whole_ = &g;
     Scope scope = scope_of(g);
     for (size_t i = 0; i < g.inputs().size(); ++i) add_input(g, g.inputs()[i], scope);
@@ -101,8 +101,9 @@ class Lowering {
     scope[size_t(id)].copies = {{Layout::kPlain, buffer}};
   }
 
-  void lower_nodes(const Graph& g, Scope& scope) {
+  void lower_nodes(Graph& g, Scope& scope) {
     const passes::Readers readers(g);
+    const std::vector<NodeId> last = last_readers(g);
     for (NodeId id : g.order()) {
       if (&g == whole_) origin_ = id;
       // Results nobody reads are not asked for.
@@ -112,7 +113,23 @@ class Lowering {
       const auto asked = [](ValueId v) { return v != kNoValue; };
       if (std::any_of(node.outputs.begin(), node.outputs.end(), asked))
         lower_node(g, id, node, scope);
+      for (ValueId v : node.inputs)
+        if (v != kNoValue && last[size_t(v)] == id && g.is_constant(v)) {
+          scope[size_t(v)].constant = nullptr;
+          g.mutable_value(v).constant.reset();
+        }
     }
+  }
+
+  /// By value: the last node that reads it; none where the graph itself does.
+  static std::vector<NodeId> last_readers(const Graph& g) {
+    std::vector<NodeId> last(g.value_count(), kNoNode);
+    for (NodeId id : g.order())
+      for (ValueId v : g.node(id).inputs)
+        if (v != kNoValue) last[size_t(v)] = id;
+    for (ValueId v : g.outputs()) last[size_t(v)] = kNoNode;
+    for (const StatePair& s : g.states()) last[size_t(s.output)] = kNoNode;
+    return last;
   }
 
   BindRequest request_for(const Graph& g, NodeId id, const Node& n, const Scope& scope) {
@@ -360,7 +377,7 @@ class Lowering {
 
 }  // namespace
 
-std::unique_ptr<ProgramImpl> lower(const Graph& graph, const CompileOptions& options) {
+std::unique_ptr<ProgramImpl> lower(Graph graph, const CompileOptions& options) {
   auto program = std::make_unique<ProgramImpl>();
   Lowering(options, *program).run(graph);
   for (const Instruction& i : program->instructions)

@@ -23,13 +23,13 @@ struct Model::Impl {
   Session* session(const std::vector<Shape>& shapes) {
     if (const auto found = sessions.find(shapes); found != sessions.end()) return &found->second;
     if (host) return nullptr;
-    const Graph special = specialised(graph, shapes);
+    Graph special = specialised(graph, shapes);
     if (graph.states().empty() && !dynamics_of(special).empty()) {
       host.emplace(graph, options, compiled);
       return nullptr;
     }
     ++compiled;
-    return &sessions.emplace(shapes, Session(compile(special, options))).first->second;
+    return &sessions.emplace(shapes, Session(compile(std::move(special), options))).first->second;
   }
 };
 

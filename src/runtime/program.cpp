@@ -1,5 +1,7 @@
 #include "runtime/program.h"
 
+#include <utility>
+
 #include "base/error.h"
 #include "base/threads.h"
 #include "ir/derive.h"
@@ -45,12 +47,13 @@ Graph prepared(const Graph& graph, const CompileOptions& options) {
   return g.compacted();
 }
 
-std::shared_ptr<const Program> compile(const Graph& graph, const CompileOptions& options) {
+std::shared_ptr<const Program> compile(Graph graph, const CompileOptions& options) {
   refuse_dynamics(graph);
   kernels::limit_instruction_set();
   const int threads = options.threads > 0 ? options.threads : num_threads();
   const ThreadScope scope(threads);  // kernels are prepared for the threads they will run on
-  auto impl = lower(prepared(graph, options), options);
+  graph = prepared(graph, options);
+  auto impl = lower(std::move(graph), options);
   impl->threads = threads;
   impl->profile = options.profile;
   place_buffers(*impl);

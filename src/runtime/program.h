@@ -76,8 +76,9 @@ class Program {
 /// The graph that `compile` binds kernels to: a copy, its default passes run, without holes.
 Graph prepared(const Graph& graph, const CompileOptions& options = {});
 
-/// Compiles a graph whose types are all static (see `specialised`). Runs the default passes on a
-/// copy. UserError names a node that nothing can run.
-std::shared_ptr<const Program> compile(const Graph& graph, const CompileOptions& options = {});
+/// Compiles a graph whose types are all static (see `specialised`); passes are run first. Whoever
+/// moves the graph in saves memory: constants that nobody else holds go as kernels take them over.
+/// UserError names a node that nothing can run.
+std::shared_ptr<const Program> compile(Graph graph, const CompileOptions& options = {});
 
 }  // namespace espalier

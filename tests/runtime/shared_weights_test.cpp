@@ -1,9 +1,11 @@
-// A network run at many shapes holds its weights once.
+// Weights are held once: at many shapes, and while they are packed.
 #include <gtest/gtest.h>
 
 #include <cstdio>
 #include <fstream>
+#include <memory>
 #include <string>
+#include <vector>
 
 #include "ir/builder.h"
 #include "runtime/session.h"
@@ -36,6 +38,28 @@ TEST(SharedWeights, ManyShapesHoldThemOnce) {
   EXPECT_EQ(model.compilations(), kShapes);
   // Kernels may want a second layout for longer inputs, not one for each.
   EXPECT_LT(resident_bytes() - before, 4 * kWidth * kWidth * 4);
+}
+
+TEST(SharedWeights, GoAsKernelsTakeThem) {
+  constexpr int64_t kWidth = 64;
+  std::vector<std::string> gone;
+  const auto weight = [&](const std::string& name) {
+    const auto values = std::make_shared<std::vector<float>>(size_t(kWidth * kWidth), 0.5f);
+    const std::shared_ptr<const void> owner(
+        values->data(), [&gone, name, values](const void*) { gone.push_back(name); });
+    return Tensor(DType::f32, {kWidth, kWidth}, owner, values->data());
+  };
+  Graph g;
+  Builder b(g);
+  ValueId y = g.add_input("x", TensorType(DType::f32, Shape{8, kWidth}));
+  // Backwards, so that the order is not that in which a graph lets go.
+  std::vector<ValueId> weights;
+  for (const char* name : {"third", "second", "first"})
+    weights.push_back(g.add_constant(name, weight(name), Role::kParameter));
+  for (size_t i = weights.size(); i-- > 0;) y = b.relu(b.matmul(y, weights[i]));
+  g.add_output(y);
+  const auto program = compile(std::move(g));
+  EXPECT_EQ(gone, (std::vector<std::string>{"first", "second", "third"}));
 }
 
 }  // namespace
