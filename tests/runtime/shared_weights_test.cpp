@@ -56,7 +56,7 @@ TEST(SharedWeights, GoAsKernelsTakeThem) {
   std::vector<ValueId> weights;
   for (const char* name : {"third", "second", "first"})
     weights.push_back(g.add_constant(name, weight(name), Role::kParameter));
-  for (size_t i = weights.size(); i-- > 0;) y = b.relu(b.matmul(y, weights[i]));
+  for (size_t i = weights.size(); i-- > 0;) y = b.neg(b.matmul(y, weights[i]));
   g.add_output(y);
   const auto program = compile(std::move(g));
   EXPECT_EQ(gone, (std::vector<std::string>{"first", "second", "third"}));
