@@ -2,6 +2,10 @@
 
 #include "base/error.h"
 
+template class std::vector<espalier::OperandSpec>;
+template class std::vector<espalier::Sample>;
+template class std::vector<espalier::Type>;
+
 namespace espalier {
 
 const TensorType& TypesIn::operator[](size_t i) const {

@@ -41,14 +41,6 @@ class Facet {
   /// Why it is refused; empty otherwise.
   std::string why() const { return refused() ? std::get<Refuse>(state_).why : ""; }
 
-  /// The same state around another function type.
-  template <class E, class Wrap>
-  Facet<E> map(Wrap wrap) const {
-    if (answered()) return Facet<E>(wrap(std::get<F>(state_)));
-    if (derived()) return Facet<E>(Derive{});
-    return Facet<E>(std::get<Refuse>(state_));
-  }
-
  private:
   std::variant<F, Derive, Refuse> state_;
 };
@@ -232,6 +224,15 @@ struct Sample {
   std::vector<OperandSpec> inputs;
   int results = 0;  ///< how many results are asked for; 0: all
 };
+
+}  // namespace espalier
+
+// Every room has these: compiled once.
+extern template class std::vector<espalier::OperandSpec>;
+extern template class std::vector<espalier::Sample>;
+extern template class std::vector<espalier::Type>;
+
+namespace espalier {
 
 /// Forward values and incoming gradients of one node, as its gradient facet sees them.
 class Tape {

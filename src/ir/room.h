@@ -5,7 +5,11 @@
 #pragma once
 
 #include <functional>
+#include <optional>
 #include <string>
+#include <type_traits>
+#include <typeinfo>
+#include <utility>
 #include <vector>
 
 #include "ir/facets.h"
@@ -112,31 +116,86 @@ struct Room {
 
   /// Whether a node on constants may be evaluated before the network runs.
   bool foldable() const { return deterministic && !reference.refused() && !control; }
+  ~Room();  // in one place instead of in every room's file
   /// "Conv" or "espalier.Pointwise".
   std::string full_name() const { return op.domain.empty() ? op.name : op.domain + "." + op.name; }
 };
 
 // ---- the typed form rooms are written in --------------------------------------------------------
+//
+// Functions of an operator's own attribute struct A are wrapped, as they are written down, into
+// functions of Attributes: what follows has the same types in every room.
 
-/// One attribute: its ONNX name and the member it fills. Members may be int64_t, bool, float,
+template <class A, class Signature>
+class FunctionOf;
+
+/// A function R(const A&, Args...), or none.
+template <class A, class R, class... Args>
+class FunctionOf<A, R(Args...)> {
+ public:
+  using Erased = std::function<R(const Attributes&, Args...)>;
+
+  FunctionOf() = default;
+  template <class F>
+  requires std::is_invocable_r_v<R, const F&, const A&, Args...> FunctionOf(F f)
+      : erased([f = std::move(f)](const Attributes& a, Args... args) -> R {
+          return f(a.as<A>(), std::forward<Args>(args)...);
+        }) {}
+
+  Erased erased;
+};
+
+/// A facet that is answered by a function R(const A&, Args...). There is no default: a room that
+/// omits one does not compile.
+template <class A, class Signature>
+class FacetOf {
+ public:
+  using Erased = Facet<typename FunctionOf<A, Signature>::Erased>;
+
+  FacetOf(Derive d) : erased(d) {}
+  FacetOf(Refuse r) : erased(std::move(r)) {}
+  template <class F>
+  requires std::is_constructible_v<FunctionOf<A, Signature>, F> FacetOf(F f)
+      : erased(FunctionOf<A, Signature>(std::move(f)).erased) {}
+
+  Erased erased;
+};
+
+/// A reference facet from a function template instantiated for both precisions.
+template <class A>
+struct ReferenceOf {
+  FacetOf<A, void(Ref<float>&)> f32;
+  FacetOf<A, void(Ref<double>&)> f64;
+
+  ReferenceOf(Derive d) : f32(d), f64(d) {}
+  ReferenceOf(const Refuse& r) : f32(r), f64(r) {}
+  template <class F, class G>
+  ReferenceOf(F single, G twice) : f32(std::move(single)), f64(std::move(twice)) {}
+};
+#define ESP_REFERENCE(A, function) \
+  ::espalier::ReferenceOf<A> { &function<float>, &function<double> }
+
+/// One attribute: its ONNX name and the member of A it fills. Members may be int64_t, bool, float,
 /// std::string, Tensor, DType (as ONNX's number), vectors of int64_t, float or std::string,
 /// GraphRef, or std::optional of these (absent by default). A member's initialiser is its default.
-template <class A>
 struct Field {
   std::string name;
   bool required = false;
-  std::function<void(A&, const AttributeValue&, const std::string& where)> set;
+  const std::type_info* of = nullptr;  ///< A; what the functions are given is one
+  std::function<void(void* attributes, const AttributeValue&, const Field&,
+                     const std::string& where)>
+      set;
   /// Nothing when the attribute is absent.
-  std::function<std::optional<AttributeValue>(const A&)> get;
+  std::function<std::optional<AttributeValue>(const void* attributes)> get;
 
-  template <class T>
+  template <class A, class T>
   Field(std::string name, T A::*member, bool required = false);
 };
 
 /// A required attribute.
 template <class A, class T>
-Field<A> required(std::string name, T A::*member) {
-  return Field<A>(std::move(name), member, true);
+Field required(std::string name, T A::*member) {
+  return Field(std::move(name), member, true);
 }
 
 template <class A>
@@ -146,15 +205,6 @@ struct SampleOf {
   int results = 0;  ///< how many results are asked for; 0: all
 };
 
-/// A reference facet from a function template instantiated for both precisions.
-template <class A>
-struct ReferenceOf {
-  std::function<void(const A&, Ref<float>&)> f32;
-  std::function<void(const A&, Ref<double>&)> f64;
-};
-#define ESP_REFERENCE(A, function) \
-  ::espalier::ReferenceOf<A> { &function<float>, &function<double> }
-
 template <class A>
 struct ControlOf {
   std::function<std::vector<GraphRef>(const A&)> bodies;
@@ -163,29 +213,51 @@ struct ControlOf {
   std::function<std::optional<size_t>(const A&, const TypesIn&)> inlined = {};
 };
 
+/// The attributes for training or inference, or no difference.
+template <class A>
+struct ModeOf {
+  std::function<Attributes(const Attributes&, bool)> erased;
+
+  ModeOf() = default;
+  template <class F>
+  requires std::is_invocable_r_v<A, const F&, const A&, bool> ModeOf(F f)
+      : erased([f = std::move(f)](const Attributes& a, bool training) {
+          return Attributes::of<A>(f(a.as<A>(), training));
+        }) {}
+};
+
+/// A ControlOf, or none.
+template <class A>
+struct MaybeControlOf {
+  std::optional<ControlForm> erased;
+
+  MaybeControlOf() = default;
+  MaybeControlOf(ControlOf<A> c);
+};
+
 template <class A>
 struct RoomOf {
   OpName onnx;
   Arity arity;
-  std::vector<Field<A>> attributes = {};
-  Facet<std::function<Types(const A&, const TypesIn&)>> infer;
-  Facet<ReferenceOf<A>> reference;
-  Facet<std::function<Values(const A&, Builder&, const Tape&)>> gradient;
-  Facet<std::function<Cost(const A&, const TypesIn&, const Types&)>> cost;
-  Facet<std::function<AxisMap(const A&, const TypesIn&, const Types&)>> axes;
-  Facet<std::function<QuantForm(const A&, const TypesIn&)>> quantize;
-  Facet<std::function<std::optional<ScalarOp>(const A&, const TypesIn&)>> pointwise;
-  Facet<std::function<Values(const A&, Builder&, const Values&)>> expand;
-  Facet<std::function<void(const A&, CWriter&)>> emit;
+  std::vector<Field> attributes = {};
+  FacetOf<A, Types(const TypesIn&)> infer;
+  ReferenceOf<A> reference;
+  FacetOf<A, Values(Builder&, const Tape&)> gradient;
+  FacetOf<A, Cost(const TypesIn&, const Types&)> cost;
+  FacetOf<A, AxisMap(const TypesIn&, const Types&)> axes;
+  FacetOf<A, QuantForm(const TypesIn&)> quantize;
+  FacetOf<A, std::optional<ScalarOp>(const TypesIn&)> pointwise;
+  FacetOf<A, Values(Builder&, const Values&)> expand;
+  FacetOf<A, void(CWriter&)> emit;
   std::vector<SampleOf<A>> samples;
   std::vector<double> kinks = {};
   bool deterministic = true;
-  std::function<A(const A&, bool)> with_mode = {};
+  ModeOf<A> with_mode = {};
   int random_key = -1;
-  std::function<Resized(const A&, const TypesIn&, const TypesIn&, const Types&)> resized = {};
-  std::function<std::optional<Tensor>(const A&, const TypesIn&)> known = {};
+  FunctionOf<A, Resized(const TypesIn&, const TypesIn&, const Types&)> resized = {};
+  FunctionOf<A, std::optional<Tensor>(const TypesIn&)> known = {};
   bool gaps = false;
-  std::optional<ControlOf<A>> control = {};
+  MaybeControlOf<A> control = {};
 };
 
 /// Attributes of operators that have none.

@@ -1,6 +1,7 @@
 // The typed-to-erased bridge of room.h.
 #pragma once
 
+#include <memory>
 #include <type_traits>
 
 #include "ir/room.h"
@@ -23,9 +24,6 @@ struct optional_inner<std::optional<T>> {
 int64_t onnx_number(DType type);
 DType dtype_from_onnx_number(int64_t number, const std::string& where);
 [[noreturn]] void wrong_attribute_kind(const std::string& name, const std::string& where);
-[[noreturn]] void unknown_attribute(const std::string& name, const std::vector<std::string>& known,
-                                    const std::string& where);
-[[noreturn]] void missing_attribute(const std::string& name, const std::string& where);
 
 /// The alternative of AttributeValue that carries a member of type T.
 template <class T>
@@ -62,122 +60,91 @@ T from_attribute(const AttributeValue& v, const std::string& name, const std::st
     return *p;
 }
 
-bool equal_attributes(const AttributeValue& a, const AttributeValue& b);
+using Fields = std::shared_ptr<const std::vector<Field>>;
+
+/// Shared by what reads and what writes them; they must all be members of `of`.
+Fields fields_of(const std::type_info& of, std::vector<Field> fields);
+std::vector<std::string> names_of(const std::vector<Field>& fields);
+/// Fills the struct: UserError for unknown, missing or mistyped attributes.
+void read_attributes(const std::vector<Field>& fields, const AttributeMap& map,
+                     const std::string& where, void* attributes);
+/// Of those equal to `defaults` (null: there are none) only the required ones.
+AttributeMap write_attributes(const std::vector<Field>& fields, const void* attributes,
+                              const void* defaults);
+void add_sample(Room& room, Attributes attributes, std::vector<OperandSpec> inputs, int results);
 
 }  // namespace detail
 
-template <class A>
-template <class T>
-Field<A>::Field(std::string n, T A::*member, bool is_required)
-    : name(std::move(n)), required(is_required) {
+template <class A, class T>
+Field::Field(std::string n, T A::*member, bool is_required)
+    : name(std::move(n)), required(is_required), of(&typeid(A)) {
   using Inner = typename detail::optional_inner<T>::type;
-  set = [member, name = name](A& a, const AttributeValue& v, const std::string& where) {
-    a.*member = detail::from_attribute<Inner>(v, name, where);
+  set = [member](void* a, const AttributeValue& v, const Field& f, const std::string& where) {
+    static_cast<A*>(a)->*member = detail::from_attribute<Inner>(v, f.name, where);
   };
-  get = [member](const A& a) -> std::optional<AttributeValue> {
+  get = [member](const void* a) -> std::optional<AttributeValue> {
+    const T& value = static_cast<const A*>(a)->*member;
     if constexpr (detail::optional_inner<T>::is_optional) {
-      if (!(a.*member)) return std::nullopt;
-      return detail::to_attribute<Inner>(*(a.*member));
+      if (!value) return std::nullopt;
+      return detail::to_attribute<Inner>(*value);
     } else {
-      return detail::to_attribute<Inner>(a.*member);
+      return detail::to_attribute<Inner>(value);
     }
   };
 }
 
 template <class A>
+MaybeControlOf<A>::MaybeControlOf(ControlOf<A> c)
+    : erased(ControlForm{
+          FunctionOf<A, std::vector<GraphRef>()>(std::move(c.bodies)).erased,
+          FunctionOf<A, size_t()>(std::move(c.captured)).erased,
+          FunctionOf<A, std::vector<Datum>(const ControlCall&)>(std::move(c.run)).erased,
+          {}}) {
+  if (c.inlined)
+    erased->inlined =
+        FunctionOf<A, std::optional<size_t>(const TypesIn&)>(std::move(c.inlined)).erased;
+}
+
+template <class A>
 Room make_room(RoomOf<A> t) {
-  const auto bind1 = [](auto f) {
-    return [f](const Attributes& a, auto&&... args) {
-      return f(a.as<A>(), std::forward<decltype(args)>(args)...);
-    };
-  };
-  using std::function;
+  const auto fields = detail::fields_of(typeid(A), std::move(t.attributes));
   Room room{
-      .op = t.onnx,
+      .op = std::move(t.onnx),
       .arity = t.arity,
-      .attribute_names = {},
-      .parse = {},
-      .print = {},
-      .infer = t.infer.template map<function<Types(const Attributes&, const TypesIn&)>>(bind1),
-      .reference = t.reference.template map<function<void(const Attributes&, Ref<float>&)>>(
-          [&](const ReferenceOf<A>& r) { return bind1(r.f32); }),
-      .reference_f64 = t.reference.template map<function<void(const Attributes&, Ref<double>&)>>(
-          [&](const ReferenceOf<A>& r) { return bind1(r.f64); }),
-      .gradient =
-          t.gradient.template map<function<Values(const Attributes&, Builder&, const Tape&)>>(
-              bind1),
-      .cost = t.cost.template map<function<Cost(const Attributes&, const TypesIn&, const Types&)>>(
-          bind1),
-      .axes =
-          t.axes.template map<function<AxisMap(const Attributes&, const TypesIn&, const Types&)>>(
-              bind1),
-      .quantize =
-          t.quantize.template map<function<QuantForm(const Attributes&, const TypesIn&)>>(bind1),
-      .pointwise =
-          t.pointwise
-              .template map<function<std::optional<ScalarOp>(const Attributes&, const TypesIn&)>>(
-                  bind1),
-      .expand = t.expand.template map<function<Values(const Attributes&, Builder&, const Values&)>>(
-          bind1),
-      .emit = t.emit.template map<function<void(const Attributes&, CWriter&)>>(bind1),
+      .attribute_names = detail::names_of(*fields),
+      .parse =
+          [fields](const AttributeMap& map, const std::string& where) {
+            A a{};
+            detail::read_attributes(*fields, map, where, &a);
+            return Attributes::of<A>(std::move(a));
+          },
+      .print =
+          [fields](const Attributes& erased, bool all) {
+            const A defaults{};
+            return detail::write_attributes(*fields, &erased.as<A>(), all ? nullptr : &defaults);
+          },
+      .infer = std::move(t.infer.erased),
+      .reference = std::move(t.reference.f32.erased),
+      .reference_f64 = std::move(t.reference.f64.erased),
+      .gradient = std::move(t.gradient.erased),
+      .cost = std::move(t.cost.erased),
+      .axes = std::move(t.axes.erased),
+      .quantize = std::move(t.quantize.erased),
+      .pointwise = std::move(t.pointwise.erased),
+      .expand = std::move(t.expand.erased),
+      .emit = std::move(t.emit.erased),
       .samples = {},
-      .kinks = t.kinks,
+      .kinks = std::move(t.kinks),
       .deterministic = t.deterministic,
-      .with_mode = {},
+      .with_mode = std::move(t.with_mode.erased),
       .random_key = t.random_key,
-      .resized = {},
-      .known = {},
+      .resized = std::move(t.resized.erased),
+      .known = std::move(t.known.erased),
       .gaps = t.gaps,
-      .control = {},
+      .control = std::move(t.control.erased),
   };
-  for (const auto& s : t.samples)
-    room.samples.push_back({Attributes::of<A>(s.attrs), s.inputs, s.results});
-  for (const auto& f : t.attributes) room.attribute_names.push_back(f.name);
-  if (t.with_mode)
-    room.with_mode = [f = t.with_mode](const Attributes& a, bool training) {
-      return Attributes::of<A>(f(a.as<A>(), training));
-    };
-  if (t.resized)
-    room.resized = [f = t.resized](const Attributes& a, const TypesIn& before, const TypesIn& after,
-                                   const Types& wanted) {
-      return f(a.as<A>(), before, after, wanted);
-    };
-  if (t.known)
-    room.known = [f = t.known](const Attributes& a, const TypesIn& in) { return f(a.as<A>(), in); };
-  if (t.control) {
-    room.control = ControlForm{
-        bind1(t.control->bodies), bind1(t.control->captured), bind1(t.control->run), {}};
-    if (t.control->inlined) room.control->inlined = bind1(t.control->inlined);
-  }
-  room.parse = [fields = t.attributes, names = room.attribute_names](const AttributeMap& map,
-                                                                     const std::string& where) {
-    A a{};
-    for (const auto& [name, value] : map) {
-      bool found = false;
-      for (const auto& f : fields) {
-        if (f.name != name) continue;
-        f.set(a, value, where);
-        found = true;
-      }
-      if (!found) detail::unknown_attribute(name, names, where);
-    }
-    for (const auto& f : fields)
-      if (f.required && !map.contains(f.name)) detail::missing_attribute(f.name, where);
-    return Attributes::of<A>(std::move(a));
-  };
-  room.print = [fields = t.attributes](const Attributes& erased, bool all) {
-    AttributeMap map;
-    const A& a = erased.as<A>();
-    const A defaults{};
-    for (const auto& f : fields) {
-      auto v = f.get(a);
-      if (!v) continue;
-      const auto d = f.get(defaults);
-      if (!all && !f.required && d && detail::equal_attributes(*d, *v)) continue;
-      map.emplace(f.name, std::move(*v));
-    }
-    return map;
-  };
+  for (SampleOf<A>& s : t.samples)
+    detail::add_sample(room, Attributes::of<A>(std::move(s.attrs)), std::move(s.inputs), s.results);
   return room;
 }
 

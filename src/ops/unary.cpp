@@ -31,15 +31,15 @@ std::vector<SampleOf<NoAttributes>> samples_of(const UnaryOp& op) {
 
 Room unary_room(UnaryOp op) {
   using None = NoAttributes;
-  Facet<std::function<std::optional<ScalarOp>(const None&, const TypesIn&)>> pointwise =
+  FacetOf<None, std::optional<ScalarOp>(const TypesIn&)> pointwise =
       Refuse{"no fused kernel evaluates it"};
   if (op.pointwise)
     pointwise = [code = *op.pointwise](const None&, const TypesIn&) { return ScalarOp{code}; };
-  Facet<std::function<QuantForm(const None&, const TypesIn&)>> quantize =
+  FacetOf<None, QuantForm(const TypesIn&)> quantize =
       Refuse{"its range or slope is too wide for 8 bits"};
   if (op.quantizes)
     quantize = [](const None&, const TypesIn&) { return QuantForm{.activations = {0}}; };
-  Facet<std::function<void(const None&, CWriter&)>> emit = Derive{};
+  FacetOf<None, void(CWriter&)> emit = Derive{};
   if (op.c) emit = [c = op.c](const None&, CWriter& writer) { writer.map(c); };
   return make_room<None>({
       .onnx = op.onnx,

@@ -25,20 +25,19 @@ struct Window {
 
 /// The fields of the Window that A derives from, then `more`.
 template <class A>
-std::vector<Field<A>> window_fields(bool kernel_required, bool dilations,
-                                    std::vector<Field<A>> more) {
+std::vector<Field> window_fields(bool kernel_required, bool dilations, std::vector<Field> more) {
   using List = std::vector<int64_t>;
   const auto own = [](auto Window::*member) {
     using T = std::remove_cvref_t<decltype(std::declval<Window>().*member)>;
     return static_cast<T A::*>(member);
   };
-  std::vector<Field<A>> fields = {
-      Field<A>("kernel_shape", static_cast<List A::*>(&Window::kernel_shape), kernel_required),
+  std::vector<Field> fields = {
+      Field("kernel_shape", static_cast<List A::*>(&Window::kernel_shape), kernel_required),
       {"strides", own(&Window::strides)},
       {"pads", own(&Window::pads)},
       {"auto_pad", own(&Window::auto_pad)}};
   if (dilations) fields.push_back({"dilations", own(&Window::dilations)});
-  for (Field<A>& f : more) fields.push_back(std::move(f));
+  for (Field& f : more) fields.push_back(std::move(f));
   return fields;
 }
 

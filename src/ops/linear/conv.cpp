@@ -9,7 +9,7 @@
 
 namespace espalier::ops {
 
-std::vector<Field<Conv>> conv_fields() {
+std::vector<Field> conv_fields() {
   return window_fields<Conv>(false, true, {{"group", &Conv::group}});
 }
 

@@ -9,7 +9,7 @@ namespace espalier::ops {
 struct Conv : Window {
   int64_t group = 1;
 };
-std::vector<Field<Conv>> conv_fields();
+std::vector<Field> conv_fields();
 
 /// The type of Conv(x, w). UserError where they do not fit together.
 TensorType conv_result(const TypesIn& in, const Conv& a, const TensorType& x, const TensorType& w);

@@ -20,7 +20,7 @@ void require_bool(const TypesIn& in, size_t i) {
 
 Room logical_room(LogicalOp op) {
   using None = NoAttributes;
-  Facet<std::function<std::optional<ScalarOp>(const None&, const TypesIn&)>> pointwise =
+  FacetOf<None, std::optional<ScalarOp>(const TypesIn&)> pointwise =
       Refuse{"no fused kernel evaluates it"};
   if (op.pointwise)
     pointwise = [code = *op.pointwise](const None&, const TypesIn&) { return ScalarOp{code}; };

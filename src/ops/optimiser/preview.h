@@ -21,7 +21,7 @@ template <class A>
 struct PreviewOp {
   std::string name;
   size_t moments;  ///< for each tensor
-  std::vector<Field<A>> attributes;
+  std::vector<Field> attributes;
   Values (*step)(const A& a, Builder& b, const PreviewStep& s);  ///< the new X and moments
   std::vector<A> samples;  ///< the first for one tensor, the others for two of different shapes
   void (*check)(const A& a, const TypesIn& in) = nullptr;  ///< of attributes

@@ -8,12 +8,12 @@
 
 namespace espalier::ops {
 
-std::vector<Field<MaxPool>> max_pool_fields() {
+std::vector<Field> max_pool_fields() {
   return window_fields<MaxPool>(
       true, true, {{"ceil_mode", &MaxPool::ceil_mode}, {"storage_order", &MaxPool::storage_order}});
 }
 
-std::vector<Field<AveragePool>> average_pool_fields() {
+std::vector<Field> average_pool_fields() {
   return window_fields<AveragePool>(true, true,
                                     {{"ceil_mode", &AveragePool::ceil_mode},
                                      {"count_include_pad", &AveragePool::count_include_pad}});

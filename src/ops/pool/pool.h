@@ -11,7 +11,7 @@ struct MaxPool : Window {
   /// Order in which Indices count the spatial positions of a plane: 0 row-major, 1 column-major.
   int64_t storage_order = 0;
 };
-std::vector<Field<MaxPool>> max_pool_fields();
+std::vector<Field> max_pool_fields();
 
 /// Attributes of AveragePool and AveragePoolGrad.
 struct AveragePool : Window {
@@ -19,7 +19,7 @@ struct AveragePool : Window {
   /// Padding counts as elements of the window (of value 0).
   bool count_include_pad = false;
 };
-std::vector<Field<AveragePool>> average_pool_fields();
+std::vector<Field> average_pool_fields();
 
 /// The dimensions of a pool's result over x.
 Dims pool_dims(const TypesIn& in, const Window& w, bool ceil_mode, const TensorType& x);

@@ -2,7 +2,7 @@
 
 namespace espalier::ops {
 
-std::vector<Field<IntegerConv>> integer_conv_fields() {
+std::vector<Field> integer_conv_fields() {
   return {{"auto_pad", &IntegerConv::auto_pad}, {"dilations", &IntegerConv::dilations},
           {"group", &IntegerConv::group},       {"kernel_shape", &IntegerConv::kernel_shape},
           {"pads", &IntegerConv::pads},         {"strides", &IntegerConv::strides}};

@@ -12,7 +12,7 @@ struct IntegerConv {
   int64_t group = 1;
 };
 
-std::vector<Field<IntegerConv>> integer_conv_fields();
+std::vector<Field> integer_conv_fields();
 /// The attributes as Conv has them.
 Conv plain_conv(const IntegerConv& a);
 /// The f64 convolution of centred operands, with a bias unless it is kNoValue.

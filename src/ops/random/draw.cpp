@@ -81,13 +81,13 @@ double draw_uniform(const Rng& rng, uint64_t i, double low, double high) {
 }
 
 /// The room of a distribution; `own` is what the attributes say that not both forms have.
-Room draw_room(OpName onnx, const Distribution& d, std::vector<Field<Draw>> own,
+Room draw_room(OpName onnx, const Distribution& d, std::vector<Field> own,
                Types (*infer)(const Draw&, const TypesIn&), size_t key_slot,
                std::vector<SampleOf<Draw>> samples) {
-  std::vector<Field<Draw>> fields = {{d.first, &Draw::first},
-                                     {d.second, &Draw::second},
-                                     required("seed", &Draw::seed),
-                                     {"dtype", &Draw::dtype}};
+  std::vector<Field> fields = {{d.first, &Draw::first},
+                               {d.second, &Draw::second},
+                               required("seed", &Draw::seed),
+                               {"dtype", &Draw::dtype}};
   fields.insert(fields.end(), own.begin(), own.end());
   return make_room<Draw>({
       .onnx = std::move(onnx),

@@ -25,19 +25,19 @@ struct Recurrent {
 
 /// The fields of the Recurrent that A derives from, then `more`.
 template <class A>
-std::vector<Field<A>> recurrent_fields(std::vector<Field<A>> more = {}) {
+std::vector<Field> recurrent_fields(std::vector<Field> more = {}) {
   const auto own = [](auto Recurrent::*member) {
     using T = std::remove_cvref_t<decltype(std::declval<Recurrent>().*member)>;
     return static_cast<T A::*>(member);
   };
-  std::vector<Field<A>> fields = {{"activation_alpha", own(&Recurrent::activation_alpha)},
-                                  {"activation_beta", own(&Recurrent::activation_beta)},
-                                  {"activations", own(&Recurrent::activations)},
-                                  {"clip", own(&Recurrent::clip)},
-                                  {"direction", own(&Recurrent::direction)},
-                                  {"hidden_size", own(&Recurrent::hidden_size)},
-                                  {"layout", own(&Recurrent::layout)}};
-  for (Field<A>& f : more) fields.push_back(std::move(f));
+  std::vector<Field> fields = {{"activation_alpha", own(&Recurrent::activation_alpha)},
+                               {"activation_beta", own(&Recurrent::activation_beta)},
+                               {"activations", own(&Recurrent::activations)},
+                               {"clip", own(&Recurrent::clip)},
+                               {"direction", own(&Recurrent::direction)},
+                               {"hidden_size", own(&Recurrent::hidden_size)},
+                               {"layout", own(&Recurrent::layout)}};
+  for (Field& f : more) fields.push_back(std::move(f));
   return fields;
 }
 

@@ -14,7 +14,7 @@ struct GridSample {
   std::string mode = "bilinear";
   std::string padding_mode = "zeros";
 };
-std::vector<Field<GridSample>> grid_fields();
+std::vector<Field> grid_fields();
 
 /// Refuses unknown modes and operands x [N, C, spatial...] and grid [N, spatial'..., axes] that do
 /// not fit together; the type of the result.

@@ -50,7 +50,7 @@ struct Axis {
 
 }  // namespace
 
-std::vector<Field<GridSample>> grid_fields() {
+std::vector<Field> grid_fields() {
   return {{"align_corners", &GridSample::align_corners},
           {"mode", &GridSample::mode},
           {"padding_mode", &GridSample::padding_mode}};

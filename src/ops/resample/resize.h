@@ -30,12 +30,12 @@ struct ResizeGrad : Resize {
 };
 
 template <class A>
-std::vector<Field<A>> resize_fields(std::vector<Field<A>> more = {}) {
+std::vector<Field> resize_fields(std::vector<Field> more = {}) {
   const auto own = [](auto Resize::*member) {
     using T = std::remove_cvref_t<decltype(std::declval<Resize>().*member)>;
     return static_cast<T A::*>(member);
   };
-  std::vector<Field<A>> fields = {
+  std::vector<Field> fields = {
       {"antialias", own(&Resize::antialias)},
       {"axes", own(&Resize::axes)},
       {"coordinate_transformation_mode", own(&Resize::coordinate_transformation_mode)},
@@ -45,7 +45,7 @@ std::vector<Field<A>> resize_fields(std::vector<Field<A>> more = {}) {
       {"keep_aspect_ratio_policy", own(&Resize::keep_aspect_ratio_policy)},
       {"mode", own(&Resize::mode)},
       {"nearest_mode", own(&Resize::nearest_mode)}};
-  for (Field<A>& f : more) fields.push_back(std::move(f));
+  for (Field& f : more) fields.push_back(std::move(f));
   return fields;
 }
 

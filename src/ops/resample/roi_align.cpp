@@ -218,7 +218,7 @@ Cost cost_grad(const RoiAlign& a, const TypesIn& in, const Types& out) {
   return {0, sample_flops(a) * double(in[3].numel()), traffic(in, out)};
 }
 
-std::vector<Field<RoiAlign>> fields() {
+std::vector<Field> fields() {
   return {{"coordinate_transformation_mode", &RoiAlign::coordinate_transformation_mode},
           {"mode", &RoiAlign::mode},
           {"output_height", &RoiAlign::output_height},
