@@ -4,6 +4,7 @@
 #include <map>
 
 #include "base/error.h"
+#include "base/threads.h"
 #include "bind/binder.h"
 #include "ir/builder.h"
 #include "ir/derive.h"
@@ -38,6 +39,18 @@ void require_static(const Graph& g, ValueId id) {
     throw unsupported("value '" + v.name + "'",
                       "has the type " + to_string(v.type) + ", whose extents are not all known",
                       "give the shapes of the inputs");
+}
+
+/// What waking a second thread and waiting for it costs, in microseconds of one thread's work.
+constexpr double kShareMicros = 6;
+
+/// Whether one thread is done about as soon as it could share the work: its time estimated at half
+/// of what a core of today reaches, for want of knowing the machine.
+bool not_worth_sharing(const Cost& cost, const TypesIn& in) {
+  constexpr double kMacsPerMicro = 60e3, kBytesPerMicro = 30e3;
+  const bool integer = in.has(0) && in.type(0).is_tensor() && size_of(in[0].dtype) == 1;
+  const double macs = cost.macs / (integer ? 3 : 1);
+  return macs / kMacsPerMicro + cost.bytes / kBytesPerMicro < kShareMicros;
 }
 
 class Lowering {
@@ -158,7 +171,12 @@ class Lowering {
   void lower_node(const Graph& g, NodeId id, const Node& n, Scope& scope) {
     if (evaluate(g, id, n, scope) || leave_empty(g, n, scope)) return;
     const BindRequest request = request_for(g, id, n, scope);
-    KernelPtr kernel = bind_fast(request, options_.explain);
+    const bool alone = num_threads() > 1 && not_worth_sharing(cost_of(g, id), request.in);
+    KernelPtr kernel;
+    {
+      const ThreadScope threads(alone ? 1 : num_threads());
+      kernel = bind_fast(request, options_.explain);
+    }
     const bool fast = kernel != nullptr;
     if (!fast && request.room->expand.answered()) return lower_expansion(g, id, n, scope);
     if (!fast) {
@@ -170,6 +188,7 @@ class Lowering {
       if (options_.explain) options_.explain(request.in.where() + ": runs by reference");
     }
     emit(g, id, n, kernel, request, !fast, scope);
+    if (kernel->view_of < 0) p_.instructions.back().alone = fast && alone;
   }
 
   // A node of constants that folding left alone (its result is larger) is computed now.

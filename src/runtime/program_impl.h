@@ -36,6 +36,7 @@ struct Instruction {
   KernelPtr kernel;
   std::vector<int> operands, results;  ///< buffers, kNoBuffer where absent
   size_t scratch_offset = 0;           ///< in the arena
+  bool alone = false;  ///< prepared for one thread and runs on one, whatever the program's are
   InstructionInfo info;
 };
 

@@ -25,6 +25,23 @@ bool fits(const Tensor& t, const TensorType& type) {
                                                 ", the program takes " + to_string(type));
 }
 
+/// On one thread.
+class AloneLaunch final : public Launch {
+ public:
+  explicit AloneLaunch(std::unique_ptr<Launch> launch) : launch_(std::move(launch)) {}
+  void place(std::span<const void* const> operands, std::span<void* const> results,
+             void* scratch) override {
+    launch_->place(operands, results, scratch);
+  }
+  void run() override {
+    const ThreadScope one(1);
+    launch_->run();
+  }
+
+ private:
+  std::unique_ptr<Launch> launch_;
+};
+
 struct AlignedFree {
   void operator()(void* p) const { std::free(p); }
 };
@@ -65,6 +82,7 @@ struct Session::Impl {
     for (size_t i = 0; i < p->instructions.size(); ++i) {
       const Instruction& ins = p->instructions[i];
       launches.push_back(ins.kernel->launch());
+      if (ins.alone) launches.back() = std::make_unique<AloneLaunch>(std::move(launches.back()));
       bool waits = false;
       for (const auto* list : {&ins.operands, &ins.results})
         for (int b : *list) {
