@@ -14,6 +14,7 @@ run() {
 run "format" tools/check_format
 run "layers" tools/check_layers
 run "file sizes" tools/check_sizes
+run "definitions" tools/check_definitions
 run "operator names" tools/check_operator_names
 run "build and tests" make --no-print-directory test
 run "clang-tidy on changed files" tools/check_tidy . "$@"

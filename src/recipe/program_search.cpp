@@ -28,9 +28,9 @@ class Draws {
   uint64_t at_;
 };
 
-Instruction drawn_instruction(Draws& draws) {
+UpdateInstruction drawn_instruction(Draws& draws) {
   constexpr int kAll = UpdateProgram::kRegisters, kFirst = UpdateProgram::kFirstWritable;
-  Instruction i;
+  UpdateInstruction i;
   i.op = ProgramOp(draws.below(kProgramOps));
   i.to = kFirst + int(draws.below(kAll - kFirst));
   i.a = int(draws.below(kAll));
@@ -39,8 +39,8 @@ Instruction drawn_instruction(Draws& draws) {
   return i;
 }
 
-void change(Instruction& i, Draws& draws) {
-  const Instruction other = drawn_instruction(draws);
+void change(UpdateInstruction& i, Draws& draws) {
+  const UpdateInstruction other = drawn_instruction(draws);
   switch (draws.below(5)) {
     case 0: i.op = other.op; break;
     case 1: i.to = other.to; break;

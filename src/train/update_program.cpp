@@ -16,7 +16,7 @@ bool is_state(int r) {
   return r >= UpdateProgram::kFirstState && r < UpdateProgram::kFirstState + UpdateProgram::kStates;
 }
 
-double computed(const Instruction& i, double a, double b) {
+double computed(const UpdateInstruction& i, double a, double b) {
   switch (i.op) {
     case ProgramOp::kAdd: return a + b;
     case ProgramOp::kSubtract: return a - b;
@@ -30,7 +30,7 @@ double computed(const Instruction& i, double a, double b) {
   return 0;
 }
 
-ValueId written(Builder& b, const Instruction& i, ValueId x, ValueId y) {
+ValueId written(Builder& b, const UpdateInstruction& i, ValueId x, ValueId y) {
   switch (i.op) {
     case ProgramOp::kAdd: return b.add(x, y);
     case ProgramOp::kSubtract: return b.sub(x, y);
@@ -50,7 +50,7 @@ std::string number_text(double v) {
   return buffer;
 }
 
-std::string text_of(const Instruction& i) {
+std::string text_of(const UpdateInstruction& i) {
   const std::string a = kRegisterNames[i.a], b = kRegisterNames[i.b];
   const std::string to = std::string(kRegisterNames[i.to]) + " = ";
   switch (i.op) {
@@ -75,7 +75,7 @@ bool has_number(ProgramOp op) { return op == ProgramOp::kMix || op == ProgramOp:
 
 std::string UpdateProgram::text() const {
   std::string s;
-  for (const Instruction& i : code) s += text_of(i) + "; ";
+  for (const UpdateInstruction& i : code) s += text_of(i) + "; ";
   return s + "rate " + number_text(rate);
 }
 
@@ -88,7 +88,7 @@ UpdateProgram UpdateProgram::simplified() const {
   for (bool grown = true; grown;) {
     std::array<bool, kRegisters> wanted = at_end;
     for (size_t k = code.size(); k-- > 0;) {
-      const Instruction& i = code[k];
+      const UpdateInstruction& i = code[k];
       used[k] = wanted[size_t(i.to)];
       if (!used[k]) continue;
       wanted[size_t(i.to)] = false;
@@ -108,7 +108,7 @@ UpdateProgram UpdateProgram::simplified() const {
 
 int UpdateProgram::states() const {
   std::array<bool, kRegisters> found{};
-  for (const Instruction& i : simplified().code) found[size_t(i.to)] = true;
+  for (const UpdateInstruction& i : simplified().code) found[size_t(i.to)] = true;
   int count = 0;
   for (int r = 0; r < kRegisters; ++r) count += is_state(r) && found[size_t(r)];
   return count;
@@ -116,7 +116,8 @@ int UpdateProgram::states() const {
 
 void UpdateProgram::run(std::array<double, kRegisters>& r) const {
   for (int k = kUpdate; k < kRegisters; ++k) r[size_t(k)] = 0;
-  for (const Instruction& i : code) r[size_t(i.to)] = computed(i, r[size_t(i.a)], r[size_t(i.b)]);
+  for (const UpdateInstruction& i : code)
+    r[size_t(i.to)] = computed(i, r[size_t(i.a)], r[size_t(i.b)]);
 }
 
 uint64_t UpdateProgram::behaviour() const {
@@ -157,11 +158,11 @@ void ProgramHook::on_updates(StepGraph& s) {
     r[UpdateProgram::kGradient] = b.cast(p.gradient, DType::f32);
     std::array<ValueId, UpdateProgram::kRegisters> states;
     states.fill(kNoValue);
-    for (const Instruction& i : program_.code)
+    for (const UpdateInstruction& i : program_.code)
       if (is_state(i.to) && states[size_t(i.to)] == kNoValue)
         r[size_t(i.to)] = states[size_t(i.to)] =
             s.add_optimizer_state(p.name + ":" + kRegisterNames[i.to], shape);
-    for (const Instruction& i : program_.code)
+    for (const UpdateInstruction& i : program_.code)
       r[size_t(i.to)] = written(b, i, r[size_t(i.a)], r[size_t(i.b)]);
     for (int k = 0; k < UpdateProgram::kRegisters; ++k)
       if (states[size_t(k)] != kNoValue) s.set_next(states[size_t(k)], r[size_t(k)]);

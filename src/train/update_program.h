@@ -29,11 +29,11 @@ inline constexpr int kProgramOps = 8;
 bool reads_b(ProgramOp op);
 bool has_number(ProgramOp op);
 
-struct Instruction {
+struct UpdateInstruction {
   ProgramOp op = ProgramOp::kAdd;
   int to = 0, a = 0, b = 0;  ///< registers
   double number = 0;
-  bool operator==(const Instruction&) const = default;
+  bool operator==(const UpdateInstruction&) const = default;
 };
 
 /// Registers: the weight and its gradient, which are only read; two states, which last from step to
@@ -42,7 +42,7 @@ struct Instruction {
 struct UpdateProgram {
   static constexpr int kWeight = 0, kGradient = 1, kFirstState = 2, kStates = 2, kUpdate = 4;
   static constexpr int kRegisters = 7, kFirstWritable = 2;
-  std::vector<Instruction> code;
+  std::vector<UpdateInstruction> code;
   double rate = 1;  ///< times that of the schedule
 
   bool operator==(const UpdateProgram&) const = default;

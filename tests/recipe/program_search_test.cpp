@@ -62,7 +62,7 @@ TEST(ProgramSearch, MutationsStayWithinTheirBounds) {
     ASSERT_LE(p.code.size(), 5u);
     longest = longest || p.code.size() == 5;
     changed_rate = changed_rate || p.rate != 1;
-    for (const Instruction& i : p.code) {
+    for (const UpdateInstruction& i : p.code) {
       ASSERT_GE(i.to, UpdateProgram::kFirstWritable);
       ASSERT_LT(i.to, UpdateProgram::kRegisters);
       ASSERT_TRUE(i.a >= 0 && i.a < UpdateProgram::kRegisters);

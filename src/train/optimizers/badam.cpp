@@ -8,7 +8,7 @@ namespace {
 
 Values together(std::span<ParameterStep> parameters) {
   if (parameters.empty()) return {};
-  Split split;
+  StepSplit split;
   split.part = Part::kBlocks;
   split.rest = Rest::kNothing;
   split.density = parameters[0].precise("density");

@@ -10,7 +10,7 @@ namespace {
 Values together(std::span<ParameterStep> parameters) {
   if (parameters.empty()) return {};
   const ParameterStep& any = parameters[0];
-  Split split;
+  StepSplit split;
   split.part = Part(any.whole("part"));
   split.rest = any.whole("rest") == 0 ? Rest::kSign : Rest::kGradient;
   split.density = any.precise("density");

@@ -10,7 +10,7 @@ namespace {
 Values together(std::span<ParameterStep> parameters) {
   if (parameters.empty()) return {};
   const ParameterStep& any = parameters[0];
-  Split split;
+  StepSplit split;
   split.part = Part::kLeading;
   split.rest = Rest::kNothing;
   split.density = any.precise("density");

@@ -12,7 +12,7 @@ class SplitMatrix {
  public:
   /// States are named by `state`; draws are a function of `seed`.
   using State = std::function<ValueId(const char* suffix, const Shape& shape)>;
-  SplitMatrix(ParameterStep& p, const Split& split, State state, int64_t seed)
+  SplitMatrix(ParameterStep& p, const StepSplit& split, State state, int64_t seed)
       : p_(p), m_(p), b_(m_.builder()), split_(split), state_(std::move(state)), seed_(seed) {}
 
   /// For a gradient [n, k], of whose rows `count` have state. `values` are the weights in the same
@@ -79,12 +79,12 @@ class SplitMatrix {
   ParameterStep& p_;
   MatrixStep m_;
   Builder& b_;
-  const Split& split_;
+  const StepSplit& split_;
   State state_;
   int64_t seed_;
 };
 
-ValueId own_step(ParameterStep& p, const Split& split) {
+ValueId own_step(ParameterStep& p, const StepSplit& split) {
   SplitMatrix m(
       p, split, [&p](const char* suffix, const Shape& shape) { return p.state(suffix, shape); },
       p.seed("part"));
@@ -100,7 +100,7 @@ ValueId own_step(ParameterStep& p, const Split& split) {
 }
 
 /// The steps of weights laid end to end: a block is one of `count` runs of equal length.
-Values block_steps(std::vector<ParameterStep*>& weights, const Split& split) {
+Values block_steps(std::vector<ParameterStep*>& weights, const StepSplit& split) {
   ParameterStep& any = *weights[0];
   SplitMatrix all(
       any, split,
@@ -137,7 +137,7 @@ Values block_steps(std::vector<ParameterStep*>& weights, const Split& split) {
 
 }  // namespace
 
-Values split_steps(std::span<ParameterStep> parameters, const Split& split) {
+Values split_steps(std::span<ParameterStep> parameters, const StepSplit& split) {
   Values updated(parameters.size(), kNoValue);
   const bool blocks = split.part == Part::kBlocks && split.density > 0;
   std::vector<ParameterStep*> in_blocks;

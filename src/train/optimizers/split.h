@@ -17,7 +17,7 @@ enum class Part : uint8_t {
 /// What becomes of the rest of a gradient.
 enum class Rest : uint8_t { kSign, kGradient, kNothing };
 
-struct Split {
+struct StepSplit {
   Part part = Part::kBlocks;
   Rest rest = Rest::kSign;
   double density = 0.25;  ///< state, as a part of Adam's for the same weights; never more
@@ -28,7 +28,7 @@ struct Split {
 };
 
 /// The steps of all parameters under a split; settings beta1, beta2 and epsilon are read.
-Values split_steps(std::span<ParameterStep> parameters, const Split& split);
+Values split_steps(std::span<ParameterStep> parameters, const StepSplit& split);
 
 /// "density" and "every".
 Setting density_setting(double least);
