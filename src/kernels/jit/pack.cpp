@@ -20,7 +20,7 @@ PackedWeight packed_columns(const MatrixView& b, int64_t panels) {
     }
   };
   std::string form = "panels";
-  for (int64_t v : {b.k, b.n, b.k_stride, b.n_stride, panels, kGemmLanes})
+  for (int64_t v : {b.k, b.n, b.k_stride, b.n_stride, panels, int64_t{kGemmLanes}})
     form += " " + std::to_string(v);
   return packed_weight(
       {reinterpret_cast<const std::byte*>(b.data), size_t(b.k * b.n) * sizeof(float)}, {form},
