@@ -120,6 +120,25 @@ MappedFile::MappedFile(const std::filesystem::path& path) {
   data_ = static_cast<const std::byte*>(p);
 }
 
+namespace {
+
+/// Advice on the whole pages of [first, last).
+void advise(const std::byte* data, size_t first, size_t last, int advice) {
+  const size_t page = size_t(::sysconf(_SC_PAGESIZE));
+  first = (first + page - 1) / page * page;
+  last = last / page * page;
+  if (first < last) ::madvise(const_cast<std::byte*>(data) + first, last - first, advice);
+}
+
+}  // namespace
+
+void MappedFile::fetch(size_t first, size_t last) const {
+  advise(data_, first, last, MADV_POPULATE_READ);
+}
+void MappedFile::let_go(size_t first, size_t last) const {
+  advise(data_, first, last, MADV_DONTNEED);
+}
+
 MappedFile::~MappedFile() {
   if (data_) ::munmap(const_cast<std::byte*>(data_), size_);
 }

@@ -45,6 +45,12 @@ class MappedFile {
   MappedFile& operator=(const MappedFile&) = delete;
   std::span<const std::byte> bytes() const { return {data_, size_}; }
 
+  // Hints for who reads it once, from end to end; both take whole pages of [first, last) at most.
+  /// These bytes come next.
+  void fetch(size_t first, size_t last) const;
+  /// These are no longer needed in memory; who asks for them again waits for the file.
+  void let_go(size_t first, size_t last) const;
+
  private:
   const std::byte* data_ = nullptr;
   size_t size_ = 0;

@@ -2,10 +2,8 @@
 
 #include <omp.h>
 #include <sched.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <exception>
 
 #include "base/error.h"
@@ -46,14 +44,6 @@ void set_num_threads(int n) {
   ESP_CHECK(n >= 1, "thread count must be positive");
   g_threads = n;
   omp_set_num_threads(n);
-}
-
-void bound_spinning(char** argv) {
-  if (getenv("GOMP_SPINCOUNT") || getenv("OMP_WAIT_POLICY")) return;
-  // About 50 us of spinning at 3-4 GHz: longer than the gap between two kernels, far shorter than
-  // a scheduler tick.
-  setenv("GOMP_SPINCOUNT", "30000", 1);
-  execv("/proc/self/exe", argv);  // returns only on failure, and then spinning is merely unbounded
 }
 
 void parallel_for(int64_t n, int64_t grain, const std::function<void(int64_t, int64_t)>& body) {

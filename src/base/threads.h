@@ -15,11 +15,6 @@ void set_num_threads(int n);
 /// CPUs this process may run on.
 int available_cpus();
 
-/// libgomp reads its spinning policy when it loads. Re-executes the program once with a bounded
-/// spin count unless the user set one: two spinning threads on one CPU stall each other for whole
-/// scheduler ticks. Call first in main(); returns if nothing has to change.
-void bound_spinning(char** argv);
-
 /// While one lives, num_threads() is `n` for this thread and the OpenMP loops it starts.
 class ThreadScope {
  public:

@@ -1,7 +1,7 @@
-#include "base/threads.h"
+#include "base/restart.h"
 #include "cli/cli.h"
 
 int main(int argc, char** argv) {
-  espalier::bound_spinning(argv);
+  espalier::restart_with_settings(argv);
   return espalier::cli::run(argc, argv);
 }

@@ -348,29 +348,28 @@ class Importer {
 
 }  // namespace
 
-Graph import_onnx_bytes(std::string_view bytes, const std::string& where,
-                        const std::filesystem::path& folder, const ImportOptions& options) {
-  onnx::ModelProto model = parse_model(bytes, where);
+namespace {
+
+Graph imported(onnx::ModelProto model, const std::string& where,
+               const std::filesystem::path& folder, const ImportOptions& options) {
   File file{model, where, options, ExternalData(folder), take_bytes(*model.mutable_graph())};
   return Importer(file).run();
 }
 
-namespace {
-
-std::string_view bytes_of(const MappedFile& file) {
-  return {reinterpret_cast<const char*>(file.bytes().data()), file.bytes().size()};
-}
-
 }  // namespace
 
+Graph import_onnx_bytes(std::string_view bytes, const std::string& where,
+                        const std::filesystem::path& folder, const ImportOptions& options) {
+  return imported(parse_model(bytes, where), where, folder, options);
+}
+
 Graph import_onnx(const std::filesystem::path& path, const ImportOptions& options) {
-  const MappedFile file(path);
-  return import_onnx_bytes(bytes_of(file), path.string(), path.parent_path(), options);
+  return imported(parse_model(MappedFile(path), path.string()), path.string(), path.parent_path(),
+                  options);
 }
 
 std::vector<std::pair<std::string, Type>> onnx_inputs(const std::filesystem::path& path) {
-  const MappedFile file(path);
-  const onnx::ModelProto model = parse_model(bytes_of(file), path.string());
+  const onnx::ModelProto model = parse_model(MappedFile(path), path.string());
   std::unordered_set<std::string> initialisers;
   for (const auto& t : model.graph().initializer()) initialisers.insert(t.name());
   std::vector<std::pair<std::string, Type>> inputs;

@@ -1,14 +1,17 @@
 #include "onnx/import_parts.h"
 
 #include <google/protobuf/io/coded_stream.h>
+#include <google/protobuf/io/zero_copy_stream.h>
 #include <google/protobuf/stubs/logging.h>
 
+#include <algorithm>
 #include <limits>
 #include <map>
 #include <unordered_set>
 #include <vector>
 
 #include "base/error.h"
+#include "base/files.h"
 #include "onnx/adapt.h"
 #include "onnx/attributes.h"
 #include "onnx/onnx_proto.h"
@@ -20,15 +23,45 @@ namespace {
 
 constexpr int64_t kNewestOpset = 21;
 
-}  // namespace
+/// A file piece by piece; pieces that were read leave memory.
+class PieceStream final : public google::protobuf::io::ZeroCopyInputStream {
+ public:
+  explicit PieceStream(const MappedFile& file) : file_(file) {}
 
-onnx::ModelProto parse_model(std::string_view bytes, const std::string& where) {
+  bool Next(const void** data, int* size) override {
+    const auto bytes = file_.bytes();
+    if (at_ == bytes.size()) return false;
+    const size_t end = std::min(bytes.size(), at_ + kPiece);
+    file_.let_go(kept_, at_);
+    file_.fetch(at_, end);
+    *data = bytes.data() + at_;
+    *size = int(end - at_);
+    kept_ = at_;
+    at_ = end;
+    return true;
+  }
+  void BackUp(int count) override { at_ -= size_t(count); }
+  bool Skip(int count) override {
+    const size_t left = file_.bytes().size() - at_;
+    at_ += std::min(left, size_t(count));
+    return left >= size_t(count);
+  }
+  int64_t ByteCount() const override { return int64_t(at_); }
+
+ private:
+  static constexpr size_t kPiece = 4 << 20;
+  const MappedFile& file_;
+  size_t kept_ = 0, at_ = 0;
+};
+
+void refuse_large(size_t bytes, const std::string& where) {
+  if (bytes > size_t(std::numeric_limits<int>::max()))
+    throw unsupported(where, "is larger than 2 GB", "store the weights as external data");
+}
+
+onnx::ModelProto parsed(google::protobuf::io::CodedInputStream& stream, const std::string& where) {
   google::protobuf::LogSilencer silence;
   onnx::ModelProto model;
-  if (bytes.size() > size_t(std::numeric_limits<int>::max()))
-    throw unsupported(where, "is larger than 2 GB", "store the weights as external data");
-  google::protobuf::io::CodedInputStream stream(reinterpret_cast<const uint8_t*>(bytes.data()),
-                                                int(bytes.size()));
   stream.SetTotalBytesLimit(std::numeric_limits<int>::max());
   if (!model.ParseFromCodedStream(&stream) || !stream.ConsumedEntireMessage())
     throw bad_input(where, "is no ONNX model, or is damaged or cut short",
@@ -36,6 +69,22 @@ onnx::ModelProto parse_model(std::string_view bytes, const std::string& where) {
   if (!model.has_graph())
     throw bad_input(where, "holds no graph", "is it an ONNX model, and complete?");
   return model;
+}
+
+}  // namespace
+
+onnx::ModelProto parse_model(std::string_view bytes, const std::string& where) {
+  refuse_large(bytes.size(), where);
+  google::protobuf::io::CodedInputStream stream(reinterpret_cast<const uint8_t*>(bytes.data()),
+                                                int(bytes.size()));
+  return parsed(stream, where);
+}
+
+onnx::ModelProto parse_model(const MappedFile& file, const std::string& where) {
+  refuse_large(file.bytes().size(), where);
+  PieceStream pieces(file);
+  google::protobuf::io::CodedInputStream stream(&pieces);
+  return parsed(stream, where);
 }
 
 int64_t opset_of(const onnx::ModelProto& model, const std::string& where) {

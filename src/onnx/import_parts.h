@@ -17,8 +17,12 @@ class ValueInfoProto;
 
 namespace espalier {
 
+class MappedFile;
+
 /// The protobuf of a file. UserError at `where` for bytes that are none.
 onnx::ModelProto parse_model(std::string_view bytes, const std::string& where);
+/// The same; the file's pages do not stay in memory beside what was read from them.
+onnx::ModelProto parse_model(const MappedFile& file, const std::string& where);
 
 /// The opset its standard operators are of; the newest where only other domains are declared.
 /// UserError at `where` for none and for unknown ones.

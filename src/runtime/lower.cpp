@@ -41,16 +41,15 @@ void require_static(const Graph& g, ValueId id) {
                       "give the shapes of the inputs");
 }
 
-/// What waking a second thread and waiting for it costs, in microseconds of one thread's work.
-constexpr double kShareMicros = 6;
-
-/// Whether one thread is done about as soon as it could share the work: its time estimated at half
-/// of what a core of today reaches, for want of knowing the machine.
+/// Whether one thread is done about as soon as several that have to wake and wait for each other.
+/// Its time is estimated, for want of knowing the machine, from about half of what a core of today
+/// reaches; below the bound, two threads were slower than one on the networks of bench/networks.py
+/// and of docs/benchmarks.md that have such nodes.
 bool not_worth_sharing(const Cost& cost, const TypesIn& in) {
-  constexpr double kMacsPerMicro = 60e3, kBytesPerMicro = 30e3;
+  constexpr double kMicros = 12, kMacsPerMicro = 60e3, kBytesPerMicro = 60e3;
   const bool integer = in.has(0) && in.type(0).is_tensor() && size_of(in[0].dtype) == 1;
   const double macs = cost.macs / (integer ? 3 : 1);
-  return macs / kMacsPerMicro + cost.bytes / kBytesPerMicro < kShareMicros;
+  return macs / kMacsPerMicro + cost.bytes / kBytesPerMicro < kMicros;
 }
 
 class Lowering {
@@ -126,6 +125,7 @@ class Lowering {
       const auto asked = [](ValueId v) { return v != kNoValue; };
       if (std::any_of(node.outputs.begin(), node.outputs.end(), asked))
         lower_node(g, id, node, scope);
+      g.mutable_node(id).attrs = {};  // and with them a region's constants
       for (ValueId v : node.inputs)
         if (v != kNoValue && last[size_t(v)] == id && g.is_constant(v)) {
           scope[size_t(v)].constant = nullptr;
