@@ -58,7 +58,10 @@ TEST_F(ServiceTest, EveryKindOfRequestDamagedThousandsOfTimes) {
       continue;
     }
     ++refused;
-    ASSERT_TRUE(r.status == 400 || r.status == 413) << i << ": " << r.status << " " << r.body;
+    // A shorter time may run out.
+    const bool hurried = wrong_header && headers[0].first == "Timeout-Ms" && r.status == 504;
+    ASSERT_TRUE(r.status == 400 || r.status == 413 || hurried)
+        << i << ": " << r.status << " " << r.body;
     ASSERT_FALSE(error_of(r).empty()) << i;
   }
   EXPECT_GT(refused, 3500);
