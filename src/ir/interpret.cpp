@@ -125,8 +125,14 @@ void reinfer(Graph& g, bool fold) {
   for (NodeId id : order) {
     const Node& n = g.node(id);
     const Types types = infer_types(g, *n.room, n.attrs, n.inputs, describe(g, id));
-    for (size_t i = 0; i < n.outputs.size(); ++i)
-      if (n.outputs[i] != kNoValue) g.mutable_value(n.outputs[i]).type = types.at(i);
+    for (size_t i = 0; i < n.outputs.size(); ++i) {
+      if (n.outputs[i] == kNoValue) continue;
+      if (i >= types.size())
+        throw bad_input(describe(g, id), "has a result number " + std::to_string(i + 1) +
+                                             ", its operator gives " +
+                                             std::to_string(types.size()) + " here");
+      g.mutable_value(n.outputs[i]).type = types[i];
+    }
     if (!fold) continue;
     std::vector<Tensor> results = shape_results(g, id, folded);
     if (results.empty()) continue;

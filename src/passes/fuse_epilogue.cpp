@@ -1,7 +1,9 @@
 // A contraction takes along what follows it: a bias that it has no operand for, a residual added to
 // its result, then one activation. The kernel applies them while the result is still in registers.
+#include <algorithm>
 #include "ir/builder.h"
 #include "ir/room.h"
+
 #include "passes/fuse_region.h"
 
 namespace espalier::passes {
@@ -42,6 +44,9 @@ int fuse_epilogue(Graph& graph) {
   int regions = 0;
   for (NodeId id : order) {
     if (taken[size_t(id)] || !is_contraction(graph, id)) continue;
+    // Of constants alone: folding left it, as its result is larger; lowering computes it.
+    const auto fixed = [&](ValueId v) { return v == kNoValue || graph.is_constant(v); };
+    if (std::ranges::all_of(graph.node(id).inputs, fixed)) continue;
     std::vector<NodeId> nodes = {id};
     ValueId result = graph.node(id).outputs[0];
     bool residual = false, activation = false;

@@ -14,7 +14,9 @@ ValueId standardised(Builder& b, ValueId x, const std::vector<int64_t>& axes, fl
 
 ValueId scaled_by_channel(Builder& b, ValueId x, ValueId scale, ValueId bias) {
   std::vector<int64_t> along(size_t(b.type(x).rank()) - 1, 1);
-  along[0] = -1;  // [C, 1, ...] broadcasts over the batch
+  // [C, 1, ...] broadcasts over the batch; where the scale's own extent is open, x says C.
+  const Dim& channels = b.type(x).dims[1];
+  along[0] = channels.known() ? channels.value() : -1;
   return b.add(b.mul(x, b.reshape(scale, along)), b.reshape(bias, along));
 }
 

@@ -51,17 +51,19 @@ Values expand(const LpPool& a, Builder& b, const Values& in) {
     const Geometry g = pool_geometry(a, type.shape());
     const size_t spatial = a.kernel_shape.size();
     for (size_t d = 0; d < spatial; ++d) {
-      // Windows that begin inside may end behind the padded operand.
+      // Windows that begin inside may end behind the padded operand; those that begin behind it
+      // are none, and padding that only they would reach is left out.
       const WindowAxis& axis = g.axes[g.axes.size() - spatial + d];
       window.pads[spatial + d] =
-          std::max(axis.pad_end, axis.position(axis.out - 1, 0) + axis.reach() - axis.in);
+          std::max<int64_t>(0, axis.position(axis.out - 1, 0) + axis.reach() - axis.in);
     }
   }
-  Shape kernel = {channels.value(), 1};
+  Shape kernel = {channels.value(), std::min<int64_t>(1, channels.value())};
   kernel.insert(kernel.end(), a.kernel_shape.begin(), a.kernel_shape.end());
   const ValueId powers = power_of_magnitude(b, in[0], a.p);
   const ValueId ones = b.one("Expand", {b.scalar(1, in[0]), b.ints(kernel)});
-  AttributeMap attributes = {{"group", channels.value()}, {"kernel_shape", a.kernel_shape}};
+  const int64_t groups = std::max<int64_t>(1, channels.value());
+  AttributeMap attributes = {{"group", groups}, {"kernel_shape", a.kernel_shape}};
   if (!window.strides.empty()) attributes["strides"] = window.strides;
   if (!window.dilations.empty()) attributes["dilations"] = window.dilations;
   if (!window.pads.empty()) attributes["pads"] = window.pads;
