@@ -18,7 +18,7 @@ TEST(Repro, ResultsThatGoAreAUserError) {
   Values in = {x};
   for (float v : {1.0f, 0.0f, 0.0f, 1.0f})
     in.push_back(b.constant(Tensor::from<float>({3}, {v, v, v})));
-  const Values out = b.op("BatchNormalization", in, {{"training_mode", int64_t{1}}}, 3);
+  const Values out = b.op("BatchNormalization", in, {{"training_mode", int64_t{1}}});
   for (ValueId v : out) g.add_output(v);
   Node& n = g.mutable_node(g.value(out[0]).producer);
   n.attrs = n.room->parse({{"training_mode", int64_t{0}}}, "here");
