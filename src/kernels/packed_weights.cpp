@@ -29,10 +29,11 @@ struct Lent {
 class Shelf {
  public:
   PackedWeight lent(std::span<const std::byte> weight, const std::string& form, size_t bytes) {
+    std::shared_ptr<const void> owner;  // outlives the lock: its end takes weights back
     const std::lock_guard lock(mutex_);
     const auto found = lent_.find(weight.data());
     if (found == lent_.end() || found->second.weight->bytes.size() != weight.size()) return {};
-    const auto owner = found->second.owner.lock();
+    owner = found->second.owner.lock();
     if (!owner) return {};
     if (form.empty()) return {Bytes(owner, weight.data()), weight.size()};
     for (const auto& f : found->second.weight->forms)
