@@ -7,8 +7,8 @@
 #include "cli/output.h"
 #include "cli/values.h"
 #include "cli/verb.h"
-#include "recipe/reproduce.h"
 #include "recipe/systems.h"
+#include "reproduce/reproduce.h"
 
 namespace espalier::cli {
 namespace {

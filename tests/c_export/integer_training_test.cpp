@@ -13,7 +13,7 @@
 #include "deploy/compiled_c.h"
 #include "onnx/export.h"
 #include "onnx/import.h"
-#include "recipe/device_training.h"
+#include "reproduce/device_training.h"
 #include "tests/support/networks.h"
 #include "train/integer_training.h"
 #include "train/step_session.h"

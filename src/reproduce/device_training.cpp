@@ -1,0 +1,138 @@
+#include "reproduce/device_training.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <numeric>
+#include <tuple>
+
+#include "base/error.h"
+#include "train/integer_training.h"
+#include "train/selection.h"
+
+namespace espalier {
+namespace {
+
+/// Sums may be taken in any order, as vectors want it; numbers that are none stay what they are.
+const std::vector<std::string> kFlags = {"-O3", "-march=native", "-fassociative-math",
+                                         "-fno-signed-zeros", "-fno-trapping-math"};
+
+CTraining written(CFile& file, const Graph& network, StepGraph step) {
+  return add_training(file, network, std::move(step), 1);
+}
+
+}  // namespace
+
+DeviceTraining::DeviceTraining(const Graph& network, StepGraph step)
+    : file_("device"), training_(written(file_, network, std::move(step))), c_(file_, kFlags) {}
+
+bool DeviceTraining::learn(std::shared_ptr<const Dataset> data, const TrainOptions& o) {
+  c_.init();
+  Loader loader(std::move(data), {.batch = o.batch,
+                                  .shuffle = true,
+                                  .drop_last = true,
+                                  .max_batches = o.epoch_steps,
+                                  .seed = o.seed});
+  std::vector<Tensor> loss = {Tensor(DType::f32, {})};
+  int64_t step = 0;
+  for (int64_t epoch = 0; epoch < o.epochs; ++epoch) {
+    loader.start(epoch);
+    for (Batch batch; loader.next(batch); ++step) {
+      const double rate = learning_rate(o.schedule, step, loader.batches(), o.epochs);
+      const std::vector<Tensor> in = {batch.inputs, batch.targets, Tensor::scalar(float(rate))};
+      if (c_.run_into(0, in, loss) != 0)
+        throw bad_input(loader.data().description(), "has a label that is no class of the network");
+      if (!std::isfinite(loss[0].at(0))) return false;
+    }
+  }
+  return true;
+}
+
+double DeviceTraining::accuracy(const Dataset& data) const {
+  int64_t right = 0;
+  const TensorType& answer = training_.run.outputs.at(0).type;
+  std::vector<Tensor> logits = {Tensor(answer.dtype, answer.shape())};
+  for (int64_t i = 0; i < data.size(); ++i) {
+    const Batch one = data.fetch(std::vector<int64_t>{i});
+    const std::vector<Tensor> in = {one.inputs};
+    if (c_.run_into(1, in, logits) != 0) continue;
+    const float* p = logits[0].data<float>();
+    right += std::max_element(p, p + logits[0].size()) - p == one.targets.int_at(0);
+  }
+  return 100.0 * double(right) / double(std::max<int64_t>(1, data.size()));
+}
+
+size_t DeviceTraining::touched_bytes(const Dataset& data, int64_t batch) const {
+  std::vector<int64_t> first(static_cast<size_t>(batch));
+  std::iota(first.begin(), first.end(), int64_t{0});
+  const Batch many = data.fetch(first), one = data.fetch(std::vector<int64_t>{0});
+  c_.init();
+  const std::vector<Tensor> step = {many.inputs, many.targets, Tensor::scalar(1e-3f)};
+  const std::vector<Tensor> run = {one.inputs};
+  return std::max(c_.touched_bytes(0, step), c_.touched_bytes(1, run));
+}
+
+std::vector<IntegerLayer> integer_layers(const Graph& g) {
+  std::map<NodeId, size_t> place;
+  for (size_t i = 0; i < g.order().size(); ++i) place[g.order()[i]] = i;
+  // Of the parameters that one node reads the weight comes first.
+  std::map<std::tuple<size_t, bool, ValueId>, const Value*> read;
+  for (ValueId v : g.constants()) {
+    const Value& value = g.value(v);
+    const std::vector<Reading> readings = readings_of(g, v);
+    if (value.role != Role::kParameter || readings.empty()) continue;
+    read[{place.at(readings[0].node), value.constant->dtype() != DType::i8, v}] = &value;
+  }
+  std::vector<IntegerLayer> layers;
+  for (const auto& [at, value] : read) {
+    if (value->constant->dtype() == DType::i8) layers.push_back({value->name, {}, 0});
+    if (layers.empty()) continue;
+    layers.back().parameters.insert(value->name);
+    layers.back().elements += value->constant->size();
+  }
+  return layers;
+}
+
+ChosenLayers choose_layers(const Graph& quantised, const StepOptions& options,
+                           const std::vector<IntegerLayer>& layers,
+                           const std::vector<double>& contributions, size_t budget) {
+  constexpr size_t kMost = 12;
+  if (layers.empty() || layers.size() > kMost)
+    throw unsupported(quantised.name, "has " + std::to_string(layers.size()) +
+                                          " layers in integers, 1 to " + std::to_string(kMost) +
+                                          " are weighed against each other");
+  std::optional<ChosenLayers> best;
+  double most = 0;
+  const size_t last = layers.size() - 1;
+  for (size_t set = 0; set < (size_t{1} << last); ++set) {
+    ChosenLayers c;
+    double sum = 0;
+    bool useful = true;
+    for (size_t i = 0; i < layers.size(); ++i) {
+      if (i < last && !(set >> i & 1)) continue;
+      c.layers.push_back(i);
+      c.parameters.insert(layers[i].parameters.begin(), layers[i].parameters.end());
+      if (i == last) continue;
+      sum += contributions[i];
+      useful = useful && contributions[i] > 0;
+    }
+    if (!useful || (best && sum <= most)) continue;
+    StepOptions o = options;
+    o.trained = c.parameters;
+    IntegerTraining t = build_integer_step(quantised, o);
+    CFile file("weighed");
+    add_training(file, t.network, std::move(t.step), 1);
+    c.arena_bytes = file.arena_bytes();
+    if (c.arena_bytes > budget) continue;
+    most = sum;
+    best = std::move(c);
+  }
+  if (!best)
+    throw UserError(ExitCode::kInfeasible, quantised.name,
+                    "does not fit into " + std::to_string(budget) +
+                        " bytes even if its last layer alone is trained",
+                    "take a smaller batch");
+  return std::move(*best);
+}
+
+}  // namespace espalier
