@@ -9,6 +9,16 @@
 
 #include "kernels/simd_math-inl.h"
 
+#ifndef ESPALIER_ROW_COMBINATION
+#define ESPALIER_ROW_COMBINATION
+namespace espalier::kernels {
+/// y = (u - shift) a + v b + k, all by channel.
+struct RowCombination {
+  const float *shift = nullptr, *a = nullptr, *b = nullptr, *k = nullptr;
+};
+}  // namespace espalier::kernels
+#endif
+
 HWY_BEFORE_NAMESPACE();
 namespace espalier::kernels {
 namespace HWY_NAMESPACE {
@@ -139,33 +149,38 @@ void block_gradients(DType type, const void* x, const void* dy, int64_t rows, in
                        channels, mean, sum, product);
 }
 
-// y = u a[c] + (v b[c]) + k[c]; v may be null.
+// `shift` and v may be null. Where u is far from 0 beside how much it varies, shifting it first
+// saves what would cancel.
 template <class T>
-void combine_rows_of(const T* u, const T* v, int64_t rows, int64_t channels, const float* a,
-                     const float* b, const float* k, T* y) {
+void combine_rows_of(const RowCombination& w, const T* u, const T* v, int64_t rows,
+                     int64_t channels, T* y) {
   const DF d;
   const int64_t lanes = int64_t(hn::Lanes(d));
   for (int64_t r = 0; r < rows; ++r) {
     const int64_t at = r * channels;
     int64_t c = 0;
     for (; c + lanes <= channels; c += lanes) {
-      VF s = hn::MulAdd(load_lanes(d, u + at + c), hn::LoadU(d, a + c), hn::LoadU(d, k + c));
-      if (v) s = hn::MulAdd(load_lanes(d, v + at + c), hn::LoadU(d, b + c), s);
+      VF x = load_lanes(d, u + at + c);
+      if (w.shift) x = hn::Sub(x, hn::LoadU(d, w.shift + c));
+      VF s = hn::MulAdd(x, hn::LoadU(d, w.a + c), hn::LoadU(d, w.k + c));
+      if (v) s = hn::MulAdd(load_lanes(d, v + at + c), hn::LoadU(d, w.b + c), s);
       store_lanes(d, s, y + at + c);
     }
-    for (; c < channels; ++c)
-      y[at + c] = T(float(u[at + c]) * a[c] + k[c] + (v ? float(v[at + c]) * b[c] : 0.0f));
+    for (; c < channels; ++c) {
+      const float x = float(u[at + c]) - (w.shift ? w.shift[c] : 0.0f);
+      y[at + c] = T(x * w.a[c] + w.k[c] + (v ? float(v[at + c]) * w.b[c] : 0.0f));
+    }
   }
 }
 
-void combine_rows(DType type, const void* u, const void* v, int64_t rows, int64_t channels,
-                  const float* a, const float* b, const float* k, void* y) {
+void combine_rows(DType type, const RowCombination& w, const void* u, const void* v, int64_t rows,
+                  int64_t channels, void* y) {
   if (type == DType::f32)
-    combine_rows_of(static_cast<const float*>(u), static_cast<const float*>(v), rows, channels, a,
-                    b, k, static_cast<float*>(y));
+    combine_rows_of(w, static_cast<const float*>(u), static_cast<const float*>(v), rows, channels,
+                    static_cast<float*>(y));
   else
-    combine_rows_of(static_cast<const bfloat16*>(u), static_cast<const bfloat16*>(v), rows,
-                    channels, a, b, k, static_cast<bfloat16*>(y));
+    combine_rows_of(w, static_cast<const bfloat16*>(u), static_cast<const bfloat16*>(v), rows,
+                    channels, static_cast<bfloat16*>(y));
 }
 
 }  // namespace
@@ -210,6 +225,15 @@ void for_blocks(const BatchNormShape& s, F body) {
   });
 }
 
+void combine(const BatchNormShape& s, const RowCombination& w, const void* u, const void* v,
+             void* y) {
+  for_blocks(s, [&](int64_t, int64_t row, int64_t rows) {
+    HWY_DYNAMIC_DISPATCH(combine_rows)
+    (s.type, w, at_row(s, u, row), v ? at_row(s, v, row) : nullptr, rows, s.channels,
+     at_row(s, y, row));
+  });
+}
+
 double combined(const float* partial, int64_t blocks, int64_t stride, int64_t c) {
   double sum = 0;
   for (int64_t b = 0; b < blocks; ++b) sum += double(partial[b * stride + c]);
@@ -242,22 +266,19 @@ void batch_norm_forward(const BatchNormShape& s, const BatchNormForward& a, void
     const double mean = m + double(shift[i]);
     const double inv = 1 / std::sqrt(var + double(a.epsilon));
     gain[i] = float(double(a.scale[i]) * inv);
-    offset[i] = float(double(a.bias[i]) - mean * double(a.scale[i]) * inv);
+    offset[i] = float(double(a.bias[i]) - m * double(a.scale[i]) * inv);
     const double keep = double(a.momentum);
     if (a.running_mean) a.running_mean[i] = float(keep * double(a.mean[i]) + (1 - keep) * mean);
     if (a.running_var) a.running_var[i] = float(keep * double(a.var[i]) + (1 - keep) * var);
     if (a.saved_mean) a.saved_mean[i] = float(mean);
     if (a.saved_inv_std) a.saved_inv_std[i] = float(inv);
   }
-  scale_channels(s, a.x, gain, offset, a.y);
+  combine(s, {.shift = shift, .a = gain, .k = offset}, a.x, nullptr, a.y);
 }
 
 void scale_channels(const BatchNormShape& s, const void* x, const float* a, const float* b,
                     void* y) {
-  for_blocks(s, [&](int64_t, int64_t row, int64_t rows) {
-    HWY_DYNAMIC_DISPATCH(combine_rows)
-    (s.type, at_row(s, x, row), nullptr, rows, s.channels, a, nullptr, b, at_row(s, y, row));
-  });
+  combine(s, {.a = a, .k = b}, x, nullptr, y);
 }
 
 void batch_norm_backward(const BatchNormShape& s, const BatchNormBackward& a, void* scratch) {
@@ -278,14 +299,10 @@ void batch_norm_backward(const BatchNormShape& s, const BatchNormBackward& a, vo
     const double slope = -gain * inv * product / count;
     of_dy[i] = float(gain);
     of_x[i] = float(slope);
-    rest[i] = float(-gain * sum / count - slope * double(a.mean[i]));
+    rest[i] = float(-gain * sum / count);
   }
   if (!a.dx) return;
-  for_blocks(s, [&](int64_t, int64_t row, int64_t rows) {
-    HWY_DYNAMIC_DISPATCH(combine_rows)
-    (s.type, at_row(s, a.dy, row), at_row(s, a.x, row), rows, c, of_dy, of_x, rest,
-     at_row(s, a.dx, row));
-  });
+  combine(s, {.shift = a.mean, .a = of_x, .b = of_dy, .k = rest}, a.x, a.dy, a.dx);
 }
 
 void sum_rows(const BatchNormShape& s, const void* x, float scale, float* out, void* scratch) {

@@ -12,6 +12,7 @@
 #include "passes/fuse_region.h"
 #include "passes/passes.h"
 #include "runtime/schedule.h"
+#include "runtime/sharing.h"
 
 namespace espalier {
 namespace {
@@ -39,17 +40,6 @@ void require_static(const Graph& g, ValueId id) {
     throw unsupported("value '" + v.name + "'",
                       "has the type " + to_string(v.type) + ", whose extents are not all known",
                       "give the shapes of the inputs");
-}
-
-/// Whether one thread is done about as soon as several that have to wake and wait for each other.
-/// Its time is estimated, for want of knowing the machine, from about half of what a core of today
-/// reaches; below the bound, two threads were slower than one on the networks of bench/networks.py
-/// and of docs/benchmarks.md that have such nodes.
-bool not_worth_sharing(const Cost& cost, const TypesIn& in) {
-  constexpr double kMicros = 12, kMacsPerMicro = 60e3, kBytesPerMicro = 60e3;
-  const bool integer = in.has(0) && in.type(0).is_tensor() && size_of(in[0].dtype) == 1;
-  const double macs = cost.macs / (integer ? 3 : 1);
-  return macs / kMacsPerMicro + cost.bytes / kBytesPerMicro < kMicros;
 }
 
 class Lowering {
@@ -171,7 +161,7 @@ class Lowering {
   void lower_node(const Graph& g, NodeId id, const Node& n, Scope& scope) {
     if (evaluate(g, id, n, scope) || leave_empty(g, n, scope)) return;
     const BindRequest request = request_for(g, id, n, scope);
-    const bool alone = num_threads() > 1 && not_worth_sharing(cost_of(g, id), request.in);
+    const bool alone = num_threads() > 1 && !worth_sharing(cost_of(g, id), request.in);
     KernelPtr kernel;
     {
       const ThreadScope threads(alone ? 1 : num_threads());

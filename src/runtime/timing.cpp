@@ -43,6 +43,8 @@ std::vector<Timing> time_alternating(std::span<const std::function<void()>> cont
       timings[i].round_medians.push_back(quantile(times, 0.5));
       low[i].push_back(quantile(times, 0.1));
       high[i].push_back(quantile(times, 0.9));
+      const double least = *std::min_element(times.begin(), times.end());
+      timings[i].least_ms = round == 0 ? least : std::min(timings[i].least_ms, least);
       timings[i].runs += int64_t(times.size());
     }
   for (size_t i = 0; i < contenders.size(); ++i) {

@@ -33,6 +33,7 @@ TEST(Timing, ContendersAlternate) {
   EXPECT_EQ(order, "abaabbaabb");
   EXPECT_EQ(t[0].runs, 4);
   EXPECT_EQ(t[0].round_medians.size(), 2u);
+  EXPECT_LE(t[0].least_ms, t[0].p10_ms);
   EXPECT_LE(t[0].p10_ms, t[0].median_ms);
   EXPECT_LE(t[0].median_ms, t[0].p90_ms);
 }

@@ -51,8 +51,11 @@ Values expand(const Norm& a, Builder& b, const Values& in) {
     const ValueId none = b.sub(in[0], in[0]);  // an element alone is its mean
     return {none};
   }
-  const Centred c = centred(b, in[0], a.axes);
-  return {b.div(c.x, b.add(root(b, c.var, 2), kEpsilon))};
+  // Sixteen bits do not hold the epsilon, and what is constant would become 0 / 0.
+  const DType dtype = b.type(in[0]).dtype;
+  const DType wide = size_of(dtype) < 4 ? DType::f32 : dtype;
+  const Centred c = centred(b, b.cast(in[0], wide), a.axes);
+  return {b.cast(b.div(c.x, b.add(root(b, c.var, 2), kEpsilon)), dtype)};
 }
 
 Cost cost(const Norm&, const TypesIn& in, const Types& out) { return map_cost(8, in, out); }
