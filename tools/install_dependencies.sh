@@ -4,6 +4,7 @@
 #   tools/install_dependencies.sh            what building and testing need
 #   tools/install_dependencies.sh --checks   also what tools/check.sh needs
 #   tools/install_dependencies.sh --fuzz     also what fuzzers/run needs
+#   tools/install_dependencies.sh --device   also what emulated microcontrollers need
 # docs/dependencies.md tells more about each library.
 set -euo pipefail
 
@@ -48,6 +49,12 @@ libclang-rt-14-dev libFuzzer and the sanitizers of clang
 libomp-14-dev      OpenMP of clang
 '
 
+device='
+gcc-arm-none-eabi         compiles exported C for microcontrollers
+libnewlib-arm-none-eabi   their C library
+qemu-system-arm           runs it
+'
+
 fail() {
   echo "install_dependencies: $1" >&2
   exit 1
@@ -57,7 +64,8 @@ case ${1-} in
   '') ;;
   --checks) packages+=$checks ;;
   --fuzz) packages+=$fuzz ;;
-  *) fail "unknown argument '$1'; known are --checks and --fuzz" ;;
+  --device) packages+=$device ;;
+  *) fail "unknown argument '$1'; known are --checks, --fuzz and --device" ;;
 esac
 
 command -v dpkg-query >/dev/null ||

@@ -1,14 +1,17 @@
 #include "base/process.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <thread>
 
 #include "base/error.h"
 
@@ -36,6 +39,19 @@ std::vector<char*> pointers(std::vector<std::string>& texts) {
   return all;
 }
 
+int exit_code(int status) {
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
+
+/// waitpid, whatever interrupts it.
+pid_t waited(pid_t child, int* status, int options) {
+  pid_t found;
+  do {
+    found = ::waitpid(child, status, options);
+  } while (found < 0 && errno == EINTR);
+  return found;
+}
+
 }  // namespace
 
 int run_again(const std::vector<std::string>& arguments,
@@ -53,9 +69,40 @@ int run_again(const std::vector<std::string>& arguments,
   if (failed != 0)
     throw bad_input("espalier", std::string("cannot be run again: ") + std::strerror(failed));
   int status = 0;
-  while (::waitpid(child, &status, 0) < 0 && errno == EINTR) {
+  waited(child, &status, 0);
+  return exit_code(status);
+}
+
+int run_command(const Command& c) {
+  std::vector<std::string> words = c.words;
+  const std::vector<char*> argv = pointers(words);
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+  posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, c.log.c_str(),
+                                   O_WRONLY | O_CREAT | O_TRUNC, 0600);
+  posix_spawn_file_actions_adddup2(&actions, STDERR_FILENO, STDOUT_FILENO);
+  if (!c.folder.empty()) posix_spawn_file_actions_addchdir_np(&actions, c.folder.c_str());
+  pid_t child = 0;
+  const int failed = ::posix_spawnp(&child, argv[0], &actions, nullptr, argv.data(), environ);
+  posix_spawn_file_actions_destroy(&actions);
+  if (failed != 0) return -1;
+  int status = 0;
+  if (!c.waiting) {
+    waited(child, &status, 0);
+    return exit_code(status);
   }
-  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  try {
+    while (waited(child, &status, WNOHANG) == 0) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(100));
+      c.waiting();
+    }
+  } catch (...) {
+    ::kill(child, SIGKILL);
+    waited(child, &status, 0);
+    throw;
+  }
+  return exit_code(status);
 }
 
 int64_t peak_resident_bytes() {

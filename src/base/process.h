@@ -1,7 +1,10 @@
-// This program run once more, beside itself: for what must be set before a library loads.
+// Other programs, and this one run once more beside itself: for what must be set before a library
+// loads.
 #pragma once
 
 #include <cstdint>
+#include <filesystem>
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -14,6 +17,17 @@ namespace espalier {
 /// UserError when it cannot be started.
 int run_again(const std::vector<std::string>& arguments,
               const std::map<std::string, std::string>& changes);
+
+/// A program, found on the path, and where it runs.
+struct Command {
+  std::vector<std::string> words;  ///< its name, then its arguments
+  std::filesystem::path log;       ///< takes all that it says
+  std::filesystem::path folder;    ///< empty: ours
+  /// Called ten times a second while it runs. What it throws ends the program, and goes on.
+  std::function<void()> waiting;
+};
+/// Its exit code, 128 and the signal that ended it, or -1 where it cannot be started.
+int run_command(const Command& command);
 
 /// The most memory this process has had in use at once, in bytes; 0 where the system does not say.
 int64_t peak_resident_bytes();

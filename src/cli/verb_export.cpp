@@ -6,6 +6,7 @@
 #include <optional>
 
 #include "base/files.h"
+#include "cli/emulation.h"
 #include "cli/model_file.h"
 #include "cli/output.h"
 #include "cli/values.h"
@@ -22,6 +23,7 @@ struct Args {
   ModelOptions model;
   std::string output, recipe;
   std::vector<std::string> assignments;  ///< of the recipe's values
+  EmulationOptions emulation;
 };
 
 /// One network of a C file, for reports.
@@ -102,6 +104,9 @@ ExitCode write_c(const Args& args, const Common& common) {
   }
   write_file_atomic(source, file.source());
   write_file_atomic(header, file.header());
+  const auto emulated = [&](nlohmann::ordered_json* json) {
+    emulate(file, training ? &*training : nullptr, args.emulation, common.seed.value_or(0), json);
+  };
   if (common.json) {
     nlohmann::ordered_json json = {{"model", args.model.path},
                                    {"output", args.output},
@@ -111,6 +116,7 @@ ExitCode write_c(const Args& args, const Common& common) {
     json["arena_bytes"] = file.arena_bytes();
     json["weight_bytes"] = file.weight_bytes();
     if (training) report_training(file, *training, &json);
+    if (!args.emulation.device.empty()) emulated(&json);
     print_json(json);
     return ExitCode::kOk;
   }
@@ -119,6 +125,7 @@ ExitCode write_c(const Args& args, const Common& common) {
   if (training) report_training(file, *training, nullptr);
   std::printf("arena %s (%zu bytes), weights %s\n", short_bytes(double(file.arena_bytes())).c_str(),
               file.arena_bytes(), short_bytes(double(file.weight_bytes())).c_str());
+  if (!args.emulation.device.empty()) emulated(nullptr);
   return ExitCode::kOk;
 }
 
@@ -128,6 +135,8 @@ ExitCode write(const Args& args, const Common& common) {
   if (!args.recipe.empty())
     throw usage_error("--train", "is for C alone, '" + args.output + "' does not end in .c",
                       "espalier train writes a trained network");
+  if (!args.emulation.device.empty())
+    throw usage_error("--emulate", "is for C alone, '" + args.output + "' does not end in .c");
   const bool fixed = args.model.batch > 0 || !args.model.shape_texts.empty();
   const Graph g = fixed ? args.model.load_static() : args.model.load();
   save_model(g, args.output);
@@ -157,6 +166,7 @@ Action export_verb(CLI::App& app) {
   app.add_option("--set", args->assignments, "With --train: a value of the recipe")
       ->option_text("KEY=VALUE")
       ->needs(train);
+  args->emulation.add_to(app);
   app.footer(
       "Examples:\n"
       "  espalier export net.onnx -o net.esp            to read it\n"
@@ -169,6 +179,8 @@ Action export_verb(CLI::App& app) {
       "  espalier export net.onnx -o net.c              C99 without dependencies, and net.h\n"
       "  espalier export net.onnx -o net.c --train recipe.yaml --set training.batch=1\n"
       "                                                 C that goes on training it, in one arena\n"
+      "  espalier export net.tflite -o net.c --emulate cortex-m4 --ram 128KB\n"
+      "                                                 whether it fits, and what it takes there\n"
       "ONNX files are of opset 17 and pass the ONNX checker.\n"
       "C files hold weights, code and one static arena; link them with -lm. Quantised networks\n"
       "run on integers, branches and loops become branches and loops. With --train there are also\n"

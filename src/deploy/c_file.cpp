@@ -160,6 +160,7 @@ const CNetwork& CFile::append(const Graph& graph, const std::string& name) {
                         [&](const std::string& text) { return mentions(text, table); });
   });
   network.arena_bytes = made.arena_bytes;
+  network.macs = cost_of(graph).macs;
   std::string scratch = "0";
   if (made.arena_bytes > 0)
     scratch = "arena.bytes" + (state_bytes_ > 0 ? " + " + std::to_string(state_bytes_) : "");

@@ -1,4 +1,4 @@
-// The files of runtime/c, as they are bundled with exported C.
+// The files of runtime/: what is bundled with exported C, and what runs that on a microcontroller.
 #pragma once
 
 #include <string>
@@ -11,8 +11,9 @@ struct CPart {
   std::string text;
 };
 
-/// Every file; generated when the program is built.
+/// Every file of runtime/c and of runtime/device; generated when the program is built.
 const std::vector<CPart>& c_parts();
+const std::vector<CPart>& device_parts();
 /// These files and those they include, each once, behind what it includes, without guards' need of
 /// other files: the lines that include files of runtime/c are left out, those of the standard
 /// library are collected in `standard`.

@@ -1,10 +1,6 @@
 #include "deploy/compiled_c.h"
 
 #include <dlfcn.h>
-#include <fcntl.h>
-#include <spawn.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cstdlib>
@@ -12,50 +8,17 @@
 
 #include "base/error.h"
 #include "base/files.h"
-
-extern char** environ;
+#include "base/process.h"
+#include "base/temporary_folder.h"
 
 namespace espalier {
 namespace {
 
 namespace fs = std::filesystem;
 
-/// A folder of our own that goes with its owner.
-struct Folder {
-  fs::path path;
-  Folder() {
-    std::string pattern = (fs::temp_directory_path() / "espalier_c_XXXXXX").string();
-    if (!::mkdtemp(pattern.data()))
-      throw bad_input(pattern, "cannot be made", "set TMPDIR to a folder that can be written");
-    path = pattern;
-  }
-  ~Folder() {
-    std::error_code ignored;
-    fs::remove_all(path, ignored);
-  }
-};
-
 std::string compiler() {
   const char* named = std::getenv("CC");
   return named && *named ? named : "cc";
-}
-
-/// Exit code of the compiler, what it says going to a file; -1 where it cannot be started.
-int run_compiler(const std::vector<std::string>& arguments, const fs::path& log) {
-  std::vector<char*> argv;
-  for (const std::string& a : arguments) argv.push_back(const_cast<char*>(a.c_str()));
-  argv.push_back(nullptr);
-  posix_spawn_file_actions_t actions;
-  posix_spawn_file_actions_init(&actions);
-  posix_spawn_file_actions_addopen(&actions, 2, log.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
-  posix_spawn_file_actions_adddup2(&actions, 2, 1);
-  pid_t child = 0;
-  const int failed = ::posix_spawnp(&child, argv[0], &actions, nullptr, argv.data(), environ);
-  posix_spawn_file_actions_destroy(&actions);
-  if (failed != 0) return -1;
-  int status = 0;
-  if (::waitpid(child, &status, 0) < 0 || !WIFEXITED(status)) return -1;
-  return WEXITSTATUS(status);
 }
 
 /// int call_k(const void* const* in, void* const* out) for network k.
@@ -84,7 +47,7 @@ std::string calls_of(const CFile& file, const std::string& header) {
 
 struct CompiledC::Library {
   using Call = int (*)(const void* const*, void* const*);
-  Folder folder;
+  TemporaryFolder folder{"c"};
   void* handle = nullptr;
   std::vector<Call> calls;
   void (*init)() = nullptr;
@@ -106,7 +69,7 @@ CompiledC::CompiledC(const CFile& file, const std::vector<std::string>& flags)
       state_bytes_(file.state_bytes()),
       arena_bytes_(file.arena_bytes()),
       library_(std::make_unique<Library>()) {
-  const fs::path& folder = library_->folder.path;
+  const fs::path& folder = library_->folder.path();
   const fs::path source = folder / (file.stem() + ".c"), calls = folder / "calls_of_it.c";
   const fs::path shared = folder / "network.so", log = folder / "log";
   write_file_atomic(source, file.source());
@@ -116,7 +79,7 @@ CompiledC::CompiledC(const CFile& file, const std::vector<std::string>& flags)
   command.insert(command.end(), flags.begin(), flags.end());
   for (const fs::path& p : {source, calls}) command.push_back(p.string());
   command.insert(command.end(), {"-o", shared.string(), "-lm"});
-  const int code = run_compiler(command, log);
+  const int code = run_command({command, log, {}, {}});
   if (code == -1 || code == 127)
     throw unsupported("C compiler '" + compiler() + "'", "cannot be started",
                       "install one, or name it in CC");
