@@ -86,7 +86,7 @@ std::string calls_of(const CFile& file) {
             std::to_string(n.outputs.size()) + ", esp_device_arguments_" + number + "},\n";
   }
   const bool arena = file.arena_bytes() > 0;
-  return "#include \"" + file.stem() + ".c\"\n#include \"device.h\"\nstatic union {\n" + buffers +
+  return "#include \"" + file.stem() + ".c\"\n#include \"esp_device.h\"\nstatic union {\n" + buffers +
          "} esp_device_memory;\n" + calls +
          "const struct esp_device_network esp_device_networks[] = {\n" + list +
          "};\nconst uint32_t esp_device_network_count = " + std::to_string(file.networks().size()) +
@@ -166,8 +166,8 @@ EmulatedC::EmulatedC(const CFile& file, const std::string& device, const DeviceM
                                     "-ffunction-sections",
                                     "-fdata-sections"};
   words.insert(words.end(), found->flags.begin(), found->flags.end());
-  words.insert(words.end(), {"-nostartfiles", "-T", "cortex_m.ld", "-Wl,--gc-sections", "start.c",
-                             "serve.c", "calls_of_it.c", "-o", "net.elf", "-lm", "-lc", "-lnosys"});
+  words.insert(words.end(), {"-nostartfiles", "-T", "cortex_m.ld", "-Wl,--gc-sections", "esp_start.c",
+                             "esp_serve.c", "calls_of_it.c", "-o", "net.elf", "-lm", "-lc", "-lnosys"});
   const fs::path log = folder / "log";
   const int code = run_command({words, log, folder, {}});
   if (code == -1 || code == 127)

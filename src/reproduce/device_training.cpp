@@ -5,8 +5,10 @@
 #include <map>
 #include <numeric>
 #include <tuple>
+#include <utility>
 
 #include "base/error.h"
+#include "base/progress.h"
 #include "train/integer_training.h"
 #include "train/selection.h"
 
@@ -26,26 +28,87 @@ CTraining written(CFile& file, const Graph& network, StepGraph step) {
 DeviceTraining::DeviceTraining(const Graph& network, StepGraph step)
     : file_("device"), training_(written(file_, network, std::move(step))), c_(file_, kFlags) {}
 
-bool DeviceTraining::learn(std::shared_ptr<const Dataset> data, const TrainOptions& o) {
-  c_.init();
+namespace {
+
+/// Calls body(inputs of a step) for every batch, in order, until it returns false.
+template <class F>
+void for_each_batch(std::shared_ptr<const Dataset> data, const TrainOptions& o, F body) {
   Loader loader(std::move(data), {.batch = o.batch,
                                   .shuffle = true,
                                   .drop_last = true,
                                   .max_batches = o.epoch_steps,
                                   .seed = o.seed});
-  std::vector<Tensor> loss = {Tensor(DType::f32, {})};
   int64_t step = 0;
   for (int64_t epoch = 0; epoch < o.epochs; ++epoch) {
     loader.start(epoch);
     for (Batch batch; loader.next(batch); ++step) {
       const double rate = learning_rate(o.schedule, step, loader.batches(), o.epochs);
-      const std::vector<Tensor> in = {batch.inputs, batch.targets, Tensor::scalar(float(rate))};
-      if (c_.run_into(0, in, loss) != 0)
-        throw bad_input(loader.data().description(), "has a label that is no class of the network");
-      if (!std::isfinite(loss[0].at(0))) return false;
+      if (!body(std::vector<Tensor>{batch.inputs, batch.targets, Tensor::scalar(float(rate))}))
+        return;
     }
   }
-  return true;
+}
+
+/// The largest difference of two states beside the largest number.
+double difference(const Tensor& a, const Tensor& b) {
+  double most = 0, largest = 1e-6;
+  for (int64_t i = 0; i < a.size(); ++i) {
+    most = std::max(most, std::abs(a.at(i) - b.at(i)));
+    largest = std::max(largest, std::abs(b.at(i)));
+  }
+  return most / largest;
+}
+
+}  // namespace
+
+bool DeviceTraining::learn(std::shared_ptr<const Dataset> data, const TrainOptions& o) {
+  c_.init();
+  std::vector<Tensor> loss = {Tensor(DType::f32, {})};
+  bool finite = true;
+  for_each_batch(data, o, [&](const std::vector<Tensor>& in) {
+    if (c_.run_into(0, in, loss) != 0)
+      throw bad_input(data->description(), "has a label that is no class of the network");
+    return finite = std::isfinite(loss[0].at(0));
+  });
+  return finite;
+}
+
+DeviceProof DeviceTraining::emulated(const std::string& name, const DeviceMemory& memory,
+                                     int64_t steps, std::shared_ptr<const Dataset> data,
+                                     const TrainOptions& o, const Dataset& test) const {
+  const EmulatedC device(file_, name, memory);
+  std::vector<DeviceCall> calls;
+  for_each_batch(data, o, [&](std::vector<Tensor> in) {
+    calls.push_back({0, std::move(in)});
+    return int64_t(calls.size()) < steps;
+  });
+  Progress progress("learning on the device", int64_t(calls.size()), "steps");
+  int64_t told = 0;
+  const DeviceRun run = device.run(calls, 0xa5, [&](double share) {
+    const auto done = int64_t(share * double(calls.size()));
+    progress.advance(done - std::exchange(told, done));
+  });
+  const CompiledC here(file_, {"-O2", "-ffp-contract=off"});
+  here.init();
+  DeviceProof proof;
+  for (const DeviceCall& call : calls) here.run(0, call.inputs);
+  for (const CState& s : file_.states()) {
+    const Tensor learnt = device.state(run, s.name);
+    proof.difference = std::max(proof.difference, difference(learnt, here.state(s.name)));
+    c_.set_state(s.name, learnt);
+  }
+  proof.accuracy = accuracy(test);
+  proof.steps = int64_t(calls.size());
+  proof.flash_bytes = run.flash_bytes;
+  proof.static_bytes = run.static_bytes;
+  proof.stack_bytes = run.stack_bytes;
+  // One step writes to what every step writes to.
+  const std::span<const DeviceCall> first(calls.data(), std::min<size_t>(1, calls.size()));
+  proof.touched_bytes = std::max(run.touched_bytes, device.run(first, 0x5a).touched_bytes);
+  proof.first_loss = run.answers.front().outputs[0].at(0);
+  proof.last_loss = run.answers.back().outputs[0].at(0);
+  proof.instructions = run.answers.back().instructions;
+  return proof;
 }
 
 double DeviceTraining::accuracy(const Dataset& data) const {

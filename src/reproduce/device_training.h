@@ -8,9 +8,21 @@
 
 #include "deploy/c_training.h"
 #include "deploy/compiled_c.h"
+#include "deploy/emulated_c.h"
 #include "train/trainer.h"
 
 namespace espalier {
+
+/// What training on an emulated device took, and how it compares with the same C on this machine.
+struct DeviceProof {
+  int64_t steps = 0;
+  size_t flash_bytes = 0, static_bytes = 0, stack_bytes = 0, touched_bytes = 0;
+  double instructions = 0;  ///< of a step
+  /// Of any element of any state after the steps, beside the state's largest.
+  double difference = 0;
+  double accuracy = 0;  ///< percent, of what the device has learnt
+  double first_loss = 0, last_loss = 0;
+};
 
 class DeviceTraining {
  public:
@@ -24,6 +36,11 @@ class DeviceTraining {
   bool learn(std::shared_ptr<const Dataset> data, const TrainOptions& options);
   /// Percent of the samples that are answered rightly.
   double accuracy(const Dataset& data) const;
+  /// The same step, from the same first values and on the first batches that `learn` would take, on
+  /// an emulated device: UserError where it does not fit. `test` tells what it has learnt.
+  DeviceProof emulated(const std::string& device, const DeviceMemory& memory, int64_t steps,
+                       std::shared_ptr<const Dataset> data, const TrainOptions& options,
+                       const Dataset& test) const;
   /// Bytes of the arena that a step and an inference on these samples write to.
   size_t touched_bytes(const Dataset& data, int64_t batch) const;
 

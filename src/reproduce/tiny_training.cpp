@@ -2,6 +2,7 @@
 // as exported C, inside an arena of fixed size, beside training everything in f32, the same step
 // without scaled gradients, and the last layer alone.
 #include <algorithm>
+#include <optional>
 
 #include "base/error.h"
 #include "base/log.h"
@@ -39,6 +40,31 @@ Deployed deployed(const Graph& network, const Dataset& seen, int64_t samples) {
   d.integers = quantize(d.floats, calibrator.ranges());
   d.layers = integer_layers(d.integers);
   return d;
+}
+
+/// Of states on the device and here, beside the largest: below a step of an 8-bit weight.
+constexpr double kMostDifference = 1e-3;
+
+/// The device whose emulation the step has to pass, if any.
+struct Emulation {
+  std::string device;
+  DeviceMemory memory;
+  int64_t steps = 0;
+};
+
+std::optional<Emulation> read_emulation(Fields& recipe) {
+  const Yaml* part = recipe.find("emulate");
+  if (!part) return std::nullopt;
+  Fields fields(*part, "emulate");
+  Emulation e;
+  const std::vector<std::string> known = EmulatedC::devices();
+  fields.require("device");
+  e.device = known[fields.choice("device", 0, known)];
+  e.memory.flash = size_t(fields.integer("flash_bytes", int64_t(e.memory.flash), 1024));
+  e.memory.ram = size_t(fields.integer("ram_bytes", int64_t(e.memory.ram), 1024));
+  e.steps = fields.integer("steps", 100, 1);
+  fields.done();
+  return e;
 }
 
 /// One way to train on the device: which parameters, and whether gradients are scaled.
@@ -129,6 +155,7 @@ Findings measure_tiny_training(Fields& recipe, const MeasureOptions& options) {
   const std::vector<double> unscaled_rates = read_rates(recipe.require("unscaled_rates"));
   const std::vector<double> whole_rates = read_rates(recipe.require("whole_rates"));
   const Optimizer whole = read_optimizer(recipe.require("whole_optimizer"), {});
+  const std::optional<Emulation> emulation = read_emulation(recipe);
   recipe.done();
 
   TransferStart start = started(transfer, options.seed);
@@ -212,6 +239,23 @@ Findings measure_tiny_training(Fields& recipe, const MeasureOptions& options) {
                 {"rate_head", head.rate}};
   f.holds = arena <= budget && touched == arena && lost <= points &&
             over_unscaled.mean() > over_unscaled.error() && over_head.mean() > over_head.error();
+  if (emulation) {
+    TrainOptions o = task.training;
+    o.seed = options.seed;
+    o.schedule.peak = ours.rate;
+    const DeviceProof proof = device.emulated(emulation->device, emulation->memory,
+                                              emulation->steps, task.train, o, *task.test);
+    f.measured.update({{"device", emulation->device},
+                       {"device_steps", proof.steps},
+                       {"device_flash_bytes", proof.flash_bytes},
+                       {"device_ram_bytes", proof.static_bytes + proof.stack_bytes},
+                       {"device_stack_bytes", proof.stack_bytes},
+                       {"device_touched_bytes", proof.touched_bytes},
+                       {"device_million_instructions_per_step", proof.instructions / 1e6},
+                       {"device_difference", proof.difference},
+                       {"device_accuracy", proof.accuracy}});
+    f.holds = f.holds && proof.touched_bytes == arena && proof.difference <= kMostDifference;
+  }
   return f;
 }
 

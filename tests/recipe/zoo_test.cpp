@@ -80,6 +80,12 @@ const Published kPublished[] = {
      "3 for each of 88 channels, and 330 of the classes",
      15048 + 3 * 88 + 330, 15048 + 3 * 88 + 330 + 2 * 88,
      784 * 72.0 + 196 * 1152.0 + 49 * 4608.0 + 49 * 9216.0 + 320},
+    {"ds_digits",
+     "by hand, of no publication: 25 x 32 weights at 196 places, then four times 9 x 32 and 32 x "
+     "32, "
+     "at 196 places and at 49, biases and norms of nine times 32 channels, and 330 of the classes",
+     800 + 4 * (288 + 1024) + 3 * 9 * 32 + 330, 800 + 4 * (288 + 1024) + 5 * 9 * 32 + 330,
+     196 * 800.0 + (196 + 3 * 49) * (288.0 + 1024) + 320},
 };
 
 class Zoo : public ::testing::TestWithParam<Published> {};

@@ -1,5 +1,5 @@
 /* Runs networks as a host's file asks. */
-#include "device.h"
+#include "esp_device.h"
 
 extern uint32_t esp_device_flash_end, esp_device_bss_end, esp_device_stack;
 int esp_device_semihost(int operation, const void* arguments);

@@ -1,5 +1,5 @@
 /* From reset to esp_device_serve() on a Cortex-M. */
-#include "device.h"
+#include "esp_device.h"
 
 extern uint32_t esp_device_data, esp_device_data_end, esp_device_data_stored, esp_device_bss,
     esp_device_bss_end, esp_device_stack;
