@@ -44,8 +44,8 @@ std::vector<DeviceCall> calls_of(const CFile& file, const CTraining* training, u
   return calls;
 }
 
-/// The largest difference, in 8-bit integers in steps, of reals beside the largest number: where all
-/// are small they are what was left of what cancels, as gradients of a bias before a norm.
+/// The largest difference, in 8-bit integers in steps, of reals beside the largest number: where
+/// all are small they are what was left of what cancels, as gradients of a bias before a norm.
 double difference(const Tensor& a, const Tensor& b) {
   double most = 0, largest = 1e-4;
   for (int64_t i = 0; i < a.size(); ++i) {
@@ -67,7 +67,7 @@ double compared(const CFile& file, const EmulatedC& device, const DeviceRun& run
       most = std::max(most, difference(run.answers[i].outputs[o], outputs[o]));
   }
   for (const CState& s : file.states())
-    most = std::max(most, difference(device.state(run, s.name), here.state(s.name)));
+    most = std::max(most, difference(device.state(run.states, s.name), here.state(s.name)));
   return most;
 }
 
@@ -98,7 +98,8 @@ void emulate(const CFile& file, const CTraining* training, const EmulationOption
   const EmulatedC device(file, options.device, {options.flash, options.ram});
   const std::vector<DeviceCall> calls = calls_of(file, training, seed);
   const DeviceRun run = device.run(calls);
-  const size_t touched = std::max(run.touched_bytes, device.run(calls, 0x5a).touched_bytes);
+  const size_t touched =
+      std::max(run.touched_bytes, device.run(calls, {.filling = 0x5a}).touched_bytes);
   const double apart = compared(file, device, run, calls);
   const bool reals = training || std::ranges::any_of(file.networks(), [](const CNetwork& n) {
                        return std::ranges::any_of(

@@ -13,7 +13,7 @@ namespace espalier::cli {
 namespace {
 
 struct Args {
-  std::string recipe, precision;
+  std::string recipe, precision, memory;
   std::optional<int64_t> epochs, batch;
   std::vector<std::string> assignments;
   TrainRunOptions run;
@@ -28,6 +28,7 @@ TrainRecipe recipe_of(const Args& args, const Common& common) {
   if (args.epochs) replace("training.epochs", "--epochs", std::to_string(*args.epochs));
   if (args.batch) replace("training.batch", "--batch", std::to_string(*args.batch));
   if (!args.precision.empty()) replace("training.precision", "--precision", args.precision);
+  if (!args.memory.empty()) replace("training.memory", "--memory", args.memory);
   if (common.seed) replace("seed", "--seed", std::to_string(*common.seed));
   return read_train_recipe(recipe);
 }
@@ -80,12 +81,18 @@ Action train_verb(CLI::App& app) {
   app.add_option("--batch", args->batch, "Batch, in place of the recipe's")
       ->transform(whole_number(1));
   app.add_option("--precision", args->precision, "f32 or bf16, in place of the recipe's");
+  app.add_option(
+         "--memory", args->memory,
+         "Most memory of a step, as 64MB: what the backward pass needs is computed again where "
+         "it does not fit")
+      ->option_text("BYTES");
   app.add_option("--set", args->assignments, "Any value of the recipe: training.clip_norm=1")
       ->option_text("KEY=VALUE");
   app.footer(
       "Examples:\n"
       "  espalier train recipes/train/glyphs-resnet8.yaml\n"
       "  espalier train recipes/train/mnist-lenet5.yaml --out runs/a --epochs 2 --threads 2\n"
+      "  espalier train recipes/train/shakespeare-gpt.yaml --memory 100MB\n"
       "Ctrl-C saves and ends; the same command with --resume goes on to the same result.");
   return [args](const Common& common) { return train(*args, common); };
 }

@@ -48,7 +48,8 @@ void replace(std::string& text, const std::string& mark, size_t value) {
     text.replace(at, mark.size(), std::to_string(value));
 }
 
-/// What the linker says of memory that is too small: "RAM overflowed by 1184 bytes"; empty for none.
+/// What the linker says of memory that is too small: "RAM overflowed by 1184 bytes"; empty for
+/// none.
 std::string overflow_in(const std::string& said) {
   for (const std::string region : {"RAM", "FLASH"})
     for (const std::string way : {" overflowed by ", " leaves no room"}) {
@@ -86,8 +87,8 @@ std::string calls_of(const CFile& file) {
             std::to_string(n.outputs.size()) + ", esp_device_arguments_" + number + "},\n";
   }
   const bool arena = file.arena_bytes() > 0;
-  return "#include \"" + file.stem() + ".c\"\n#include \"esp_device.h\"\nstatic union {\n" + buffers +
-         "} esp_device_memory;\n" + calls +
+  return "#include \"" + file.stem() + ".c\"\n#include \"esp_device.h\"\nstatic union {\n" +
+         buffers + "} esp_device_memory;\n" + calls +
          "const struct esp_device_network esp_device_networks[] = {\n" + list +
          "};\nconst uint32_t esp_device_network_count = " + std::to_string(file.networks().size()) +
          ";\nunsigned char* const esp_device_arena = " + (arena ? "arena.bytes" : "0") +
@@ -166,8 +167,9 @@ EmulatedC::EmulatedC(const CFile& file, const std::string& device, const DeviceM
                                     "-ffunction-sections",
                                     "-fdata-sections"};
   words.insert(words.end(), found->flags.begin(), found->flags.end());
-  words.insert(words.end(), {"-nostartfiles", "-T", "cortex_m.ld", "-Wl,--gc-sections", "esp_start.c",
-                             "esp_serve.c", "calls_of_it.c", "-o", "net.elf", "-lm", "-lc", "-lnosys"});
+  words.insert(words.end(),
+               {"-nostartfiles", "-T", "cortex_m.ld", "-Wl,--gc-sections", "esp_start.c",
+                "esp_serve.c", "calls_of_it.c", "-o", "net.elf", "-lm", "-lc", "-lnosys"});
   const fs::path log = folder / "log";
   const int code = run_command({words, log, folder, {}});
   if (code == -1 || code == 127)
@@ -188,13 +190,12 @@ EmulatedC::EmulatedC(const CFile& file, const std::string& device, const DeviceM
 EmulatedC::~EmulatedC() = default;
 EmulatedC::EmulatedC(EmulatedC&&) noexcept = default;
 
-DeviceRun EmulatedC::run(std::span<const DeviceCall> calls, unsigned char filling,
-                         const std::function<void(double)>& progress) const {
+DeviceRun EmulatedC::run(std::span<const DeviceCall> calls, const DeviceRunOptions& options) const {
   const fs::path& folder = board_->folder.path();
   const fs::path answers = folder / "say", log = folder / "log";
   std::string asked;
   size_t expected = 16;
-  append(asked, uint32_t{filling});
+  append(asked, uint32_t{options.filling});
   append(asked, kInit);
   for (const DeviceCall& call : calls) {
     const CNetwork& n = networks_.at(call.network);
@@ -209,6 +210,9 @@ DeviceRun EmulatedC::run(std::span<const DeviceCall> calls, unsigned char fillin
     }
     expected += 8;
     for (const CArgument& a : n.outputs) expected += size_t(a.type.numel()) * size_of(a.type.dtype);
+    if (!options.states_of_each) continue;
+    append(asked, kStates);
+    expected += state_bytes_;
   }
   append(asked, kStates);
   expected += state_bytes_;
@@ -219,11 +223,11 @@ DeviceRun EmulatedC::run(std::span<const DeviceCall> calls, unsigned char fillin
                   log,
                   folder,
                   {}};
-  if (progress)
+  if (options.progress)
     command.waiting = [&] {
       std::error_code none;
       const auto size = fs::file_size(answers, none);
-      progress(none ? 0 : double(size) / double(expected));
+      options.progress(none ? 0 : double(size) / double(expected));
     };
   const int code = run_command(command);
   if (code == -1 || code == 127)
@@ -244,6 +248,10 @@ DeviceRun EmulatedC::run(std::span<const DeviceCall> calls, unsigned char fillin
       said.take(t.mutable_raw(), t.bytes());
       a.outputs.push_back(std::move(t));
     }
+    if (options.states_of_each) {
+      a.states.resize(state_bytes_);
+      said.take(a.states.data(), state_bytes_);
+    }
     result.answers.push_back(std::move(a));
   }
   result.states.resize(state_bytes_);
@@ -260,12 +268,12 @@ DeviceRun EmulatedC::run(std::span<const DeviceCall> calls, unsigned char fillin
   return result;
 }
 
-Tensor EmulatedC::state(const DeviceRun& run, const std::string& name) const {
+Tensor EmulatedC::state(std::span<const unsigned char> states, const std::string& name) const {
   const auto found = std::ranges::find(states_, name, &CState::name);
   ESP_CHECK(found != states_.end(), "exported C has no state '" + name + "'");
   Tensor value(found->type.dtype, found->type.shape());
   if (value.bytes() > 0)
-    std::memcpy(value.mutable_raw(), run.states.data() + found->offset, value.bytes());
+    std::memcpy(value.mutable_raw(), states.data() + found->offset, value.bytes());
   return value;
 }
 

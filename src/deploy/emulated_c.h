@@ -29,7 +29,8 @@ struct DeviceRun {
   struct Answer {
     int code = 0;  ///< what the network's function returned
     std::vector<Tensor> outputs;
-    double instructions = 0;  ///< to within forty
+    double instructions = 0;            ///< to within forty
+    std::vector<unsigned char> states;  ///< after the call, where that was asked for
   };
   std::vector<Answer> answers;
   /// Of the arena, up to the last byte that was written to, and of the stack at its deepest.
@@ -37,6 +38,14 @@ struct DeviceRun {
   /// Of code and constants; of the arena, inputs and results, and what the C library keeps.
   size_t flash_bytes = 0, static_bytes = 0;
   std::vector<unsigned char> states;  ///< the arena's first bytes, at the end
+};
+
+struct DeviceRunOptions {
+  /// Scratch memory is filled with it first: what is as large goes unnoticed in `touched_bytes`.
+  unsigned char filling = 0xa5;
+  bool states_of_each = false;  ///< states are told after each call
+  /// Is told the share of the answers that is there.
+  std::function<void(double)> progress;
 };
 
 class EmulatedC {
@@ -51,14 +60,11 @@ class EmulatedC {
   ~EmulatedC();
   EmulatedC(EmulatedC&&) noexcept;
 
-  /// Makes the calls one after another, from reset and from the states' first values on. Scratch
-  /// memory is filled with `filling` first: what is as large as that goes unnoticed in
-  /// `touched_bytes`. `progress` is told the share of the answers that is there. UserError where
-  /// the device faults or its stack meets static memory.
-  DeviceRun run(std::span<const DeviceCall> calls, unsigned char filling = 0xa5,
-                const std::function<void(double)>& progress = {}) const;
-  /// A state after a run.
-  Tensor state(const DeviceRun& run, const std::string& name) const;
+  /// Makes the calls one after another, from reset and from the states' first values on. UserError
+  /// where the device faults or its stack meets static memory.
+  DeviceRun run(std::span<const DeviceCall> calls, const DeviceRunOptions& options = {}) const;
+  /// A state of those of a run.
+  Tensor state(std::span<const unsigned char> states, const std::string& name) const;
 
  private:
   struct Board;

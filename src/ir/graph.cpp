@@ -104,6 +104,21 @@ void Graph::replace_uses(ValueId from, ValueId to) {
     if (v == from) v = to;
   for (StatePair& s : states_)
     if (s.output == from) s.output = to;
+  // Who takes over the readers takes over the place, with what it waits for: appended nodes would
+  // run last of what is ready, and memory planned for one order would not do for the other.
+  const NodeId old = value(from).producer, taking = value(to).producer;
+  if (old == kNoNode || taking == kNoNode) return;
+  const auto begin = std::find(order_.begin(), order_.end(), old);
+  const auto end = begin == order_.end() ? begin : std::find(begin, order_.end(), taking);
+  if (end == order_.end()) return;
+  std::vector<bool> moves(nodes_.size(), false);
+  moves[size_t(taking)] = true;
+  for (auto at = end; at != begin; --at)
+    if (moves[size_t(*at)])
+      for (ValueId v : nodes_[size_t(*at)].inputs)
+        if (v != kNoValue && values_[size_t(v)].producer != kNoNode)
+          moves[size_t(values_[size_t(v)].producer)] = true;
+  std::stable_partition(begin + 1, end + 1, [&](NodeId n) { return moves[size_t(n)]; });
 }
 
 void Graph::erase_node(NodeId id) {

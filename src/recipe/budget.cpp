@@ -9,32 +9,12 @@
 
 #include "base/error.h"
 #include "recipe/fit_summary.h"
+#include "recipe/quantity.h"
 
 namespace espalier {
 namespace {
 
 constexpr const char* kHint = "write it like latency=1.5ms,size=200kB,macs=50%,memory=4MB,drop=1.0";
-
-/// A number and its unit's factor.
-double quantity(const std::string& term, const std::string& text,
-                const std::map<std::string, double>& units) {
-  char* end = nullptr;
-  const double value = std::strtod(text.c_str(), &end);
-  const auto unit = units.find(end);
-  if (end == text.c_str() || unit == units.end() || !(value > 0) || !std::isfinite(value)) {
-    std::string known;
-    for (const auto& [name, factor] : units)
-      if (!name.empty()) known += (known.empty() ? "" : ", ") + name;
-    throw usage_error("budget term '" + term + "'", "'" + text + "' is no positive amount",
-                      known.empty() ? kHint : "units: " + known);
-  }
-  return value * unit->second;
-}
-
-const std::map<std::string, double> kTimes = {{"us", 1e-3}, {"ms", 1}, {"s", 1e3}};
-const std::map<std::string, double> kBytes = {
-    {"B", 1},      {"kB", 1e3},      {"MB", 1e6},          {"GB", 1e9},
-    {"KiB", 1024}, {"MiB", 1048576}, {"GiB", 1073741824.0}};
 
 std::string number(double v) {
   char buffer[32];
@@ -55,30 +35,28 @@ Budget parse_budget(const std::string& text) {
     const size_t equals = term.find('=');
     const std::string key = term.substr(0, equals);
     const std::string value = equals == std::string::npos ? "" : term.substr(equals + 1);
-    if (!seen.insert(key).second)
-      throw usage_error("budget term '" + term + "'", "gives '" + key + "' a second time");
+    const std::string where = "budget term '" + term + "'";
+    if (!seen.insert(key).second) throw usage_error(where, "gives '" + key + "' a second time");
     if (key == "latency") {
-      budget.latency_ms = quantity(term, value, kTimes);
+      budget.latency_ms = quantity(where, value, time_units());
     } else if (key == "size") {
-      budget.weight_bytes = quantity(term, value, kBytes);
+      budget.weight_bytes = quantity(where, value, byte_units());
     } else if (key == "memory") {
-      budget.memory_bytes = quantity(term, value, kBytes);
+      budget.memory_bytes = quantity(where, value, byte_units());
     } else if (key == "macs") {
-      budget.macs_fraction = quantity(term, value, {{"%", 0.01}});
-      if (*budget.macs_fraction > 1)
-        throw usage_error("budget term '" + term + "'", "is above 100%");
+      budget.macs_fraction = quantity(where, value, {{"%", 0.01}});
+      if (*budget.macs_fraction > 1) throw usage_error(where, "is above 100%");
     } else if (key == "drop") {
       char* end = nullptr;
       const double drop = std::strtod(value.c_str(), &end);
       if (value.empty() || *end || !std::isfinite(drop) || drop < 0)
-        throw usage_error("budget term '" + term + "'", "needs points of accuracy, 0 or more",
-                          kHint);
+        throw usage_error(where, "needs points of accuracy, 0 or more", kHint);
       budget.drop = drop;
     } else if (key == "energy") {
       throw unsupported("budget term 'energy'", "this machine's energy cannot be measured",
                         "use latency, which it mostly follows");
     } else {
-      throw usage_error("budget term '" + term + "'", "is not known",
+      throw usage_error(where, "is not known",
                         "known: latency, size, macs, memory, drop; " + std::string(kHint));
     }
   }

@@ -12,6 +12,7 @@
 #include "recipe/at_line.h"
 #include "recipe/blueprint.h"
 #include "recipe/network_file.h"
+#include "recipe/quantity.h"
 #include "recipe/weights.h"
 
 namespace espalier {
@@ -252,6 +253,9 @@ TrainOptions read_training(const Yaml& part, TrainOptions o, int64_t least_epoch
   o.label_smoothing = fields.number("label_smoothing", o.label_smoothing, 0, 0.999);
   o.clip_norm = fields.number("clip_norm", o.clip_norm, 0);
   o.output = fields.string("output", o.output);
+  if (const Yaml* memory = fields.find("memory"))
+    o.memory =
+        at_line(*memory, [&] { return int64_t(quantity("memory", memory->text(), byte_units())); });
   o.log_every = fields.integer("log_every", o.log_every, 0, kMany);
   o.save_every = fields.integer("save_every", o.save_every, 0, kMany);
   if (const Yaml* augment = fields.find("augment"))

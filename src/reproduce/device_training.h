@@ -18,7 +18,8 @@ struct DeviceProof {
   int64_t steps = 0;
   size_t flash_bytes = 0, static_bytes = 0, stack_bytes = 0, touched_bytes = 0;
   double instructions = 0;  ///< of a step
-  /// Of any element of any state after the steps, beside the state's largest.
+  /// Of any element of any state after any step, beside the state's largest, from a step of this
+  /// machine that begins with what the device had learnt.
   double difference = 0;
   double accuracy = 0;  ///< percent, of what the device has learnt
   double first_loss = 0, last_loss = 0;

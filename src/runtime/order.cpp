@@ -28,6 +28,17 @@ std::vector<int> wanted_places(std::span<const Work> works, std::vector<bool> re
     for (int r : works[i].results)
       if (r >= 0) maker[size_t(r)] = int(i);
   }
+  // No sooner than one of its readers can run, which may wait for something else: what is computed
+  // again for the backward pass finds its operands there long before.
+  std::vector<int> first_read(read_later.size(), int(n));
+  for (size_t i = n; i-- > 0;) {
+    int soonest = int(n);
+    for (int r : works[i].results)
+      if (r >= 0) soonest = std::min(soonest, first_read[size_t(r)]);
+    if (early[i] && soonest < int(n)) place[i] = std::max(place[i], soonest);
+    for (int o : works[i].operands)
+      if (o >= 0) first_read[size_t(o)] = std::min(first_read[size_t(o)], place[i]);
+  }
   return place;
 }
 

@@ -19,6 +19,7 @@ std::string TrainOptions::fingerprint() const {
     << schedule.warmup << "," << schedule.factor;
   for (double m : schedule.milestones) s << "," << m;
   s << ";optimizer=" << optimizer.text();
+  if (memory > 0) s << ";memory=" << memory;
   if (trained) {
     std::string names;
     for (const std::string& name : *trained) names += name + ",";
@@ -38,6 +39,7 @@ void TrainOptions::check(const std::string& where) const {
   need(eval_batch >= 1, "the evaluation batch must be at least 1");
   need(part(label_smoothing), "label smoothing must lie in [0, 1)");
   need(clip_norm >= 0 && std::isfinite(clip_norm), "the clipping norm cannot be negative");
+  need(memory >= 0, "the limit of memory cannot be negative");
   optimizer.check(where);
   need(precision == DType::f32 || precision == DType::bf16, "the precision must be f32 or bf16");
   schedule.check(where);

@@ -15,6 +15,7 @@
 #include "ir/text.h"
 #include "train/divergence.h"
 #include "train/log.h"
+#include "train/recompute.h"
 #include "train/step_session.h"
 #include "train/stop.h"
 
@@ -130,7 +131,22 @@ struct Trainer::Impl {
                             [hook](StepGraph& g) { hook->on_updates(g); }});
     StepGraph built = build_training_step(network, step_options(options, *train_data), extensions);
     check_classes(built);
+    if (options.memory > 0) built = within(std::move(built));
     step = std::make_unique<StepSession>(std::move(built));
+  }
+
+  /// The step within the limit of memory; what that costs is told.
+  StepGraph within(StepGraph built) const {
+    FittedStep fitted = within_memory(built, options.memory);
+    if (fitted.again == 0) return built;
+    char text[160];
+    std::snprintf(text, sizeof text,
+                  "%lld nodes are computed again: %.3g MB instead of %.3g, %.0f %% more "
+                  "multiply-accumulates of the forward pass",
+                  static_cast<long long>(fitted.again), double(fitted.memory.total()) / 1e6,
+                  double(fitted.before) / 1e6, 100 * fitted.extra);
+    log_info(options.name + ": " + text);
+    return std::move(fitted.step);
   }
 
   void check_targets() const {

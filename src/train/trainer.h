@@ -39,6 +39,8 @@ struct TrainOptions {
   double clip_norm = 0;
   DType precision = DType::f32;
   std::string output;  ///< see StepOptions
+  /// Most bytes of a step (StepMemory::total); 0: whatever it takes. See train/recompute.h.
+  int64_t memory = 0;
   /// Names of the parameters that are trained; nothing: all. See StepOptions.
   std::optional<std::set<std::string>> trained;
   int64_t log_every = 50;  ///< steps between lines of the log; 0: epochs only

@@ -76,7 +76,7 @@ TEST(EmulatedC, AnswersBitForBit) {
       EXPECT_EQ(std::memcmp(got.outputs.at(0).raw(), want.raw(), want.bytes()), 0) << i;
       EXPECT_GT(got.instructions, file.networks()[calls[i].network].macs);
     }
-    EXPECT_EQ(std::max(run.touched_bytes, device.run(calls, 0x5a).touched_bytes),
+    EXPECT_EQ(std::max(run.touched_bytes, device.run(calls, {.filling = 0x5a}).touched_bytes),
               file.arena_bytes());
     EXPECT_GT(run.static_bytes, file.arena_bytes());
     EXPECT_GT(run.flash_bytes, file.weight_bytes());
@@ -107,14 +107,14 @@ TEST(EmulatedC, LearnsAsHere) {
                 here.run(calls[i].network, calls[i].inputs).at(0).at(0), 1e-6);
   ASSERT_GT(file.states().size(), 10u);
   for (const CState& s : file.states()) {
-    const Tensor got = device.state(run, s.name), want = here.state(s.name);
+    const Tensor got = device.state(run.states, s.name), want = here.state(s.name);
     for (int64_t i = 0; i < got.size(); ++i) ASSERT_NEAR(got.at(i), want.at(i), 2e-6) << s.name;
   }
   const DeviceRun none = device.run({});
   CompiledC fresh(file, kExact);
   fresh.init();
   const std::string first = file.states()[0].name;
-  EXPECT_EQ(std::memcmp(device.state(none, first).raw(), fresh.state(first).raw(),
+  EXPECT_EQ(std::memcmp(device.state(none.states, first).raw(), fresh.state(first).raw(),
                         fresh.state(first).bytes()),
             0);
 }

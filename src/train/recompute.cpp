@@ -1,0 +1,319 @@
+#include "train/recompute.h"
+
+#include <algorithm>
+#include <map>
+#include <optional>
+#include <utility>
+
+#include "base/error.h"
+#include "ir/derive.h"
+#include "train/step_session.h"
+
+namespace espalier {
+namespace {
+
+/// Which nodes are of the forward pass: those that loss and right answers depend on.
+std::vector<bool> forward_nodes(const StepGraph& s) {
+  const Graph& g = s.graph;
+  std::vector<bool> forward(g.node_count(), false);
+  std::vector<ValueId> open = {s.loss, s.correct};
+  while (!open.empty()) {
+    const ValueId v = open.back();
+    open.pop_back();
+    const NodeId made_by = v == kNoValue ? kNoNode : g.value(v).producer;
+    if (made_by == kNoNode || forward[size_t(made_by)]) continue;
+    forward[size_t(made_by)] = true;
+    for (ValueId in : g.node(made_by).inputs) open.push_back(in);
+  }
+  return forward;
+}
+
+bool made_forward(const Graph& g, const std::vector<bool>& forward, ValueId v) {
+  return v != kNoValue && g.value(v).producer != kNoNode && forward[size_t(g.value(v).producer)];
+}
+
+/// Values in the order in which they are made.
+std::vector<ValueId> saved_ids(const StepGraph& s, const std::vector<bool>& forward) {
+  const Graph& g = s.graph;
+  std::set<ValueId> read;
+  for (NodeId n : g.order())
+    if (!forward[size_t(n)])
+      for (ValueId v : g.node(n).inputs)
+        if (made_forward(g, forward, v)) read.insert(v);
+  std::vector<ValueId> saved;
+  for (NodeId n : g.order())
+    for (ValueId v : g.node(n).outputs)
+      if (read.contains(v)) saved.push_back(v);
+  return saved;
+}
+
+int64_t bytes_of(const Value& v) { return v.tensor().numel() * int64_t(size_of(v.tensor().dtype)); }
+
+/// Through nodes that only move numbers.
+double macs_of_maker(const Graph& g, ValueId v) {
+  const NodeId n = v == kNoValue ? kNoNode : g.value(v).producer;
+  if (n == kNoNode) return 0;
+  const Cost cost = cost_of(g, n);
+  if (cost.flops > 0 || cost.macs > 0) return cost.macs;
+  return g.node(n).inputs.empty() ? 0 : macs_of_maker(g, g.node(n).inputs[0]);
+}
+
+/// Writes a step anew, node by node, with copies of nodes of the forward pass among those of the
+/// backward pass.
+class Rewriter {
+ public:
+  Rewriter(const StepGraph& s, const std::set<std::string>& kept)
+      : s_(s),
+        g_(s.graph),
+        forward_(forward_nodes(s)),
+        first_(g_.value_count(), kNoValue),
+        again_(g_.value_count(), kNoValue),
+        kept_(g_.value_count(), true) {
+    for (NodeId n : g_.order())
+      if (forward_[size_t(n)])
+        for (ValueId v : g_.node(n).outputs)
+          if (v != kNoValue) kept_[size_t(v)] = kept.contains(g_.value(v).name);
+  }
+
+  StepGraph run() {
+    StepGraph to = s_;
+    to.graph = Graph();
+    to_ = &to.graph;
+    to_->name = g_.name;
+    to_->metadata = g_.metadata;
+    for (ValueId v : g_.inputs()) {
+      first_[size_t(v)] = to_->add_input(g_.value(v).name, g_.value(v).type);
+      to_->mutable_value(first_[size_t(v)]).role = g_.value(v).role;
+    }
+    for (ValueId v : g_.constants())
+      first_[size_t(v)] =
+          to_->add_constant(g_.value(v).name, *g_.value(v).constant, g_.value(v).role);
+    for (NodeId n : g_.order()) {
+      std::vector<ValueId> inputs;
+      for (ValueId v : g_.node(n).inputs)
+        inputs.push_back(forward_[size_t(n)] ? mapped(v) : needed(v));
+      copy(n, inputs, first_, false);
+    }
+    for (ValueId v : g_.outputs()) to_->add_output(mapped(v));
+    for (const StatePair& p : g_.states()) to_->add_state(mapped(p.input), mapped(p.output));
+    for (ValueId* v :
+         {&to.input, &to.targets, &to.rate, &to.step, &to.logits, &to.loss, &to.correct})
+      *v = mapped(*v);
+    for (StepParameter& p : to.parameters)
+      for (ValueId* v : {&p.value, &p.gradient, &p.updated}) *v = mapped(*v);
+    return to;
+  }
+
+ private:
+  ValueId mapped(ValueId v) const { return v == kNoValue ? kNoValue : first_[size_t(v)]; }
+
+  /// A value as the backward pass gets it.
+  ValueId needed(ValueId v) {
+    if (v == kNoValue || kept_[size_t(v)]) return mapped(v);
+    if (again_[size_t(v)] == kNoValue) {
+      const NodeId n = g_.value(v).producer;
+      std::vector<ValueId> inputs;
+      for (ValueId in : g_.node(n).inputs) inputs.push_back(needed(in));
+      copy(n, inputs, again_, true);
+    }
+    return again_[size_t(v)];
+  }
+
+  void copy(NodeId n, std::vector<ValueId> inputs, std::vector<ValueId>& map, bool fresh) {
+    const Node& node = g_.node(n);
+    std::vector<Type> types;
+    std::vector<std::string> names;
+    for (ValueId v : node.outputs) {
+      types.push_back(v == kNoValue ? Type() : g_.value(v).type);
+      names.push_back(v == kNoValue ? "" : g_.value(v).name);
+      if (fresh) names.back() = to_->fresh_name(names.back() + ":again");
+    }
+    const NodeId made = to_->add_node(*node.room, node.attrs, std::move(inputs), std::move(types),
+                                      node.name, std::move(names));
+    for (size_t i = 0; i < node.outputs.size(); ++i) {
+      const ValueId v = node.outputs[i];
+      if (v == kNoValue) continue;
+      map[size_t(v)] = to_->node(made).outputs[i];
+      to_->mutable_value(map[size_t(v)]).role = g_.value(v).role;
+    }
+  }
+
+  const StepGraph& s_;
+  const Graph& g_;
+  const std::vector<bool> forward_;
+  std::vector<ValueId> first_, again_;  ///< by value of the step that is rewritten
+  std::vector<bool> kept_;
+  Graph* to_ = nullptr;
+};
+
+/// Looks for the step that computes least again.
+class Fitting {
+ public:
+  Fitting(const StepGraph& step, int64_t bytes)
+      : step_(step), bytes_(bytes), forward_(forward_nodes(step)), saved_(saved_values(step)) {}
+
+  FittedStep run() {
+    FittedStep whole = tried(step_);
+    before_ = whole.memory.total();
+    if (fits(whole)) return finished(std::move(whole));
+    const std::vector<std::string> cheap = cheap_values();
+    if (FittedStep all = without(cheap, cheap.size()); fits(all)) {
+      // As few as will do.
+      size_t too_few = 0, enough = cheap.size();
+      while (enough - too_few > std::max<size_t>(1, cheap.size() / 16)) {
+        const size_t middle = (too_few + enough) / 2;
+        FittedStep some = without(cheap, middle);
+        if (!fits(some)) {
+          too_few = middle;
+          continue;
+        }
+        enough = middle;
+        all = std::move(some);
+      }
+      return finished(std::move(all));
+    }
+    for (const size_t stretches : {32, 24, 16, 12, 8, 6, 4, 3, 2})
+      if (FittedStep f = tried(keeping(step_, ends_of(stretches))); fits(f))
+        return finished(std::move(f));
+    throw UserError(ExitCode::kInfeasible, step_.graph.name,
+                    "needs at least " + std::to_string(least_) + " bytes to be trained, " +
+                        std::to_string(bytes_) + " are allowed",
+                    "a smaller batch needs less");
+  }
+
+ private:
+  bool fits(const FittedStep& f) const { return f.memory.total() <= bytes_; }
+
+  FittedStep tried(StepGraph step) {
+    FittedStep f;
+    f.memory = StepSession(step).memory();
+    f.step = std::move(step);
+    least_ = least_ == 0 ? f.memory.total() : std::min(least_, f.memory.total());
+    return f;
+  }
+
+  FittedStep without(const std::vector<std::string>& values, size_t count) {
+    std::set<std::string> kept;
+    for (const SavedValue& v : saved_) kept.insert(v.name);
+    for (size_t i = 0; i < count; ++i) kept.erase(values[i]);
+    return tried(keeping(step_, kept));
+  }
+
+  /// What few nodes and no multiply-accumulates make from what is kept beside it, the largest
+  /// first.
+  std::vector<std::string> cheap_values() const {
+    constexpr size_t kMostNodes = 8;
+    const Graph& g = step_.graph;
+    std::map<std::string, const SavedValue*> saved;
+    for (const SavedValue& v : saved_) saved[v.name] = &v;
+    // Of each value the nodes that make it of what is kept.
+    std::vector<std::set<NodeId>> makers(g.value_count());
+    std::vector<const SavedValue*> cheap;
+    for (NodeId n : g.order()) {
+      if (!forward_[size_t(n)]) continue;
+      std::set<NodeId> nodes = {n};
+      for (ValueId v : g.node(n).inputs)
+        if (v != kNoValue) nodes.insert(makers[size_t(v)].begin(), makers[size_t(v)].end());
+      const bool products =
+          std::ranges::any_of(nodes, [&](NodeId m) { return cost_of(g, m).macs > 0; });
+      for (ValueId v : g.node(n).outputs) {
+        if (v == kNoValue) continue;
+        const auto it = saved.find(g.value(v).name);
+        if (it != saved.end() && (products || nodes.size() > kMostNodes)) continue;  // is kept
+        makers[size_t(v)] = nodes;
+        if (it != saved.end()) cheap.push_back(it->second);
+      }
+    }
+    std::ranges::stable_sort(cheap, std::greater<>(), &SavedValue::bytes);
+    std::vector<std::string> names;
+    for (const SavedValue* v : cheap) names.push_back(v->name);
+    return names;
+  }
+
+  /// Names of what crosses the narrowest places near the ends of stretches of equal bytes.
+  std::set<std::string> ends_of(size_t stretches) const {
+    const Graph& g = step_.graph;
+    std::vector<NodeId> order;
+    std::map<NodeId, size_t> place;
+    for (NodeId n : g.order())
+      if (forward_[size_t(n)]) {
+        place[n] = order.size();
+        order.push_back(n);
+      }
+    // A value crosses the places from its maker to its last reader.
+    const auto users = g.users();
+    std::vector<std::vector<ValueId>> crossing(order.size());
+    std::vector<double> width(order.size(), 0), made(order.size(), 0);
+    double total = 0;
+    for (size_t i = 0; i < order.size(); ++i)
+      for (ValueId v : g.node(order[i]).outputs) {
+        if (v == kNoValue || !g.value(v).type.is_tensor()) continue;
+        size_t last = i;
+        for (NodeId reader : users[size_t(v)])
+          if (const auto at = place.find(reader); at != place.end())
+            last = std::max(last, at->second);
+        const double bytes = double(bytes_of(g.value(v)));
+        made[i] += bytes;
+        total += bytes;
+        for (size_t k = i; k < last; ++k) {
+          crossing[k].push_back(v);
+          width[k] += bytes;
+        }
+      }
+    std::set<std::string> kept;
+    const double stretch = total / double(stretches), reach = stretch / 4;
+    double so_far = 0, end = stretch;
+    size_t narrowest = order.size();
+    for (size_t i = 0; i < order.size(); ++i) {
+      so_far += made[i];
+      if (so_far < end - reach) continue;
+      if (narrowest == order.size() || width[i] < width[narrowest]) narrowest = i;
+      if (so_far < end + reach) continue;
+      for (ValueId v : crossing[narrowest]) kept.insert(g.value(v).name);
+      narrowest = order.size();
+      end = so_far + stretch - reach;
+    }
+    return kept;
+  }
+
+  FittedStep finished(FittedStep f) const {
+    f.before = before_;
+    f.again = int64_t(f.step.graph.order().size()) - int64_t(step_.graph.order().size());
+    double again = 0, forward = 0;
+    for (NodeId n : f.step.graph.order()) again += cost_of(f.step.graph, n).macs;
+    for (NodeId n : step_.graph.order()) {
+      const double macs = cost_of(step_.graph, n).macs;
+      again -= macs;
+      if (forward_[size_t(n)]) forward += macs;
+    }
+    f.extra = forward > 0 ? again / forward : 0;
+    return f;
+  }
+
+  const StepGraph& step_;
+  const int64_t bytes_;
+  const std::vector<bool> forward_;
+  const std::vector<SavedValue> saved_;
+  int64_t before_ = 0, least_ = 0;
+};
+
+}  // namespace
+
+std::vector<SavedValue> saved_values(const StepGraph& s) {
+  std::vector<SavedValue> saved;
+  for (ValueId v : saved_ids(s, forward_nodes(s))) {
+    const Value& value = s.graph.value(v);
+    saved.push_back({value.name, bytes_of(value), macs_of_maker(s.graph, v)});
+  }
+  return saved;
+}
+
+StepGraph keeping(const StepGraph& step, const std::set<std::string>& values) {
+  return Rewriter(step, values).run();
+}
+
+FittedStep within_memory(const StepGraph& step, int64_t bytes) {
+  return Fitting(step, bytes).run();
+}
+
+}  // namespace espalier

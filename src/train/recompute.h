@@ -1,0 +1,42 @@
+// Training within a limit of memory: what the backward pass reads of the forward pass need not be
+// kept, it can be computed again (Chen et al. 2016, arXiv:1604.06174, "Training deep nets with
+// sublinear memory cost").
+#pragma once
+
+#include <set>
+#include <string>
+#include <vector>
+
+#include "train/step.h"
+
+namespace espalier {
+
+/// A value of the forward pass that the backward pass reads.
+struct SavedValue {
+  std::string name;
+  int64_t bytes = 0;
+  double macs = 0;  ///< of the node that makes it, or makes what is only moved to be it
+};
+/// In the order in which they are made.
+std::vector<SavedValue> saved_values(const StepGraph& step);
+
+/// The step in which nothing of the forward pass lasts until the backward pass but the values
+/// named: it computes what else it needs anew, from them and the step's inputs, shortly before it
+/// first reads it. What the step computes is the same; what is drawn at random is drawn again
+/// alike.
+StepGraph keeping(const StepGraph& step, const std::set<std::string>& values);
+
+struct FittedStep {
+  StepGraph step;
+  StepMemory memory;
+  int64_t before = 0;  ///< bytes in all without computing anything again
+  int64_t again = 0;   ///< nodes that are computed again
+  double extra = 0;    ///< multiply-accumulates done again, a share of those of the forward pass
+};
+/// The step that computes the least again, of those tried, whose planned memory (StepMemory::total)
+/// is at most `bytes`. Tried are: to compute again what costs no multiply-accumulates and few
+/// steps, the largest first; then to keep only what crosses the narrowest places at the ends of
+/// stretches, of several lengths. UserError (infeasible) saying what the least is.
+FittedStep within_memory(const StepGraph& step, int64_t bytes);
+
+}  // namespace espalier

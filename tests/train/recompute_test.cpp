@@ -1,0 +1,142 @@
+// Training within a limit of memory: the same step, bit for bit, from less.
+#include "train/recompute.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cmath>
+
+#include "base/error.h"
+#include "base/rng.h"
+#include "ir/verify.h"
+#include "tests/support/networks.h"
+#include "train/step_session.h"
+
+namespace espalier {
+namespace {
+
+using ::testing::HasSubstr;
+
+StepGraph step_of(const Graph& network, Shape input) {
+  StepOptions o;
+  o.input = std::move(input);
+  // Not one that divides by the gradient: those that cancel are all rounding.
+  o.optimizer = {"sgd", {{"momentum", 0.9}}, 0};
+  o.clip_norm = 1;
+  return build_training_step(network, o);
+}
+
+/// Twelve layers of equal size.
+Graph deep() {
+  testing::NetworkWriter w("deep");
+  ValueId x = w.graph.add_input("x", TensorType(DType::f32, Dims{Dim::symbol("N"), Dim(16)}));
+  for (int i = 0; i < 12; ++i) x = w.relu(w.linear(x, 16, "fc" + std::to_string(i)));
+  return w.finish(w.linear(x, 5, "last"));
+}
+
+Graph with_dropout() {
+  testing::NetworkWriter w("dropout");
+  ValueId x = w.graph.add_input("x", TensorType(DType::f32, Dims{Dim::symbol("N"), Dim(16)}));
+  for (int i = 0; i < 4; ++i) {
+    x = w.relu(w.linear(x, 16, "fc" + std::to_string(i)));
+    x = w.b.op("Dropout", {x, w.b.constant(Tensor::scalar(0.5f))})[0];
+  }
+  return w.finish(w.linear(x, 5, "last"));
+}
+
+Batch batch_of(const StepGraph& s, uint64_t seed) {
+  const Rng rng(seed, 1);
+  Batch b;
+  const TensorType& x = s.graph.value(s.input).tensor();
+  const TensorType& y = s.graph.value(s.targets).tensor();
+  b.inputs = Tensor(x.dtype, x.shape());
+  b.targets = Tensor(y.dtype, y.shape());
+  for (int64_t i = 0; i < b.inputs.size(); ++i)
+    b.inputs.mutable_data<float>()[i] = float(rng.uniform(uint64_t(i), -1, 1));
+  for (int64_t i = 0; i < b.targets.size(); ++i)
+    b.targets.mutable_data<int64_t>()[i] = int64_t(rng.bits(uint64_t(1000 + i)) % 5);
+  return b;
+}
+
+/// Three steps of both: the largest difference in any state, beside the state's largest number.
+double difference(const StepGraph& a, const StepGraph& b) {
+  StepSession one(a), other(b);
+  for (uint64_t k = 0; k < 3; ++k) {
+    one.run(batch_of(a, k), 0.01, int64_t(k) + 1);
+    other.run(batch_of(b, k), 0.01, int64_t(k) + 1);
+  }
+  double most = 0;
+  for (const std::string& name : one.state_names()) {
+    const Tensor x = one.state(name), y = other.state(name);
+    double largest = 1e-2;
+    for (int64_t i = 0; i < x.size(); ++i) largest = std::max(largest, std::abs(x.at(i)));
+    for (int64_t i = 0; i < x.size(); ++i) {
+      most = std::max(most, std::abs(x.at(i) - y.at(i)) / largest);
+    }
+  }
+  return most;
+}
+
+TEST(Recompute, LeavesTheStepAsItIs) {
+  for (const auto& [network, input] :
+       {std::pair{deep(), Shape{8, 16}}, std::pair{with_dropout(), Shape{8, 16}},
+        std::pair{testing::residual(), Shape{4, 3, 8, 8}},
+        std::pair{testing::depthwise(), Shape{4, 3, 8, 8}}}) {
+    SCOPED_TRACE(network.name);
+    const StepGraph s = step_of(network, input);
+    // Convolutions may be fused otherwise, which rounds otherwise.
+    const bool exact = input.size() == 2;
+    std::set<std::string> kept;
+    int place = 0;
+    for (const SavedValue& v : saved_values(s))
+      if (place++ % 3 == 0) kept.insert(v.name);
+    for (const std::set<std::string>& some : {kept, std::set<std::string>{}}) {
+      const StepGraph again = keeping(s, some);
+      EXPECT_EQ(violation(again.graph), "");
+      EXPECT_GT(again.graph.order().size(), s.graph.order().size());
+      EXPECT_LE(difference(s, again), exact ? 0 : 1e-4);
+    }
+  }
+}
+
+TEST(Recompute, WhatIsSavedIsKnown) {
+  const StepGraph s = step_of(deep(), {32, 16});
+  const std::vector<SavedValue> saved = saved_values(s);
+  int products = 0;
+  for (const SavedValue& v : saved) {
+    products += v.macs > 0;
+    if (v.macs > 0) EXPECT_EQ(v.bytes, 32 * 16 * 4);
+  }
+  EXPECT_EQ(products, 12);  // what Relu's gradient reads; the last product's goes to the loss
+}
+
+TEST(Recompute, FitsALimit) {
+  const StepGraph s = step_of(deep(), {2048, 16});
+  const int64_t whole = StepSession(s).memory().total();
+  const FittedStep all = within_memory(s, whole);
+  EXPECT_EQ(all.again, 0);
+  EXPECT_EQ(all.before, whole);
+  double extra = 0;
+  for (const double share : {0.8, 0.6, 0.5}) {
+    const auto limit = int64_t(share * double(whole));
+    const FittedStep f = within_memory(s, limit);
+    EXPECT_LE(f.memory.total(), limit);
+    EXPECT_EQ(f.memory.total(), StepSession(f.step).memory().total());
+    EXPECT_GT(f.again, 0);
+    EXPECT_GE(f.extra, extra);
+    EXPECT_LE(f.extra, 1);
+    extra = f.extra;
+    EXPECT_EQ(difference(s, f.step), 0);
+  }
+  try {
+    within_memory(s, 1000);
+    FAIL();
+  } catch (const UserError& e) {
+    EXPECT_EQ(e.code(), ExitCode::kInfeasible);
+    EXPECT_THAT(e.what(), HasSubstr("needs at least"));
+  }
+}
+
+}  // namespace
+}  // namespace espalier
