@@ -73,6 +73,10 @@ class Rewriter {
       if (forward_[size_t(n)])
         for (ValueId v : g_.node(n).outputs)
           if (v != kNoValue) kept_[size_t(v)] = kept.contains(g_.value(v).name);
+    // What the loss leaves behind ties the backward pass to the forward pass: without, it would run
+    // first.
+    for (ValueId v : g_.node(g_.value(s.loss).producer).outputs)
+      if (v != kNoValue) kept_[size_t(v)] = true;
   }
 
   StepGraph run() {
@@ -88,6 +92,7 @@ class Rewriter {
     for (ValueId v : g_.constants())
       first_[size_t(v)] =
           to_->add_constant(g_.value(v).name, *g_.value(v).constant, g_.value(v).role);
+    copy_states();
     for (NodeId n : g_.order()) {
       std::vector<ValueId> inputs;
       for (ValueId v : g_.node(n).inputs)
@@ -101,14 +106,29 @@ class Rewriter {
       *v = mapped(*v);
     for (StepParameter& p : to.parameters)
       for (ValueId* v : {&p.value, &p.gradient, &p.updated}) *v = mapped(*v);
+    to_->erase_dead();
     return to;
   }
 
  private:
   ValueId mapped(ValueId v) const { return v == kNoValue ? kNoValue : first_[size_t(v)]; }
 
+  /// States that the forward pass moves on, as running statistics, are copied before: what reads
+  /// them again would else have to do so before they change.
+  void copy_states() {
+    Builder b(*to_);
+    for (const StatePair& p : g_.states())
+      if (made_forward(g_, forward_, p.output) && is_float(g_.value(p.input).tensor().dtype)) {
+        const std::string& name = g_.value(p.input).name;  // Identity would be folded away
+        const Values less = b.op("Neg", {mapped(p.input)}, {}, "", {name + ":less"});
+        again_[size_t(p.input)] = b.op("Neg", less, {}, "", {name + ":before"})[0];
+      }
+  }
+
   /// A value as the backward pass gets it.
   ValueId needed(ValueId v) {
+    if (v != kNoValue && g_.value(v).producer == kNoNode && again_[size_t(v)] != kNoValue)
+      return again_[size_t(v)];
     if (v == kNoValue || kept_[size_t(v)]) return mapped(v);
     if (again_[size_t(v)] == kNoValue) {
       const NodeId n = g_.value(v).producer;

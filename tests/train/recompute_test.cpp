@@ -111,6 +111,16 @@ TEST(Recompute, WhatIsSavedIsKnown) {
   EXPECT_EQ(products, 12);  // what Relu's gradient reads; the last product's goes to the loss
 }
 
+/// Running statistics change in the forward pass; what is computed again must not wait for them.
+TEST(Recompute, NormsOfBatchesAreComputedAgainLate) {
+  const StepGraph s = step_of(testing::residual(), {512, 3, 8, 8});
+  const int64_t whole = StepSession(s).memory().arena;
+  std::set<std::string> kept;
+  for (const SavedValue& v : saved_values(s))
+    if (v.macs > 0) kept.insert(v.name);
+  EXPECT_LT(double(StepSession(keeping(s, kept)).memory().arena), 0.8 * double(whole));
+}
+
 TEST(Recompute, FitsALimit) {
   const StepGraph s = step_of(deep(), {2048, 16});
   const int64_t whole = StepSession(s).memory().total();
