@@ -1,0 +1,52 @@
+#!/usr/bin/env bash
+# Training killed with SIGKILL at two hundred random moments: every run that is resumed ends with the
+# same network, to the bit, as one that was never interrupted.
+#   tests/cli/train_killed_slow_test.sh [KILLS]      default 200; needs a release build
+set -euo pipefail
+kills=${1:-200}
+program=${ESPALIER_BUILD_DIR:-build/release}/espalier
+[ -x "$program" ] || { echo "no program at $program" >&2; exit 77; }
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cat >"$work/recipe.yaml" <<'YAML'
+espalier: 1
+task: train
+name: killed
+seed: 3
+model: {zoo: small_digits, variables: {channels: 3, size: 32, classes: 20}}
+data: {kind: synthetic, path: glyphs, samples: 2000, cache: off}
+training:
+  epochs: 2
+  batch: 50
+  save_every: 5
+  log_every: 1
+  optimizer: {kind: adamw}
+  schedule: {kind: cosine, peak: 3e-3}
+YAML
+train() { "$program" train "$work/recipe.yaml" --threads 1 -q "$@" >>"$work/log" 2>&1; }
+
+begin=$(date +%s%N)
+train --out "$work/whole" || { cat "$work/log"; exit 1; }
+whole_ms=$((($(date +%s%N) - begin) / 1000000))
+echo "a whole run takes $whole_ms ms"
+
+RANDOM=7
+killed=0 runs=0 failed=0 unfinished=0
+while [ "$killed" -lt "$kills" ]; do
+  run="$work/run"
+  rm -rf "$run"
+  for _ in 1 2 3 4 5; do
+    "$program" train "$work/recipe.yaml" --threads 1 -q --out "$run" --resume >>"$work/log" 2>&1 &
+    pid=$!  # the program's own
+    sleep "$(awk -v r=$RANDOM -v ms=$whole_ms 'BEGIN { printf "%.3f", r / 32768 * ms * 0.7 / 1000 }')"
+    if kill -KILL "$pid" 2>/dev/null; then killed=$((killed + 1)); fi
+    wait "$pid" 2>/dev/null || true
+    [ -f "$run/summary.json" ] || unfinished=$((unfinished + 1))
+  done
+  train --out "$run" --resume || { echo "run $runs does not go on:"; tail -5 "$work/log"; failed=$((failed + 1)); }
+  cmp -s "$work/whole/model.onnx" "$run/model.onnx" || { echo "run $runs ends otherwise"; failed=$((failed + 1)); }
+  runs=$((runs + 1))
+done
+echo "$killed kills in $runs runs, $unfinished of them before the end; $failed runs failed"
+# Otherwise too few were hit at work.
+[ "$failed" -eq 0 ] && [ "$unfinished" -ge $((kills / 2)) ]
