@@ -14,6 +14,7 @@ using Entries = std::vector<std::pair<std::string, Candidate>>;
 
 Entries view_entries();
 Entries int8_convolution_entries();
+Entries int8_depthwise_entries();
 Entries generated_product_entries();
 Entries winograd_entries();
 Entries convolution_entries();
@@ -33,12 +34,25 @@ Entries few_bits_entries();
 
 /// All families in order of preference.
 inline std::vector<Entries (*)()> families() {
-  return {view_entries,          int8_convolution_entries, generated_product_entries,
-          winograd_entries,      convolution_entries,      matmul_entries,
-          attention_entries,     pointwise_entries,        pooling_entries,
-          normalization_entries, optimiser_entries,        optimiser_basis_entries,
-          reduction_entries,     movement_entries,         picked_entries,
-          gather_entries,        recurrent_entries,        few_bits_entries};
+  return {view_entries,
+          int8_convolution_entries,
+          int8_depthwise_entries,
+          generated_product_entries,
+          winograd_entries,
+          convolution_entries,
+          matmul_entries,
+          attention_entries,
+          pointwise_entries,
+          pooling_entries,
+          normalization_entries,
+          optimiser_entries,
+          optimiser_basis_entries,
+          reduction_entries,
+          movement_entries,
+          picked_entries,
+          gather_entries,
+          recurrent_entries,
+          few_bits_entries};
 }
 
 /// What serves every operator whose room answers the pointwise facet.

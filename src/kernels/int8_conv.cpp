@@ -41,16 +41,37 @@ bool int8_conv_available() {
   return available && std::string_view(instruction_set()).starts_with("AVX3");
 }
 
-Int8Conv::Int8Conv(const Int8ConvSpec& s) {
-  auto plan = std::make_unique<Plan>();
-  Plan& p = *plan;
+Int8Epilogue int8_conv_epilogue(const Int8ConvSpec& s) {
   const auto is_8bit = [](DType t) { return t == DType::u8 || t == DType::i8; };
   ESP_CHECK(is_8bit(s.x_type) && (is_8bit(s.y_type) || s.y_type == DType::f32) &&
                 (!s.residual || is_8bit(s.residual_type)),
             "an 8-bit convolution of other types");
-  ESP_CHECK(s.x.size() == 4 && s.w.size() == 4 && s.x[1] == s.w[1] && s.y[1] == s.w[0] &&
+  ESP_CHECK(s.x.size() == 4 && s.w.size() == 4 && s.y[1] == s.w[0] &&
                 (s.scales.size() == 1 || s.scales.size() == size_t(s.y[1])),
             "an 8-bit convolution whose shapes do not fit");
+  Int8Epilogue e;
+  e.low = s.low + s.y_zero_point;
+  e.high = s.high + s.y_zero_point;
+  // Saturation may do what the limits ask for.
+  const float least = s.y_type == DType::u8 ? 0.0f : -128.0f;
+  const float most = s.y_type == DType::u8 ? 255.0f : 127.0f;
+  e.clamps = s.clamps && (s.y_type == DType::f32 || e.low > least || e.high < most);
+  e.residual_scale = s.residual_scale;
+  e.residual_zero = s.residual_zero;
+  e.residual = !s.residual                    ? Int8Epilogue::kNone
+               : s.residual_type == DType::u8 ? Int8Epilogue::kU8
+                                              : Int8Epilogue::kI8;
+  e.result = s.y_type == DType::u8   ? Int8Epilogue::kU8
+             : s.y_type == DType::i8 ? Int8Epilogue::kI8
+                                     : Int8Epilogue::kF32;
+  return e;
+}
+
+Int8Conv::Int8Conv(const Int8ConvSpec& s) {
+  auto plan = std::make_unique<Plan>();
+  Plan& p = *plan;
+  p.epilogue = int8_conv_epilogue(s);
+  ESP_CHECK(s.x[1] == s.w[1], "an 8-bit convolution whose shapes do not fit");
   p.spec = s;
   p.spec.weights = nullptr;
   const int64_t in = s.x[1], out = s.y[1], kh = s.w[2], kw = s.w[3];
@@ -108,21 +129,6 @@ Int8Conv::Int8Conv(const Int8ConvSpec& s) {
     first += 16 * vectors;
   }
   for (float& v : p.bias) v += s.y_zero_point;
-  p.epilogue.low = s.low + s.y_zero_point;
-  p.epilogue.high = s.high + s.y_zero_point;
-  // Saturation may do what the limits ask for.
-  const float least = s.y_type == DType::u8 ? 0.0f : -128.0f;
-  const float most = s.y_type == DType::u8 ? 255.0f : 127.0f;
-  p.epilogue.clamps =
-      s.clamps && (s.y_type == DType::f32 || p.epilogue.low > least || p.epilogue.high < most);
-  p.epilogue.residual_scale = s.residual_scale;
-  p.epilogue.residual_zero = s.residual_zero;
-  p.epilogue.residual = !s.residual                    ? Int8Epilogue::kNone
-                        : s.residual_type == DType::u8 ? Int8Epilogue::kU8
-                                                       : Int8Epilogue::kI8;
-  p.epilogue.result = s.y_type == DType::u8   ? Int8Epilogue::kU8
-                      : s.y_type == DType::i8 ? Int8Epilogue::kI8
-                                              : Int8Epilogue::kF32;
   plan_ = std::move(plan);
 }
 

@@ -260,6 +260,11 @@ void row_of(const Int8Tile& t, int64_t pixels) {
 
 }  // namespace
 
+void int8_conv_finish(const Int8Tile& t, const int32_t* sums, int64_t sums_stride, int64_t channel,
+                      int64_t pixels) {
+  finish_of (*t.epilogue)(t, sums, sums_stride, channel, 0, pixels);
+}
+
 void int8_conv_row(const Int8Tile& t, int vectors, int64_t pixels) {
   if (t.triples == 1)
     return vectors == 2 ? triple_row<2, 8, 1>(t, pixels) : triple_row<1, 16, 1>(t, pixels);

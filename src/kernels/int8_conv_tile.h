@@ -13,6 +13,11 @@ struct Int8Epilogue {
   float residual_scale, residual_zero;
 };
 
+struct Int8ConvSpec;
+
+/// What follows the sums; checks the types and the number of scales.
+Int8Epilogue int8_conv_epilogue(const Int8ConvSpec& spec);
+
 /// A row of output pixels for up to 32 channels.
 struct Int8Tile {
   const uint8_t* image;    ///< the first tap of the first pixel
@@ -30,6 +35,11 @@ struct Int8Tile {
   void* y;
   const uint8_t* residual;
 };
+
+/// Writes the results of sums of up to 16 channels from `channel` on, for the first `pixels`
+/// pixels, which lie `sums_stride` apart. Needs AVX-512.
+void int8_conv_finish(const Int8Tile& tile, const int32_t* sums, int64_t sums_stride,
+                      int64_t channel, int64_t pixels);
 
 /// Computes `pixels` pixels of the row; `vectors` is 1 or 2. Needs AVX-512 with VNNI.
 void int8_conv_row(const Int8Tile& tile, int vectors, int64_t pixels);

@@ -27,6 +27,7 @@ void limit_instruction_set() {
 }
 
 const char* instruction_set() {
+  limit_instruction_set();
   const int64_t best = hwy::SupportedTargets() & -hwy::SupportedTargets();
   return hwy::TargetName(best);
 }

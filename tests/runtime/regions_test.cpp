@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "kernels/int8_conv.h"
 #include "tests/runtime/network.h"
 
 namespace espalier {
@@ -117,6 +118,26 @@ TEST(IntegerRegions, Convolutions) {
     integer_convolution(DType::u8, 7, DType::u8, 128, false, kernel).check(0, 0.0301);
     integer_convolution(DType::i8, -5, DType::i8, 11, true, kernel).check(0, 0.0301);
   }
+}
+
+TEST(IntegerRegions, DepthwiseConvolutions) {
+  for (const int64_t kernel : {3, 5})
+    for (const int64_t stride : {1, 2}) {
+      SCOPED_TRACE(std::to_string(kernel) + " by " + std::to_string(stride));
+      Network n;
+      const int64_t pad = kernel / 2;
+      const ValueId x = n.quantized(n.input({2, 48, 9, 7}), 1.0f / 127, 7, DType::u8);
+      const ValueId w = n.quantized_weight({48, 1, kernel, kernel}, 0);
+      const ValueId y = n.b.one("Conv", {x, w, n.weight({48})},
+                                {{"pads", std::vector<int64_t>{pad, pad, pad, pad}},
+                                 {"strides", std::vector<int64_t>{stride, stride}},
+                                 {"group", int64_t{48}}});
+      n.g.add_output(n.quantized(n.b.one("Relu", {y}), 0.03f, 0, DType::u8));
+      const auto p = n.check(0, 0.0301);
+      if (kernels::int8_conv_available()) {
+        EXPECT_THAT(kernels_of(*p), HasSubstr("int8_depthwise"));
+      }
+    }
 }
 
 TEST(IntegerRegions, ResidualBlockStaysInIntegers) {
