@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "ir/builder.h"
+#include "train/norm_mode.h"
 
 namespace espalier {
 
@@ -33,9 +34,13 @@ struct Forward {
 /// that become inputs; the others are constants, and so are the statistics of nodes not all of
 /// whose parameters are trained, which stay in inference form. What follows from constants alone is
 /// folded, normalisations into contractions.
+///
+/// `norms` says in which mode normalisations train; of mode deploy the network is given as
+/// deployed() gives it.
 Forward training_forward(const Graph& network, const TensorType& input, const std::string& output,
                          uint64_t seed = 0,
-                         const std::optional<std::set<std::string>>& trained = std::nullopt);
+                         const std::optional<std::set<std::string>>& trained = std::nullopt,
+                         const NormRules& norms = {});
 
 /// The graph with contractions computed in `precision`, and what lies between them as well where
 /// its room takes operands of that type. Values named in `keep` and outputs have the type they had.

@@ -77,7 +77,7 @@ class StepBuilder {
  private:
   void add_forward() {
     Forward f = training_forward(network_, {options_.input_type, options_.input}, options_.output,
-                                 options_.seed, options_.trained);
+                                 options_.seed, options_.trained, options_.norms);
     if (f.parameters.empty())
       throw bad_input(network_.name, "has no parameters to train",
                       "weights must be constants of a float type");
