@@ -144,8 +144,11 @@ class TrainingCopy {
     size_t gained = n.outputs.size();
     for (ValueId v : n.inputs) {
       if (v == kNoValue || from_.value(v).role != Role::kBuffer) continue;
-      if (gained == results.size()) return;
-      forward_.next[from_.value(v).name] = forward_.graph.value(results[gained++]).name;
+      const std::string& buffer = from_.value(v).name;
+      if (gained == results.size())
+        forward_.by_gradient.push_back(buffer);
+      else
+        forward_.next[buffer] = forward_.graph.value(results[gained++]).name;
     }
   }
 

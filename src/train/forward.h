@@ -20,6 +20,9 @@ struct Forward {
   std::vector<std::string> parameters;
   /// Buffers that the training form feeds anew: name of the buffer's input, name of its next value.
   std::map<std::string, std::string> next;
+  /// Buffers whose next value is what the gradient of the loss for them is defined as: those that a
+  /// training form reads and gives no next value of.
+  std::vector<std::string> by_gradient;
   /// Name of the i64 [] input, the step number, that varies what nodes draw at random; empty where
   /// none draws.
   std::string step;
