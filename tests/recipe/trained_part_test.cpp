@@ -139,8 +139,7 @@ TEST(TrainedPart, AnAdapterIsMergedIntoWhatIsExported) {
 TEST(TrainedPart, NormalisationsAreTrainedInTheModeOfTheirRule) {
   const TrainRecipe r =
       read("{zoo: resnet8}", "  batch_norm: [{mode: eval, names: bn1.*}, tune]\n");
-  EXPECT_EQ(r.training.norms,
-            (NormRules{{NormMode::kEval, {"bn1.*"}}, {NormMode::kTune, {}}}));
+  EXPECT_EQ(r.training.norms, (NormRules{{NormMode::kEval, {"bn1.*"}}, {NormMode::kTune, {}}}));
   EXPECT_THAT(error_of([] { read("{zoo: resnet8}", "  batch_norm: tone\n"); }),
               ::testing::AllOf(HasSubstr("r.yaml:11"), HasSubstr("did you mean 'tune'?")));
   EXPECT_THAT(error_of([] { read("{zoo: resnet8}", "  batch_norm: {names: bn1.*}\n"); }),
