@@ -119,7 +119,8 @@ ExitCode bench(const Args& args, const Common& common) {
   const TuningTask task = task_of(read);
   // What does not fit is told before anything is trained.
   for (Row& r : rows) try {
-      prepared_network(task.network, r.method.part, task.train, task.training.seed);
+      prepared_network(deployed(task.network, task.training.norms), r.method.part, task.train,
+                       task.training.seed);
     } catch (const UserError& e) {
       if (own) throw;
       r.refused = e.what();

@@ -2,12 +2,13 @@
 // a = scale / sqrt(var + epsilon) and c = bias - mean a (Ioffe & Szegedy, arXiv:1502.03167, eq.
 // 12). Behind a contraction with constant weights it disappears into weight and bias; elsewhere it
 // becomes a multiplication and an addition, which fuse with their pointwise neighbours.
+#include "passes/fold_batch_norm.h"
+
 #include <cmath>
 
 #include "ir/builder.h"
 #include "ir/patch.h"
 #include "ir/room.h"
-#include "passes/fuse_region.h"
 
 namespace espalier::passes {
 namespace {
@@ -49,27 +50,18 @@ Tensor scaled(const Tensor& w, int64_t axis, const std::vector<double>& a) {
   return out.cast(w.dtype());
 }
 
-/// Folds into the contraction that produces `x`; false if there is none that can take it.
+/// Folds into the contraction before; false if there is none that can take it.
 bool fold_into_contraction(Graph& g, const Readers& readers, NodeId norm, const Affine& f) {
-  const ValueId x = g.node(norm).inputs[0];
-  const NodeId id = g.value(x).producer;
-  if (id == kNoNode || readers.only(x) != norm) return false;
-  const Node n = g.node(id);
-  if (!n.room->quantize.answered()) return false;
-  const QuantForm form = (*n.room->quantize)(n.attrs, types_in(g, id));
-  if (form.weight < 0 || form.bias < 0 || !g.is_constant(n.inputs.at(size_t(form.weight))))
-    return false;
-  // Factors on the product or the bias would have to be undone.
-  const AttributeMap changed = n.room->print(n.attrs, false);
-  if (changed.contains("alpha") || changed.contains("beta")) return false;
+  const auto before = contraction_before(g, readers, norm);
+  if (!before) return false;
+  const QuantForm& form = before->form;
+  const Node n = g.node(before->node);
+  if (!g.is_constant(n.inputs[size_t(form.weight)])) return false;
   const Value& w = g.value(n.inputs[size_t(form.weight)]);
-  if (w.tensor().shape()[size_t(form.weight_axis)] != int64_t(f.a.size())) return false;
-  const bool has_bias =
-      n.inputs.size() > size_t(form.bias) && n.inputs[size_t(form.bias)] != kNoValue;
   std::vector<double> bias = f.c;
-  if (has_bias) {
-    const Value& b = g.value(n.inputs[size_t(form.bias)]);
-    if (!b.constant || b.constant->size() != int64_t(f.a.size())) return false;
+  if (before->bias != kNoValue) {
+    const Value& b = g.value(before->bias);
+    if (!b.constant) return false;
     for (size_t i = 0; i < bias.size(); ++i) bias[i] += b.constant->at(int64_t(i)) * f.a[i];
   }
   const Values outputs = g.node(norm).outputs;
@@ -102,6 +94,47 @@ void replace_by_affine(Graph& g, NodeId norm, const Affine& f) {
 }
 
 }  // namespace
+
+std::optional<NormalisedContraction> contraction_before(const Graph& g, const Readers& readers,
+                                                        NodeId norm) {
+  const Node& own = g.node(norm);
+  const ValueId x = own.inputs[0];
+  const NodeId id = g.value(x).producer;
+  if (id == kNoNode || readers.only(x) != norm) return std::nullopt;
+  const Node& n = g.node(id);
+  if (!n.room->quantize.answered()) return std::nullopt;
+  const QuantForm form = (*n.room->quantize)(n.attrs, types_in(g, id));
+  if (form.weight < 0 || form.bias < 0) return std::nullopt;
+  // Factors on the product or the bias would have to be undone.
+  const AttributeMap changed = n.room->print(n.attrs, false);
+  if (changed.contains("alpha") || changed.contains("beta")) return std::nullopt;
+  const TensorType &scale = g.value(own.inputs.at(1)).tensor(),
+                   &w = g.value(n.inputs.at(size_t(form.weight))).tensor();
+  if (!scale.is_static() || !w.is_static()) return std::nullopt;
+  const int64_t channels = scale.numel();
+  if (w.shape()[size_t(form.weight_axis)] != channels) return std::nullopt;
+  NormalisedContraction found{id, form, kNoValue};
+  if (n.inputs.size() > size_t(form.bias)) found.bias = n.inputs[size_t(form.bias)];
+  if (found.bias != kNoValue) {
+    const TensorType& b = g.value(found.bias).tensor();
+    if (!b.is_static() || b.numel() != channels) return std::nullopt;
+  }
+  return found;
+}
+
+int fold_batch_norms(Graph& graph, const NormChoice& chosen) {
+  int folded = 0;
+  const std::vector<NodeId> order = graph.order();
+  for (NodeId id : order) {
+    const Node& n = graph.node(id);
+    if (!tensors_only(graph, id)) continue;
+    const auto f = affine_of(graph, n);
+    if (!f || !chosen(graph, id) || graph.value(n.inputs[0]).tensor().rank() < 2) continue;
+    folded += fold_into_contraction(graph, Readers(graph), id, *f);
+  }
+  graph.erase_dead();
+  return folded;
+}
 
 int fold_batch_norm(Graph& graph) {
   int folded = 0;

@@ -240,7 +240,10 @@ Schedule read_schedule(const Yaml& part, Schedule s) {
 TrainOptions read_training(const Yaml& part, TrainOptions o, int64_t least_epochs,
                            TrainedPart* trained) {
   Fields fields(part, "training");
-  if (trained) *trained = read_trained_part(fields);
+  if (trained) {
+    *trained = read_trained_part(fields);
+    if (const Yaml* norms = fields.find("batch_norm")) o.norms = read_norm_rules(*norms);
+  }
   constexpr int64_t kMany = 1'000'000'000;
   o.epochs = fields.integer("epochs", o.epochs, least_epochs, kMany);
   o.batch = fields.integer("batch", o.batch, 1, kMany);

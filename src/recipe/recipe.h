@@ -24,6 +24,7 @@
 //     log_every: 50
 //     save_every: 0
 //     only: [...]                      # or adapt: {...}: what is trained (trained_part.h)
+//     batch_norm: tune                 # or a list of {mode, names} (train/norm_mode.h)
 //
 // Unknown keys are errors with their line.
 #pragma once
@@ -66,7 +67,7 @@ DataSpec read_data(const Yaml& part);
 /// settings only where the kind is the same.
 Optimizer read_optimizer(const Yaml& part, Optimizer defaults);
 /// Keys that are missing keep their value from `defaults`. `least_epochs` 0 allows no training. The
-/// keys `only` and `adapt` are read into `trained`; without it they are unknown keys.
+/// keys `only`, `adapt` and `batch_norm` are read where `trained` is given; else they are unknown.
 TrainOptions read_training(const Yaml& part, TrainOptions defaults = {}, int64_t least_epochs = 1,
                            TrainedPart* trained = nullptr);
 

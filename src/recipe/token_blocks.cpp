@@ -128,6 +128,42 @@ ValueId self_attention(BlockBuilder& b, Fields& fields, ValueId x, const std::st
   return dense_layer(b, fields, joined, name + ".proj", t.features, t.features);
 }
 
+// Root mean squares of channels, smoothed over steps (Yang et al., arXiv:2208.01313).
+ValueId unified_norm(BlockBuilder& b, Fields& fields, ValueId x, const std::string& name) {
+  const TensorType type = b.builder().type(x);
+  if (type.rank() < 2 || !type.dims.back().known())
+    fields.map().fail(fields.what() + " needs a known last axis and one before it, its input is " +
+                      to_string(type));
+  const int64_t channels = type.dims.back().value(), window = fields.integer("window", 4, 1, 1024);
+  const AttributeMap attributes = {
+      {"epsilon", float(fields.number("epsilon", 1e-5, 0, 1))},
+      {"momentum", float(fields.number("momentum", 0.9, 0, 0.9999))},
+      {"window", window},
+      {"warmup", fields.integer("warmup", 100)},
+      {"filter", int64_t{fields.boolean("filter", true)}},
+  };
+  const Values operands = {x,
+                           b.constant_parameter(name + ".weight", {channels}, 1),
+                           b.constant_parameter(name + ".bias", {channels}, 0),
+                           b.buffer(name + ".running_square", {channels}, 1),
+                           b.buffer(name + ".statistics", {window + 4, channels}, 0),
+                           b.buffer(name + ".gradient_statistics", {window + 1, channels}, 0)};
+  return b.builder().op("espalier.UnifiedNormalization", operands, attributes, name).at(0);
+}
+
+// One of the normalisations of tokens, chosen by a definition's variable.
+ValueId token_norm(BlockBuilder& b, Fields& fields, ValueId x, const std::string& name) {
+  const size_t kind = fields.choice("kind", 0, {"layer", "batch", "unified"});
+  // What belongs to another kind stands there for when that is chosen.
+  for (const char* key : {"epsilon", "momentum", "window", "warmup", "filter"}) fields.find(key);
+  if (kind == 2) return unified_norm(b, fields, x, name);
+  if (kind == 0) return find_leaf_block("layer_norm")(b, fields, x, name);
+  tokens_of(b, fields, x);
+  Builder& g = b.builder();
+  const ValueId channels_first = g.transpose(x, {0, 2, 1});
+  return g.transpose(find_leaf_block("batch_norm")(b, fields, channels_first, name), {0, 2, 1});
+}
+
 }  // namespace
 
 Values linear_parameters(BlockBuilder& b, Fields& fields, const std::string& name, int64_t in,
@@ -158,7 +194,9 @@ std::span<const LeafType> token_blocks() {
                                          {"token_logits", token_logits},
                                          {"position_embedding", position_embedding},
                                          {"first_token", first_token},
-                                         {"self_attention", self_attention}};
+                                         {"self_attention", self_attention},
+                                         {"unified_norm", unified_norm},
+                                         {"token_norm", token_norm}};
   return kBlocks;
 }
 

@@ -17,8 +17,8 @@ CTraining add_training(CFile& file, const Graph& network, const TrainRecipe& rec
   const Shape sample(shape.begin() + 1, shape.end());
   TrainOptions training = recipe.training;
   if (input.dims[0].known()) training.batch = input.dims[0].value();
-  const PreparedNetwork prepared =
-      prepared_network(network, recipe.trained, {sample, nullptr, training.seed});
+  const PreparedNetwork prepared = prepared_network(
+      deployed(network, training.norms), recipe.trained, {sample, nullptr, training.seed});
   training.trained = prepared.trained;
   const StepOptions options = step_options(training, sample, input.dtype);
   if (stores_integers(prepared.graph)) {

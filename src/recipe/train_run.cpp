@@ -112,9 +112,9 @@ TrainRun run_training(const TrainRecipe& recipe, const TrainRunOptions& options)
   // All three are needed; a missing one is told before the work.
   const auto train = source.split(Split::train), val = source.split(Split::val),
              test = source.split(Split::test);
-  const PreparedNetwork network =
-      prepared_network(recipe.model.build(recipe.training.seed, train.get()), recipe.trained, train,
-                       recipe.training.seed);
+  const PreparedNetwork network = prepared_network(
+      deployed(recipe.model.build(recipe.training.seed, train.get()), recipe.training.norms),
+      recipe.trained, train, recipe.training.seed);
   TrainOptions training = recipe.training;
   training.trained = network.trained;
   Trainer trainer(network.graph, train, val, training,

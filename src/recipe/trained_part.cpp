@@ -1,5 +1,7 @@
 #include "recipe/trained_part.h"
 
+#include <algorithm>
+
 #include "base/error.h"
 #include "ir/count.h"
 #include "recipe/at_line.h"
@@ -40,6 +42,31 @@ Selection read_selection(const Yaml& part) {
 }
 
 }  // namespace
+
+NormRules read_norm_rules(const Yaml& part) {
+  const auto read = [](const Yaml& rule) {
+    NormRule r;
+    const std::vector<std::string>& modes = norm_mode_names();
+    if (rule.is_scalar()) {
+      const auto mode = std::ranges::find(modes, rule.text());
+      if (mode == modes.end())
+        rule.fail("there is no mode '" + rule.text() + "'", suggestion(rule.text(), modes));
+      r.mode = NormMode(mode - modes.begin());
+      return r;
+    }
+    Fields fields(rule, "batch_norm");
+    fields.require("mode");
+    r.mode = NormMode(fields.choice("mode", 0, modes));
+    r.names = read_patterns(fields.find("names"));
+    fields.done();
+    return r;
+  };
+  if (!part.is_list()) return {read(part)};
+  NormRules rules;
+  for (const Yaml& rule : part.items()) rules.push_back(read(rule));
+  if (rules.empty()) part.fail("is an empty list");
+  return rules;
+}
 
 AdapterSpec read_adapter(const Yaml& part) {
   AdapterSpec spec;

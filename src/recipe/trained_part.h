@@ -27,6 +27,8 @@ struct TrainedPart {
 
 /// Reads the two keys; others of the section are left alone. UserError where both are given.
 TrainedPart read_trained_part(Fields& training);
+/// The mode of all normalisations as text, or a list of {mode, names}.
+NormRules read_norm_rules(const Yaml& part);
 /// An adapter: its kind, or a map with `kind`, `targets`, `also`, `start` and the unit's settings.
 AdapterSpec read_adapter(const Yaml& part);
 

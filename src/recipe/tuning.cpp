@@ -35,7 +35,8 @@ double median(std::vector<float> values) {
 }
 
 PreparedNetwork prepared_for(const TuningTask& task, const TuningMethod& method) {
-  return prepared_network(task.network, method.part, task.train, task.training.seed);
+  return prepared_network(deployed(task.network, task.training.norms), method.part, task.train,
+                          task.training.seed);
 }
 
 }  // namespace

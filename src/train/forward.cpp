@@ -17,9 +17,11 @@ namespace {
 class TrainingCopy {
  public:
   TrainingCopy(const Graph& from, uint64_t seed,
-               const std::optional<std::set<std::string>>& trained)
+               const std::optional<std::set<std::string>>& trained,
+               const std::map<std::string, NormMode>& modes)
       : from_(from),
         trained_(trained),
+        modes_(modes),
         streams_(seed, stream_of("training form")),
         builder_(forward_.graph),
         map_(from.value_count(), kNoValue) {
@@ -69,12 +71,15 @@ class TrainingCopy {
 
   bool is_frozen(ValueId id) const {
     const Value& v = from_.value(id);
-    if (!trained_) return false;
-    return v.role == Role::kBuffer ? !moving_.contains(id) : !trained_->contains(v.name);
+    if (v.role == Role::kBuffer) return (trained_ || !modes_.empty()) && !moving_.contains(id);
+    return trained_ && !trained_->contains(v.name);
   }
 
-  /// Statistics follow the batches where all parameters beside them are trained.
+  /// Statistics follow the batches where all parameters beside them are trained, in train mode.
   bool follows_batches(const Node& n) const {
+    const ValueId result = n.outputs.at(0);
+    const auto mode = result == kNoValue ? modes_.end() : modes_.find(from_.value(result).name);
+    if (mode != modes_.end() && mode->second != NormMode::kTrain) return false;
     if (!trained_) return true;
     bool statistics = false, all = true, any = false;
     for (ValueId v : n.inputs) {
@@ -139,8 +144,11 @@ class TrainingCopy {
     size_t gained = n.outputs.size();
     for (ValueId v : n.inputs) {
       if (v == kNoValue || from_.value(v).role != Role::kBuffer) continue;
-      if (gained == results.size()) return;
-      forward_.next[from_.value(v).name] = forward_.graph.value(results[gained++]).name;
+      const std::string& buffer = from_.value(v).name;
+      if (gained == results.size())
+        forward_.by_gradient.push_back(buffer);
+      else
+        forward_.next[buffer] = forward_.graph.value(results[gained++]).name;
     }
   }
 
@@ -159,6 +167,7 @@ class TrainingCopy {
 
   const Graph& from_;
   const std::optional<std::set<std::string>>& trained_;
+  const std::map<std::string, NormMode>& modes_;
   std::set<ValueId> moving_;  ///< buffers whose next values are computed, among other operands
   Rng streams_;
   uint64_t drawing_nodes_ = 0;
@@ -171,15 +180,19 @@ class TrainingCopy {
 }  // namespace
 
 Forward training_forward(const Graph& network, const TensorType& input, const std::string& output,
-                         uint64_t seed, const std::optional<std::set<std::string>>& trained) {
-  Forward f = TrainingCopy(network, seed, trained).run(input, output);
+                         uint64_t seed, const std::optional<std::set<std::string>>& trained,
+                         const NormRules& norms) {
+  const auto modes = norm_modes(network, norms, deploys(norms));
+  Forward f = TrainingCopy(network, seed, trained, modes).run(input, output);
   // Next values must survive the removal of what the output does not need.
   Graph& g = f.graph;
   for (const auto& [buffer, next] : f.next) g.add_state(g.find(buffer), g.find(next));
   std::vector<Shape> shapes;
   for (ValueId v : g.inputs()) shapes.push_back(g.value(v).tensor().shape());
   f.graph = specialised(g, shapes);
+  tune_norms(g, modes);
   std::vector<std::string> order = {"fold_rows"};
+  if (!modes.empty()) order = {"fold_constants", "fold_rows", "remove_dead"};
   if (trained) order = {"fold_constants", "fold_batch_norm", "fold_rows", "remove_dead"};
   run_passes(f.graph, {}, order);
   if (const std::string why = dynamics_of(f.graph); !why.empty())

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "ir/builder.h"
+#include "train/norm_mode.h"
 
 namespace espalier {
 
@@ -19,6 +20,9 @@ struct Forward {
   std::vector<std::string> parameters;
   /// Buffers that the training form feeds anew: name of the buffer's input, name of its next value.
   std::map<std::string, std::string> next;
+  /// Buffers whose next value is what the gradient of the loss for them is defined as: those that a
+  /// training form reads and gives no next value of.
+  std::vector<std::string> by_gradient;
   /// Name of the i64 [] input, the step number, that varies what nodes draw at random; empty where
   /// none draws.
   std::string step;
@@ -33,9 +37,13 @@ struct Forward {
 /// that become inputs; the others are constants, and so are the statistics of nodes not all of
 /// whose parameters are trained, which stay in inference form. What follows from constants alone is
 /// folded, normalisations into contractions.
+///
+/// `norms` says in which mode normalisations train; of mode deploy the network is given as
+/// deployed() gives it.
 Forward training_forward(const Graph& network, const TensorType& input, const std::string& output,
                          uint64_t seed = 0,
-                         const std::optional<std::set<std::string>>& trained = std::nullopt);
+                         const std::optional<std::set<std::string>>& trained = std::nullopt,
+                         const NormRules& norms = {});
 
 /// The graph with contractions computed in `precision`, and what lies between them as well where
 /// its room takes operands of that type. Values named in `keep` and outputs have the type they had.

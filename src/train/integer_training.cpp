@@ -281,6 +281,9 @@ bool stores_integers(const Graph& network) {
 
 IntegerTraining build_integer_step(const Graph& quantised, const StepOptions& options,
                                    bool scaling) {
+  if (!options.norms.empty())
+    throw unsupported(quantised.name, "is stored as integers, which no normalisation's mode suits",
+                      "leave batch_norm out");
   return IntegerStep(quantised, options, scaling).run();
 }
 

@@ -25,6 +25,7 @@ std::string TrainOptions::fingerprint() const {
     for (const std::string& name : *trained) names += name + ",";
     s << ";trained=" << trained->size() << " parameters (" << stream_of(names) << ")";
   }
+  if (!norms.empty()) s << ";batch_norm=" << to_string(norms);
   return s.str();
 }
 
@@ -62,6 +63,7 @@ StepOptions step_options(const TrainOptions& o, const Shape& sample, DType type)
   s.output = o.output;
   s.seed = o.seed;
   s.trained = o.trained;
+  s.norms = o.norms;
   return s;
 }
 

@@ -77,7 +77,7 @@ class StepBuilder {
  private:
   void add_forward() {
     Forward f = training_forward(network_, {options_.input_type, options_.input}, options_.output,
-                                 options_.seed, options_.trained);
+                                 options_.seed, options_.trained, options_.norms);
     if (f.parameters.empty())
       throw bad_input(network_.name, "has no parameters to train",
                       "weights must be constants of a float type");
@@ -101,9 +101,11 @@ class StepBuilder {
       s_.parameters.push_back({name, v, kNoValue, kNoValue, matrix,
                                matrix && std::ranges::count(multiplied, name) > 0});
     }
+    by_gradient_ = std::move(f.by_gradient);
     // Buffers that no training form feeds stay as they are.
     for (const auto& [name, first] : s_.initial)
-      if (network_.value(network_.find(name)).role == Role::kBuffer && !f.next.contains(name))
+      if (network_.value(network_.find(name)).role == Role::kBuffer && !f.next.contains(name) &&
+          std::ranges::find(by_gradient_, name) == by_gradient_.end())
         g.add_state(g.find(name), g.find(name));
     if (!f.step.empty()) s_.step = g.find(f.step);
   }
@@ -121,10 +123,15 @@ class StepBuilder {
     const std::string logits = s_.graph.value(s_.logits).name;
     std::vector<ValueId> wrt;
     for (const StepParameter& p : s_.parameters) wrt.push_back(p.value);
+    for (const std::string& name : by_gradient_) wrt.push_back(s_.graph.find(name));
     const auto gradients = differentiate(s_.graph, s_.loss, wrt);
     s_.loss = s_.graph.find(loss);
     s_.logits = s_.graph.find(logits);
     for (StepParameter& p : s_.parameters) p.gradient = gradients.at(p.value);
+    for (const std::string& name : by_gradient_) {
+      const ValueId buffer = s_.graph.find(name);
+      s_.graph.add_state(buffer, gradients.at(buffer));
+    }
   }
 
   void clip() {
@@ -153,6 +160,7 @@ class StepBuilder {
   const std::map<std::string, double> settings_ = options_.optimizer.all_settings();
   StepGraph s_;
   Builder b_;
+  std::vector<std::string> by_gradient_;  ///< buffers; see Forward
 };
 
 }  // namespace

@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "ir/builder.h"
+#include "train/norm_mode.h"
 #include "train/optimizer.h"
 
 namespace espalier {
@@ -39,6 +40,8 @@ struct StepOptions {
   /// Names of the parameters that are trained; the others are constants of the step and change by
   /// no bit. Nothing: all are trained.
   std::optional<std::set<std::string>> trained;
+  /// In which mode normalisations train; see training_forward.
+  NormRules norms;
 };
 
 /// A trained parameter, from the step's point of view.

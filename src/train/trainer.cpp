@@ -103,7 +103,7 @@ struct Trainer::Impl {
 
   /// What is not in the checkpoint must be the same when a run goes on: parameters that stay.
   std::string frozen_text() const {
-    if (!options.trained) return "";
+    if (!options.trained && options.norms.empty()) return "";
     uint64_t sum = 0;
     int64_t frozen = 0;
     for (ValueId v : network.constants()) {

@@ -43,6 +43,9 @@ struct TrainOptions {
   int64_t memory = 0;
   /// Names of the parameters that are trained; nothing: all. See StepOptions.
   std::optional<std::set<std::string>> trained;
+  /// In which mode normalisations train. Of mode deploy the network is given as deployed() gives
+  /// it.
+  NormRules norms;
   int64_t log_every = 50;  ///< steps between lines of the log; 0: epochs only
   int64_t save_every = 0;  ///< further checkpoints every so many steps; 0: each epoch only
   int64_t eval_batch = 250;

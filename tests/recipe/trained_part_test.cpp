@@ -136,6 +136,21 @@ TEST(TrainedPart, AnAdapterIsMergedIntoWhatIsExported) {
   EXPECT_NE(after.find("fc1.weight"), kNoValue);
 }
 
+TEST(TrainedPart, NormalisationsAreTrainedInTheModeOfTheirRule) {
+  const TrainRecipe r =
+      read("{zoo: resnet8}", "  batch_norm: [{mode: eval, names: bn1.*}, tune]\n");
+  EXPECT_EQ(r.training.norms, (NormRules{{NormMode::kEval, {"bn1.*"}}, {NormMode::kTune, {}}}));
+  EXPECT_THAT(error_of([] { read("{zoo: resnet8}", "  batch_norm: tone\n"); }),
+              ::testing::AllOf(HasSubstr("r.yaml:11"), HasSubstr("did you mean 'tune'?")));
+  EXPECT_THAT(error_of([] { read("{zoo: resnet8}", "  batch_norm: {names: bn1.*}\n"); }),
+              HasSubstr("mode"));
+  const Folder folder;
+  run_training(read("{zoo: resnet8}", "  batch_norm: deploy\n"), {.folder = folder.path / "run"});
+  const Graph after = result_of(folder.path / "run");
+  EXPECT_EQ(after.find("layer1.bn1.running_var"), kNoValue);
+  EXPECT_NE(after.find("layer1.conv1.weight"), kNoValue);
+}
+
 TEST(Tuning, MethodsAreReadAndMistakesAreNamed) {
   EXPECT_TRUE(parse_tuning_method("full").part.everything());
   EXPECT_EQ(parse_tuning_method("head").part.only, Selection{{.last_layers = 1}});
