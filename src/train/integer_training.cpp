@@ -281,6 +281,9 @@ bool stores_integers(const Graph& network) {
 
 IntegerTraining build_integer_step(const Graph& quantised, const StepOptions& options,
                                    bool scaling) {
+  if (!options.rule.backpropagates())
+    throw unsupported("rule '" + options.rule.kind + "'", "does not train integers",
+                      "leave the rule out");
   return IntegerStep(quantised, options, scaling).run();
 }
 

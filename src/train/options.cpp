@@ -19,6 +19,7 @@ std::string TrainOptions::fingerprint() const {
     << schedule.warmup << "," << schedule.factor;
   for (double m : schedule.milestones) s << "," << m;
   s << ";optimizer=" << optimizer.text();
+  if (!rule.backpropagates()) s << ";rule=" << rule.text();
   if (trained) {
     std::string names;
     for (const std::string& name : *trained) names += name + ",";
@@ -39,6 +40,7 @@ void TrainOptions::check(const std::string& where) const {
   need(part(label_smoothing), "label smoothing must lie in [0, 1)");
   need(clip_norm >= 0 && std::isfinite(clip_norm), "the clipping norm cannot be negative");
   optimizer.check(where);
+  rule.check(where);
   need(precision == DType::f32 || precision == DType::bf16, "the precision must be f32 or bf16");
   schedule.check(where);
 }
@@ -56,6 +58,7 @@ StepOptions step_options(const TrainOptions& o, const Shape& sample, DType type)
   s.label_smoothing = o.label_smoothing;
   s.clip_norm = o.clip_norm;
   s.optimizer = o.optimizer;
+  s.rule = o.rule;
   s.precision = o.precision;
   s.output = o.output;
   s.seed = o.seed;

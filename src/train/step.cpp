@@ -4,7 +4,6 @@
 
 #include "base/error.h"
 #include "ir/derive.h"
-#include "passes/differentiate.h"
 #include "train/forward.h"
 #include "train/loss.h"
 
@@ -63,6 +62,8 @@ class StepBuilder {
     attach_loss(s_, options_);
     add_rate();
     add_gradients();
+    for (const StepParameter& p : s_.parameters)
+      ESP_CHECK(p.gradient != kNoValue, "a rule gives every parameter a gradient");
     for (const StepExtension& e : extensions)
       if (e.on_gradients) e.on_gradients(s_);
     if (options_.clip_norm > 0) clip();
@@ -116,15 +117,8 @@ class StepBuilder {
   }
 
   void add_gradients() {
-    // What differentiation expands keeps its name, not its number.
-    const std::string loss = s_.graph.value(s_.loss).name;
-    const std::string logits = s_.graph.value(s_.logits).name;
-    std::vector<ValueId> wrt;
-    for (const StepParameter& p : s_.parameters) wrt.push_back(p.value);
-    const auto gradients = differentiate(s_.graph, s_.loss, wrt);
-    s_.loss = s_.graph.find(loss);
-    s_.logits = s_.graph.find(logits);
-    for (StepParameter& p : s_.parameters) p.gradient = gradients.at(p.value);
+    RuleStep rule(s_, options_);
+    options_.rule.unit().write(rule);
   }
 
   void clip() {

@@ -80,6 +80,11 @@ const Published kPublished[] = {
      "3 for each of 88 channels, and 330 of the classes",
      15048 + 3 * 88 + 330, 15048 + 3 * 88 + 330 + 2 * 88,
      784 * 72.0 + 196 * 1152.0 + 49 * 4608.0 + 49 * 9216.0 + 320},
+    {"tiny_digits",
+     "by hand, of no publication: 72 and 864 weights at 49 and 16 places, 1,920 of the classes, "
+     "and "
+     "30 biases",
+     2886, 2886, 49 * 72.0 + 16 * 864.0 + 1920},
 };
 
 class Zoo : public ::testing::TestWithParam<Published> {};
