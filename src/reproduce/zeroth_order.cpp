@@ -34,7 +34,7 @@ struct Task {
 struct Learner {
   std::string name;
   Rule rule;
-  int64_t epoch_steps = 0;
+  int64_t epochs = 0, epoch_steps = 0;
   double rate = 0;
   bool at_edge = false;
   Tally accuracy = {}, val_accuracy = {};
@@ -49,6 +49,9 @@ struct Outcome {
 Outcome learned(const Task& task, const Learner& l, double rate, uint64_t seed) {
   TrainOptions o = task.training;
   o.rule = l.rule;
+  // As large a part of the steps rises.
+  o.schedule.warmup *= double(l.epochs) / double(o.epochs);
+  o.epochs = l.epochs;
   o.epoch_steps = l.epoch_steps;
   o.schedule.peak = rate;
   o.seed = seed;
@@ -147,7 +150,8 @@ void report(const Learner& l, nlohmann::ordered_json& into, const std::string& p
   into[prefix + "rate"] = l.rate;
   into[prefix + "rate_at_edge"] = l.at_edge;
   into[prefix + "queries"] = l.queries;
-  into[prefix + "epoch_steps"] = l.epoch_steps;
+  into[prefix + "steps"] = l.epochs * l.epoch_steps;
+  into[prefix + "epochs"] = l.epochs;
 }
 
 }  // namespace
@@ -176,21 +180,28 @@ Findings measure_zeroth_order(Fields& recipe, const MeasureOptions& options) {
   task.seed = options.seed;
   const TrainOptions& o = task.training;
 
-  Learner ours{"coordinatewise", o.rule, o.epoch_steps};
+  // An epoch has no more steps than the data gives.
+  const int64_t most_steps = task.train->size() / std::min(o.batch, task.train->size());
+  if (o.epoch_steps > most_steps)
+    training.fail("epoch_steps is " + std::to_string(o.epoch_steps) + ", the data has " +
+                  std::to_string(most_steps) + " batches");
+  Learner ours{"coordinatewise", o.rule, o.epochs, o.epoch_steps};
   run(task, ours);
   // Losses that a step at random directions asks for: one at the point, one or two along each.
   std::vector<Learner> others;
   for (double count : directions) {
-    Learner l{"spsa of " + std::to_string(int64_t(count)), random, 0};
+    Learner l{"spsa of " + std::to_string(int64_t(count)), random};
     l.rule.settings["directions"] = std::floor(count);
     const auto all = all_settings(l.rule.unit().settings, l.rule.settings);
     const int64_t of_step = 1 + int64_t(count) * (all.at("two_sided") != 0 ? 2 : 1);
     // Rounded up: they never get fewer.
-    l.epoch_steps = (ours.queries + of_step * o.epochs - 1) / (of_step * o.epochs);
+    const int64_t steps = (ours.queries + of_step - 1) / of_step;
+    l.epochs = (steps + most_steps - 1) / most_steps;
+    l.epoch_steps = (steps + l.epochs - 1) / l.epochs;
     run(task, l);
     others.push_back(std::move(l));
   }
-  Learner exact{"backprop", Rule{}, o.epoch_steps};
+  Learner exact{"backprop", Rule{}, o.epochs, o.epoch_steps};
   run(task, exact);
   const Reuse reuse = measured_reuse(task, o.rule, rounds);
 

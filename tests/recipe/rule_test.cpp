@@ -45,7 +45,7 @@ TEST(RuleRecipe, IsReadRefusedAndRun) {
   const TrainRecipe r =
       read("  rule: {kind: spsa, directions: 3, two_sided: false, draw: normal}\n");
   EXPECT_EQ(r.training.rule.text(), "spsa,directions=3,draw=1,radius=0.001,two_sided=0");
-  EXPECT_THAT(error_of([] { read("  rule: {kind: spa}\n"); }), HasSubstr("r.yaml:10"));
+  EXPECT_THAT(error_of([] { read("  rule: {kind: spa}\n"); }), HasSubstr("r.yaml:11"));
   EXPECT_THAT(error_of([] { read("  rule: {kind: spsa, density: 1}\n"); }), HasSubstr("density"));
   EXPECT_THAT(error_of([] { read("  rule: backprob\n"); }), HasSubstr("backprop"));
   const fs::path folder =
