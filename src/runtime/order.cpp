@@ -19,14 +19,29 @@ std::vector<int> wanted_places(std::span<const Work> works, std::vector<bool> re
     for (int o : works[i].operands)
       if (o >= 0) read_later[size_t(o)] = true;
   }
+  // What waits for nothing (a target looked up for one layer) comes when it is first read.
+  std::vector<bool> waits(n, false);
   for (size_t i = 0; i < n; ++i) {
     place[i] = early[i] ? 0 : int(i);
+    waits[i] = !early[i];
     if (early[i])
       for (int o : works[i].operands)
-        if (o >= 0 && maker[size_t(o)] >= 0)
-          place[i] = std::max(place[i], place[size_t(maker[size_t(o)])]);
+        if (o >= 0 && maker[size_t(o)] >= 0) {
+          const auto by = size_t(maker[size_t(o)]);
+          place[i] = std::max(place[i], place[by]);
+          waits[i] = waits[i] || waits[by];
+        }
     for (int r : works[i].results)
       if (r >= 0) maker[size_t(r)] = int(i);
+  }
+  std::vector<int> first_reader(n, -1);
+  for (size_t i = n; i-- > 0;) {
+    if (!waits[i] && first_reader[i] >= 0) place[i] = first_reader[i];
+    for (int o : works[i].operands)
+      if (o >= 0 && maker[size_t(o)] >= 0) {
+        int& first = first_reader[size_t(maker[size_t(o)])];
+        first = first < 0 ? place[i] : std::min(first, place[i]);
+      }
   }
   return place;
 }

@@ -16,8 +16,9 @@ struct Work {
 /// The order of the works, by their numbers, in which each comes behind what makes its operands,
 /// and `second` of each pair in `before` behind `first`. Works whose results nobody reads but their
 /// like (an update, and the gradient that only the update reads) come as soon as their operands are
-/// there, so that these need not be kept; the order is otherwise the given one. `wanted[t]` says
-/// that tensor t is read after all works. Empty where the pairs form a cycle.
+/// there, so that these need not be kept; those that wait for no other work come when they are
+/// first read. The order is otherwise the given one. `wanted[t]` says that tensor t is read after
+/// all works. Empty where the pairs form a cycle.
 std::vector<int> update_early(std::span<const Work> works, const std::vector<bool>& wanted,
                               std::span<const std::pair<int, int>> before);
 
