@@ -122,8 +122,7 @@ TrainRun run_training(const TrainRecipe& recipe, const TrainRunOptions& options)
   // An earlier run goes only now that this one is known to be possible.
   if (options.overwrite && !options.resume) clear_run_folder(options.folder);
   const bool goes_on = options.resume && trainer.resume(options.any_threads);
-  if (goes_on)
-    log_info("going on after step " + std::to_string(trainer.steps_done()));
+  if (goes_on) log_info("going on after step " + std::to_string(trainer.steps_done()));
   write_file_atomic(options.folder / kRecipe, recipe.source.dump());
   const TrainResult result = trainer.train();
   const int64_t peak = peak_resident_bytes();
