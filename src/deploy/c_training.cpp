@@ -48,6 +48,10 @@ Graph with_states(const Graph& network, const std::map<std::string, Tensor>& sta
 }  // namespace
 
 CTraining add_training(CFile& file, const Graph& network, StepGraph s, int64_t batch) {
+  if (s.estimator)
+    throw unsupported("the step",
+                      "takes gradients that are estimated beside it, C has no form of that",
+                      "choose another rule");
   const Shape sample = s.graph.value(s.input).tensor().shape();
   CTraining training;
   training.optimizer_bytes = s.optimizer_bytes;

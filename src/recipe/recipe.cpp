@@ -187,6 +187,30 @@ DataSpec read_data(const Yaml& part) {
   return spec;
 }
 
+namespace {
+
+/// Those of a unit's settings that are given.
+void read_settings(Fields& fields, std::span<const Setting> known,
+                   std::map<std::string, double>& settings) {
+  const auto before = all_settings(known, settings);
+  for (const Setting& s : known) {
+    if (!fields.find(s.name)) continue;
+    const double old = before.at(s.name);
+    if (!s.words.empty())
+      settings[s.name] =
+          double(fields.choice(s.name, size_t(old), {s.words.begin(), s.words.end()}));
+    else if (s.flag)
+      settings[s.name] = double(fields.boolean(s.name, old != 0));
+    else if (s.whole)
+      settings[s.name] =
+          double(fields.integer(s.name, int64_t(old), int64_t(s.least), int64_t(s.most)));
+    else
+      settings[s.name] = fields.number(s.name, old, s.least, s.most);
+  }
+}
+
+}  // namespace
+
 Optimizer read_optimizer(const Yaml& part, Optimizer o) {
   Fields fields(part, "optimizer");
   const std::vector<std::string> names = optimizer_names();
@@ -195,23 +219,25 @@ Optimizer read_optimizer(const Yaml& part, Optimizer o) {
   if (kind != o.kind) o.settings.clear();
   o.kind = kind;
   o.weight_decay = fields.number("weight_decay", o.weight_decay, 0);
-  const auto before = o.all_settings();
-  for (const Setting& s : o.unit().settings) {
-    if (!fields.find(s.name)) continue;
-    const double old = before.at(s.name);
-    if (!s.words.empty())
-      o.settings[s.name] =
-          double(fields.choice(s.name, size_t(old), {s.words.begin(), s.words.end()}));
-    else if (s.flag)
-      o.settings[s.name] = double(fields.boolean(s.name, old != 0));
-    else if (s.whole)
-      o.settings[s.name] =
-          double(fields.integer(s.name, int64_t(old), int64_t(s.least), int64_t(s.most)));
-    else
-      o.settings[s.name] = fields.number(s.name, old, s.least, s.most);
-  }
+  read_settings(fields, o.unit().settings, o.settings);
   fields.done();
   return o;
+}
+
+Rule read_rule(const Yaml& part) {
+  Rule rule;
+  if (part.is_scalar()) {
+    rule.kind = part.text();
+    at_line(part, [&] { find_rule(rule.kind); });
+    return rule;
+  }
+  Fields fields(part, "rule");
+  const std::vector<std::string> names = rule_names();
+  fields.require("kind");
+  rule.kind = names[fields.choice("kind", 0, names)];
+  read_settings(fields, rule.unit().settings, rule.settings);
+  fields.done();
+  return rule;
 }
 
 namespace {
@@ -265,6 +291,7 @@ TrainOptions read_training(const Yaml& part, TrainOptions o, int64_t least_epoch
     o.augment = at_line(*augment, [&] { return Augment::parse(augment->text()); });
   if (const Yaml* optimizer = fields.find("optimizer"))
     o.optimizer = read_optimizer(*optimizer, o.optimizer);
+  if (const Yaml* rule = fields.find("rule")) o.rule = read_rule(*rule);
   if (const Yaml* schedule = fields.find("schedule"))
     o.schedule = read_schedule(*schedule, o.schedule);
   fields.done();

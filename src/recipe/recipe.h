@@ -21,6 +21,7 @@
 //     clip_norm: 0
 //     optimizer: {kind: sgd, momentum: 0.9, nesterov: true, weight_decay: 5e-4}
 //     schedule: {kind: cosine, peak: 0.1, warmup: 1, floor: 0}
+//     rule: backprop                   # or another way to gradients: {kind: spsa, directions: 16}
 //     log_every: 50
 //     save_every: 0
 //     only: [...]                      # or adapt: {...}: what is trained (trained_part.h)
@@ -66,6 +67,8 @@ DataSpec read_data(const Yaml& part);
 /// An optimiser's kind, weight decay and settings; what is missing keeps its value from `defaults`,
 /// settings only where the kind is the same.
 Optimizer read_optimizer(const Yaml& part, Optimizer defaults);
+/// A learning rule: its kind, or a map with `kind` and the rule's settings.
+Rule read_rule(const Yaml& part);
 /// Keys that are missing keep their value from `defaults`. `least_epochs` 0 allows no training. The
 /// keys `only`, `adapt` and `batch_norm` are read where `trained` is given; else they are unknown.
 TrainOptions read_training(const Yaml& part, TrainOptions defaults = {}, int64_t least_epochs = 1,

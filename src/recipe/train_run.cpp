@@ -121,8 +121,8 @@ TrainRun run_training(const TrainRecipe& recipe, const TrainRunOptions& options)
                   {options.folder / kCheckpoints, options.folder / kLog});
   // An earlier run goes only now that this one is known to be possible.
   if (options.overwrite && !options.resume) clear_run_folder(options.folder);
-  if (options.resume && trainer.resume(options.any_threads))
-    log_info("going on after step " + std::to_string(trainer.steps_done()));
+  const bool goes_on = options.resume && trainer.resume(options.any_threads);
+  if (goes_on) log_info("going on after step " + std::to_string(trainer.steps_done()));
   write_file_atomic(options.folder / kRecipe, recipe.source.dump());
   const TrainResult result = trainer.train();
   const int64_t peak = peak_resident_bytes();
@@ -148,7 +148,7 @@ TrainRun run_training(const TrainRecipe& recipe, const TrainRunOptions& options)
     history.push_back(to_json(e));
     seconds += e.seconds + e.val_seconds;
   }
-  const Json summary = {
+  Json summary = {
       {"recipe", recipe.name},
       {"model", recipe.model.text},
       {"params", parameter_count(trained)},
@@ -170,6 +170,11 @@ TrainRun run_training(const TrainRecipe& recipe, const TrainRunOptions& options)
        {{"seconds", seconds},
         {"step_ms", median(trainer.step_ms())},
         {"process_peak_bytes", peak}}}};
+  if (!training.rule.backpropagates()) {
+    summary["rule"] = {{"kind", training.rule.kind}};
+    // What an earlier process asked for is not known here.
+    if (!goes_on && trainer.queries() > 0) summary["rule"]["queries"] = trainer.queries();
+  }
   run.summary = summary.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
   write_file_atomic(options.folder / kSummary, run.summary);
   return run;

@@ -37,16 +37,12 @@ const AdapterUnit& find_adapter(const std::string& name) {
 }
 
 std::map<std::string, double> AdapterSpec::all_settings() const {
-  std::map<std::string, double> all = settings;
-  for (const Setting& s : find_adapter(kind).settings) all.try_emplace(s.name, s.fallback);
-  return all;
+  return espalier::all_settings(find_adapter(kind).settings, settings);
 }
 
 std::string AdapterSpec::text() const {
   std::ostringstream out;
-  out.precision(17);
-  out << kind;
-  for (const auto& [name, value] : all_settings()) out << "," << name << "=" << value;
+  out << settings_text(kind, find_adapter(kind).settings, settings);
   if (!start.empty()) out << ",start=" << start;
   for (const std::string& t : targets) out << ",at=" << t;
   for (const std::string& t : also) out << ",also=" << t;
@@ -55,17 +51,7 @@ std::string AdapterSpec::text() const {
 
 void AdapterSpec::check(const std::string& where) const {
   const AdapterUnit& unit = find_adapter(kind);
-  for (const auto& [name, value] : settings) {
-    const auto found =
-        std::ranges::find_if(unit.settings, [&](const Setting& s) { return name == s.name; });
-    if (found == unit.settings.end())
-      throw bad_input(where, "adapter '" + kind + "' has no setting '" + name + "'");
-    if (!(value >= found->least && value <= found->most)) {
-      std::ostringstream bounds;
-      bounds << name << " must lie between " << found->least << " and " << found->most;
-      throw bad_input(where, bounds.str());
-    }
-  }
+  check_settings(where, "adapter '" + kind + "'", unit.settings, settings);
   const std::vector<std::string> known(unit.starts.begin(), unit.starts.end());
   if (!start.empty() && std::ranges::find(known, start) == known.end())
     throw bad_input(where, "adapter '" + kind + "' cannot start as '" + start + "'",

@@ -284,6 +284,9 @@ IntegerTraining build_integer_step(const Graph& quantised, const StepOptions& op
   if (!options.norms.empty())
     throw unsupported(quantised.name, "is stored as integers, which no normalisation's mode suits",
                       "leave batch_norm out");
+  if (!options.rule.backpropagates())
+    throw unsupported("rule '" + options.rule.kind + "'", "does not train integers",
+                      "leave the rule out");
   return IntegerStep(quantised, options, scaling).run();
 }
 

@@ -1,6 +1,5 @@
 #include "train/optimizer.h"
 
-#include <algorithm>
 #include <array>
 #include <cmath>
 #include <sstream>
@@ -40,35 +39,18 @@ const OptimizerUnit& find_optimizer(const std::string& name) {
 }
 
 std::map<std::string, double> Optimizer::all_settings() const {
-  std::map<std::string, double> all = settings;
-  for (const Setting& s : unit().settings) all.try_emplace(s.name, s.fallback);
-  return all;
+  return espalier::all_settings(unit().settings, settings);
 }
 
 std::string Optimizer::text() const {
   std::ostringstream out;
   out.precision(17);
-  out << kind;
-  for (const auto& [name, value] : all_settings()) out << "," << name << "=" << value;
-  out << ",weight_decay=" << weight_decay;
+  out << settings_text(kind, unit().settings, settings) << ",weight_decay=" << weight_decay;
   return out.str();
 }
 
 void Optimizer::check(const std::string& where) const {
-  const std::vector<Setting>& known = unit().settings;
-  for (const auto& [name, value] : settings) {
-    const auto found =
-        std::find_if(known.begin(), known.end(), [&](const Setting& s) { return name == s.name; });
-    if (found == known.end())
-      throw bad_input(where, "optimizer '" + kind + "' has no setting '" + name + "'");
-    if (!(value >= found->least && value <= found->most)) {
-      std::ostringstream bounds;
-      bounds << name << " must lie between " << found->least << " and " << found->most;
-      throw bad_input(where, bounds.str());
-    }
-    if ((found->whole || !found->words.empty()) && value != std::floor(value))
-      throw bad_input(where, name + " must be a whole number");
-  }
+  check_settings(where, "optimizer '" + kind + "'", unit().settings, settings);
   if (!(weight_decay >= 0) || !std::isfinite(weight_decay))
     throw bad_input(where, "weight decay cannot be negative");
 }

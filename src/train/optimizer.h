@@ -11,23 +11,12 @@
 #include <vector>
 
 #include "ir/builder.h"
+#include "train/setting.h"
 
 namespace espalier {
 
 struct StepGraph;
 struct StepParameter;
-
-/// A number that steers an optimiser.
-struct Setting {
-  const char* name;
-  double fallback;
-  double least, most;
-  const char* what;
-  bool flag = false;   ///< 0 or 1, written false or true
-  bool whole = false;  ///< a whole number
-  /// Values by name: the first is 0, and so on.
-  std::vector<const char*> words = {};
-};
 
 /// One parameter's step while it is written. Clipping has been done; the schedule gives the rate.
 class ParameterStep {

@@ -20,6 +20,7 @@ std::string TrainOptions::fingerprint() const {
   for (double m : schedule.milestones) s << "," << m;
   s << ";optimizer=" << optimizer.text();
   if (memory > 0) s << ";memory=" << memory;
+  if (!rule.backpropagates()) s << ";rule=" << rule.text();
   if (trained) {
     std::string names;
     for (const std::string& name : *trained) names += name + ",";
@@ -42,6 +43,7 @@ void TrainOptions::check(const std::string& where) const {
   need(clip_norm >= 0 && std::isfinite(clip_norm), "the clipping norm cannot be negative");
   need(memory >= 0, "the limit of memory cannot be negative");
   optimizer.check(where);
+  rule.check(where);
   need(precision == DType::f32 || precision == DType::bf16, "the precision must be f32 or bf16");
   schedule.check(where);
 }
@@ -59,6 +61,7 @@ StepOptions step_options(const TrainOptions& o, const Shape& sample, DType type)
   s.label_smoothing = o.label_smoothing;
   s.clip_norm = o.clip_norm;
   s.optimizer = o.optimizer;
+  s.rule = o.rule;
   s.precision = o.precision;
   s.output = o.output;
   s.seed = o.seed;

@@ -4,7 +4,6 @@
 
 #include "base/error.h"
 #include "ir/derive.h"
-#include "passes/differentiate.h"
 #include "train/forward.h"
 #include "train/loss.h"
 
@@ -63,6 +62,8 @@ class StepBuilder {
     attach_loss(s_, options_);
     add_rate();
     add_gradients();
+    for (const StepParameter& p : s_.parameters)
+      ESP_CHECK(p.gradient != kNoValue, "a rule gives every parameter a gradient");
     for (const StepExtension& e : extensions)
       if (e.on_gradients) e.on_gradients(s_);
     if (options_.clip_norm > 0) clip();
@@ -118,20 +119,13 @@ class StepBuilder {
   }
 
   void add_gradients() {
-    // What differentiation expands keeps its name, not its number.
-    const std::string loss = s_.graph.value(s_.loss).name;
-    const std::string logits = s_.graph.value(s_.logits).name;
-    std::vector<ValueId> wrt;
-    for (const StepParameter& p : s_.parameters) wrt.push_back(p.value);
-    for (const std::string& name : by_gradient_) wrt.push_back(s_.graph.find(name));
-    const auto gradients = differentiate(s_.graph, s_.loss, wrt);
-    s_.loss = s_.graph.find(loss);
-    s_.logits = s_.graph.find(logits);
-    for (StepParameter& p : s_.parameters) p.gradient = gradients.at(p.value);
-    for (const std::string& name : by_gradient_) {
-      const ValueId buffer = s_.graph.find(name);
-      s_.graph.add_state(buffer, gradients.at(buffer));
-    }
+    RuleStep rule(s_, options_, by_gradient_);
+    options_.rule.unit().write(rule);
+    if (!by_gradient_.empty() && !rule.differentiated())
+      throw unsupported(network_.name,
+                        "keeps statistics of gradients ('" + by_gradient_[0] + "'), which rule '" +
+                            options_.rule.kind + "' has not",
+                        "leave the rule out");
   }
 
   void clip() {

@@ -1,4 +1,5 @@
 // A training step as one graph: forward in training form, loss, gradients, clipping and optimiser.
+// Gradients are those of the loss, unless another rule is chosen (train/rule.h).
 //
 // Parameters, moments and running statistics are state pairs; inputs, targets, learning rate and
 // step number are inputs; the loss and the number of right answers are outputs.
@@ -7,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <span>
@@ -16,8 +18,11 @@
 #include "ir/builder.h"
 #include "train/norm_mode.h"
 #include "train/optimizer.h"
+#include "train/rule.h"
 
 namespace espalier {
+
+class GradientEstimator;
 
 enum class Loss : uint8_t {
   kCrossEntropy,  ///< logits [N, ..., C], labels i64 [N, ...]; the mean over all labels
@@ -31,6 +36,7 @@ struct StepOptions {
   double label_smoothing = 0;  ///< of kCrossEntropy
   double clip_norm = 0;        ///< largest global norm of all gradients; 0: unclipped
   Optimizer optimizer;
+  Rule rule;  ///< where gradients come from
   /// bf16 runs contractions and the activations between them in bf16; parameters, statistics,
   /// moments and the loss stay in f32.
   DType precision = DType::f32;
@@ -46,11 +52,12 @@ struct StepOptions {
 
 /// A trained parameter, from the step's point of view.
 struct StepParameter {
-  std::string name;             ///< of the network's constant, of the state and of its input
-  ValueId value = kNoValue;     ///< before the step
-  ValueId gradient = kNoValue;  ///< of the loss, already clipped when the optimiser reads it
-  ValueId updated = kNoValue;   ///< after the step; set by the optimiser
-  bool decays = false;          ///< whether weight decay applies
+  std::string name;          ///< of the network's constant, of the state and of its input
+  ValueId value = kNoValue;  ///< before the step
+  /// Of the loss, or what the rule takes for it; already clipped when the optimiser reads it.
+  ValueId gradient = kNoValue;
+  ValueId updated = kNoValue;  ///< after the step; set by the optimiser
+  bool decays = false;         ///< whether weight decay applies
   /// Nothing but products reads it, moved or not, and it has two axes or more.
   bool only_multiplied = false;
 };
@@ -68,6 +75,10 @@ struct StepGraph {
   std::vector<StepParameter> parameters;
   uint64_t seed = 0;            ///< of what is drawn at random
   int64_t optimizer_bytes = 0;  ///< of the states that the optimiser keeps
+  /// Of rules that compute gradients beside the step; else null.
+  std::shared_ptr<GradientEstimator> estimator;
+  /// Names of the inputs that take its gradients, in the order of `parameters`.
+  std::vector<std::string> fed_gradients;
   /// First values of all states, by the name of their input.
   std::map<std::string, Tensor> initial;
   /// First values of inputs that hooks added, by name; Trainer::set_input changes them.

@@ -2,11 +2,13 @@
 
 #include "base/error.h"
 #include "runtime/session.h"
+#include "train/estimator.h"
 
 namespace espalier {
 
 StepSession::StepSession(StepGraph step) : step_(std::move(step)) {
   session_ = std::make_unique<Session>(compile(step_.graph));
+  if (step_.estimator) step_.estimator->prepare();
   for (const auto& [name, first] : step_.initial) {
     session_->set_state(name, first);
     states_.push_back(name);
@@ -43,6 +45,10 @@ void StepSession::connect() {
 }
 
 void StepSession::run(Batch batch, double learning_rate, int64_t number) {
+  if (step_.estimator) {
+    const std::vector<Tensor> gradients = step_.estimator->gradients(*this, batch, number);
+    for (size_t i = 0; i < gradients.size(); ++i) set_input(step_.fed_gradients[i], gradients[i]);
+  }
   inputs_[size_t(input_slot_)] = std::move(batch.inputs);
   inputs_[size_t(target_slot_)] = std::move(batch.targets);
   inputs_[size_t(rate_slot_)] = Tensor::scalar(float(learning_rate));
@@ -68,7 +74,8 @@ void StepSession::set_state(const std::string& name, const Tensor& value) {
 
 StepMemory StepSession::memory() const {
   const Program& p = session_->program();
-  return {int64_t(p.arena_bytes()), int64_t(p.weight_bytes()), int64_t(p.state_bytes())};
+  const int64_t beside = step_.estimator ? step_.estimator->bytes() : 0;
+  return {int64_t(p.arena_bytes()) + beside, int64_t(p.weight_bytes()), int64_t(p.state_bytes())};
 }
 
 void StepSession::set_input(const std::string& name, const Tensor& value) {

@@ -14,6 +14,7 @@
 #include "base/threads.h"
 #include "ir/text.h"
 #include "train/divergence.h"
+#include "train/estimator.h"
 #include "train/log.h"
 #include "train/recompute.h"
 #include "train/step_session.h"
@@ -479,6 +480,10 @@ Tensor Trainer::output(const std::string& name) const { return impl_->step->outp
 StepMemory Trainer::memory() const { return impl_->step->memory(); }
 int64_t Trainer::optimizer_bytes() const { return impl_->step->graph().optimizer_bytes; }
 int64_t Trainer::steps_done() const { return impl_->at.step; }
+int64_t Trainer::queries() const {
+  const auto& estimator = impl_->step->graph().estimator;
+  return estimator ? estimator->queries() : 0;
+}
 int64_t Trainer::steps_per_epoch() const { return impl_->loader.batches(); }
 const std::vector<float>& Trainer::step_ms() const { return impl_->step_ms; }
 

@@ -34,6 +34,7 @@ struct TrainOptions {
   Augment augment;
   Schedule schedule;
   Optimizer optimizer;
+  Rule rule;  ///< where gradients come from
   Loss loss = Loss::kCrossEntropy;
   double label_smoothing = 0;
   double clip_norm = 0;
@@ -157,6 +158,8 @@ class Trainer {
   /// Bytes of the states that the optimiser keeps beside the parameters.
   int64_t optimizer_bytes() const;
   int64_t steps_per_epoch() const;
+  /// Losses of batches that the rule has asked for beside the steps' own; 0 of rules that ask none.
+  int64_t queries() const;
   /// Milliseconds of each of the last steps, newest last, data waiting included.
   const std::vector<float>& step_ms() const;
 

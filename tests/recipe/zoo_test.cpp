@@ -86,6 +86,11 @@ const Published kPublished[] = {
      "at 196 places and at 49, biases and norms of nine times 32 channels, and 330 of the classes",
      800 + 4 * (288 + 1024) + 3 * 9 * 32 + 330, 800 + 4 * (288 + 1024) + 5 * 9 * 32 + 330,
      196 * 800.0 + (196 + 3 * 49) * (288.0 + 1024) + 320},
+    {"tiny_digits",
+     "by hand, of no publication: 72 and 864 weights at 49 and 16 places, 1,920 of the classes, "
+     "and "
+     "30 biases",
+     2886, 2886, 49 * 72.0 + 16 * 864.0 + 1920},
 };
 
 class Zoo : public ::testing::TestWithParam<Published> {};

@@ -1,0 +1,19 @@
+#include "runtime/order.h"
+
+#include <gtest/gtest.h>
+
+namespace espalier {
+namespace {
+
+// Tensors: 0 and 1 are layers' outputs, 2 the answer; 3 and 4 are looked up from what is there at
+// the beginning, one for each layer; 5 and 6 are the updates that compare both.
+TEST(Order, UpdatesComeEarlyAndWhatTheyAloneReadNotBefore) {
+  const std::vector<Work> works = {{{}, {3}},  {{}, {4}},     {{}, {0}},    {{0}, {1}},
+                                   {{1}, {2}}, {{1, 4}, {6}}, {{0, 3}, {5}}};
+  std::vector<bool> wanted(7, false);
+  wanted[2] = true;
+  EXPECT_EQ(update_early(works, wanted, {}), (std::vector<int>{0, 2, 6, 1, 3, 5, 4}));
+}
+
+}  // namespace
+}  // namespace espalier
