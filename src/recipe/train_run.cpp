@@ -112,10 +112,18 @@ TrainRun run_training(const TrainRecipe& recipe, const TrainRunOptions& options)
   // All three are needed; a missing one is told before the work.
   const auto train = source.split(Split::train), val = source.split(Split::val),
              test = source.split(Split::test);
-  const PreparedNetwork network =
-      prepared_network(recipe.model.build(recipe.training.seed, train.get()), recipe.trained, train,
-                       recipe.training.seed);
   TrainOptions training = recipe.training;
+  Graph first;
+  if (recipe.parametrization) {
+    ParametrizedNetwork p = parametrized_network(recipe.model, *recipe.parametrization,
+                                                 training.optimizer, training.seed, train.get());
+    first = std::move(p.graph);
+    training.rate_factors = std::move(p.rate_factors);
+  } else {
+    first = recipe.model.build(training.seed, train.get());
+  }
+  const PreparedNetwork network =
+      prepared_network(std::move(first), recipe.trained, train, training.seed);
   training.trained = network.trained;
   Trainer trainer(network.graph, train, val, training,
                   {options.folder / kCheckpoints, options.folder / kLog});
@@ -148,7 +156,7 @@ TrainRun run_training(const TrainRecipe& recipe, const TrainRunOptions& options)
     history.push_back(to_json(e));
     seconds += e.seconds + e.val_seconds;
   }
-  const Json summary = {
+  Json summary = {
       {"recipe", recipe.name},
       {"model", recipe.model.text},
       {"params", parameter_count(trained)},
@@ -170,6 +178,7 @@ TrainRun run_training(const TrainRecipe& recipe, const TrainRunOptions& options)
        {{"seconds", seconds},
         {"step_ms", median(trainer.step_ms())},
         {"process_peak_bytes", peak}}}};
+  if (recipe.parametrization) summary["parametrization"] = recipe.parametrization->exponents.text();
   run.summary = summary.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
   write_file_atomic(options.folder / kSummary, run.summary);
   return run;

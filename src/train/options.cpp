@@ -24,6 +24,12 @@ std::string TrainOptions::fingerprint() const {
     for (const std::string& name : *trained) names += name + ",";
     s << ";trained=" << trained->size() << " parameters (" << stream_of(names) << ")";
   }
+  if (!rate_factors.empty()) {
+    std::ostringstream factors;
+    factors.precision(17);
+    for (const auto& [name, factor] : rate_factors) factors << name << "=" << factor << ",";
+    s << ";rate_factors=" << rate_factors.size() << " (" << stream_of(factors.str()) << ")";
+  }
   return s.str();
 }
 
@@ -39,6 +45,8 @@ void TrainOptions::check(const std::string& where) const {
   need(part(label_smoothing), "label smoothing must lie in [0, 1)");
   need(clip_norm >= 0 && std::isfinite(clip_norm), "the clipping norm cannot be negative");
   optimizer.check(where);
+  for (const auto& [name, factor] : rate_factors)
+    need(factor > 0 && std::isfinite(factor), "a factor of a rate must be positive");
   need(precision == DType::f32 || precision == DType::bf16, "the precision must be f32 or bf16");
   schedule.check(where);
 }
@@ -60,6 +68,7 @@ StepOptions step_options(const TrainOptions& o, const Shape& sample, DType type)
   s.output = o.output;
   s.seed = o.seed;
   s.trained = o.trained;
+  s.rate_factors = o.rate_factors;
   return s;
 }
 

@@ -39,6 +39,8 @@ struct StepOptions {
   /// Names of the parameters that are trained; the others are constants of the step and change by
   /// no bit. Nothing: all are trained.
   std::optional<std::set<std::string>> trained;
+  /// By name, what the learning rate of a parameter is multiplied by; those not named by 1.
+  std::map<std::string, double> rate_factors = {};
 };
 
 /// A trained parameter, from the step's point of view.
