@@ -38,6 +38,9 @@ TuningTask task_of(const TrainRecipe& recipe) {
   if (!recipe.trained.everything())
     throw usage_error(recipe.trained.place.where(), "says already what is trained",
                       "peft bench compares ways to; leave the keys only and adapt out");
+  if (recipe.parametrization)
+    throw usage_error(recipe.parametrization->place.where(), "says how a new network begins",
+                      "peft bench takes networks with weights; leave parametrization out");
   const DataSource source(recipe.data);
   TuningTask t{recipe.name,
                {},

@@ -2,6 +2,7 @@
 #include "recipe/blocks.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "base/error.h"
 #include "recipe/initialise.h"
@@ -81,20 +82,22 @@ std::string BlockBuilder::claim_name(Fields& fields, const Scope& scope) {
   }
 }
 
+ValueId BlockBuilder::drawn(const std::string& name, Tensor first, double deviation) {
+  if (deviations_) (*deviations_)[name] = deviation;
+  return builder_.graph().add_constant(name, std::move(first), Role::kParameter);
+}
+
 ValueId BlockBuilder::he_weight(const std::string& name, const Shape& shape, double fan_out) {
-  return builder_.graph().add_constant(name, he_normal(shape, fan_out, seed_, name),
-                                       Role::kParameter);
+  return drawn(name, he_normal(shape, fan_out, seed_, name), std::sqrt(2 / fan_out));
 }
 
 ValueId BlockBuilder::normal_parameter(const std::string& name, const Shape& shape,
                                        double deviation) {
-  return builder_.graph().add_constant(name, normal(shape, deviation, seed_, name),
-                                       Role::kParameter);
+  return drawn(name, normal(shape, deviation, seed_, name), deviation);
 }
 
 ValueId BlockBuilder::uniform_parameter(const std::string& name, const Shape& shape, double bound) {
-  return builder_.graph().add_constant(name, uniform_within(shape, bound, seed_, name),
-                                       Role::kParameter);
+  return drawn(name, uniform_within(shape, bound, seed_, name), bound / std::sqrt(3.0));
 }
 
 ValueId BlockBuilder::constant_parameter(const std::string& name, const Shape& shape, float value) {

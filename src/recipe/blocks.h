@@ -16,7 +16,8 @@ using Variables = std::map<std::string, std::string>;
 /// Builds the blocks of one definition.
 class BlockBuilder {
  public:
-  BlockBuilder(Graph& graph, uint64_t seed) : builder_(graph), seed_(seed) {}
+  BlockBuilder(Graph& graph, uint64_t seed, std::map<std::string, double>* deviations = nullptr)
+      : builder_(graph), seed_(seed), deviations_(deviations) {}
 
   /// Where a block stands: the prefix of its names and the variables in force.
   struct Scope {
@@ -49,8 +50,11 @@ class BlockBuilder {
   ValueId repeat(Fields& fields, ValueId x, const Scope& scope);
   ValueId concat(Fields& fields, ValueId x, const Scope& scope);
 
+  ValueId drawn(const std::string& name, Tensor first, double deviation);
+
   Builder builder_;
   uint64_t seed_;
+  std::map<std::string, double>* deviations_;
   std::set<std::string> names_;
 };
 

@@ -73,7 +73,7 @@ Graph build_blueprint(const Yaml& definition, const BlueprintOptions& options) {
   const ValueId x = add_input(g, input);
   const Yaml& body = fields.require("body");
   fields.done();
-  BlockBuilder builder(g, options.seed);
+  BlockBuilder builder(g, options.seed, options.deviations);
   const ValueId y = builder.body(body, x, {"", variables});
   if (y == x) body.fail("the body has no blocks");
   if (g.find("output") == kNoValue) g.rename(y, "output");

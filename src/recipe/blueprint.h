@@ -42,6 +42,9 @@ struct BlueprintOptions {
   uint64_t seed = 0;
   /// Values for the definition's variables. UserError for one it does not declare.
   std::map<std::string, std::string> variables;
+  /// Filled, where given, with the standard deviation each parameter was drawn with; those that
+  /// begin as one number are not among them.
+  std::map<std::string, double>* deviations = nullptr;
 };
 
 /// UserError with file:line for unknown blocks and keys, missing values, shapes that do not fit.

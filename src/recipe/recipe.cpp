@@ -67,24 +67,6 @@ void add_data_facts(const Yaml& definition, const Dataset& data,
   if (picture.height == picture.width) set("size", picture.height);
 }
 
-/// What a recipe sets of a definition's variables; the definition must declare them.
-std::map<std::string, std::string> read_variables(const Yaml* part, const fs::path& path) {
-  std::map<std::string, std::string> variables;
-  if (!part) return variables;
-  const Yaml definition = Yaml::load(path);
-  const Yaml* declared = definition.is_map() ? definition.find("variables") : nullptr;
-  std::vector<std::string> known;
-  if (declared)
-    for (const auto& [name, value] : declared->entries()) known.push_back(name.text());
-  for (const auto& [name, value] : part->entries()) {
-    if (std::find(known.begin(), known.end(), name.text()) == known.end())
-      name.fail(path.string() + " declares no variable '" + name.text() + "'",
-                known.empty() ? "it declares none" : suggestion(name.text(), known));
-    variables[name.text()] = value.text();
-  }
-  return variables;
-}
-
 /// A network as a file has it, its batch open, its regions apart and its parameters as they are
 /// read: what training, cuts and data sets need.
 Graph for_training(Graph g) {
@@ -98,14 +80,15 @@ Graph for_training(Graph g) {
 
 bool ModelPart::is_untrained() const { return is_definition_file(path) && weights.empty(); }
 
-Graph ModelPart::build(uint64_t seed, const Dataset* data) const {
+Graph ModelPart::build(uint64_t seed, const Dataset* data,
+                       std::map<std::string, double>* deviations) const {
   const auto weighed = [&](Graph g) {
     if (!weights.empty()) load_weights(g, weights);
     return g;
   };
   if (!is_definition_file(path)) return for_training(weighed(read_network(path)));
   const Yaml definition = Yaml::load(path);
-  BlueprintOptions options{seed, variables};
+  BlueprintOptions options{seed, variables, deviations};
   if (data) add_data_facts(definition, *data, options.variables);
   return weighed(build_blueprint(definition, options));
 }
@@ -115,6 +98,22 @@ ModelPart model_from_file(const std::string& path) {
   if (!is_definition_file(path) && !is_network_file(path))
     throw usage_error(path, "has a suffix that names no network format", kNetworkFormats);
   return {path, "file " + path, {}, {}};
+}
+
+std::map<std::string, std::string> read_variables(const Yaml& part, const fs::path& path) {
+  std::map<std::string, std::string> variables;
+  const Yaml definition = Yaml::load(path);
+  const Yaml* declared = definition.is_map() ? definition.find("variables") : nullptr;
+  std::vector<std::string> known;
+  if (declared)
+    for (const auto& [name, value] : declared->entries()) known.push_back(name.text());
+  for (const auto& [name, value] : part.entries()) {
+    if (std::find(known.begin(), known.end(), name.text()) == known.end())
+      name.fail(path.string() + " declares no variable '" + name.text() + "'",
+                known.empty() ? "it declares none" : suggestion(name.text(), known));
+    variables[name.text()] = value.text();
+  }
+  return variables;
 }
 
 ModelPart read_model(const Yaml& part) {
@@ -133,7 +132,8 @@ ModelPart read_model(const Yaml& part) {
     model = at_line(given, [&] { return model_from_file(beside(given.text(), given).string()); });
     model.text = (definition ? "definition " : "file ") + given.text();
   }
-  if (!file) model.variables = read_variables(fields.find("variables"), model.path);
+  if (const Yaml* variables = file ? nullptr : fields.find("variables"))
+    model.variables = read_variables(*variables, model.path);
   if (const Yaml* weights = fields.find("weights")) {
     model.weights = beside(weights->text(), *weights);
     at_line(*weights, [&] { check_weights_file(model.weights); });
@@ -264,12 +264,14 @@ Schedule read_schedule(const Yaml& part, Schedule s) {
 }  // namespace
 
 TrainOptions read_training(const Yaml& part, TrainOptions o, int64_t least_epochs,
-                           TrainedPart* trained) {
+                           TrainedPart* trained,
+                           std::optional<ParametrizationPart>* parametrization) {
   Fields fields(part, "training");
   if (trained) {
     *trained = read_trained_part(fields);
     if (const Yaml* norms = fields.find("batch_norm")) o.norms = read_norm_rules(*norms);
   }
+  const Yaml* by_width = parametrization ? fields.find("parametrization") : nullptr;
   constexpr int64_t kMany = 1'000'000'000;
   o.epochs = fields.integer("epochs", o.epochs, least_epochs, kMany);
   o.batch = fields.integer("batch", o.batch, 1, kMany);
@@ -295,6 +297,11 @@ TrainOptions read_training(const Yaml& part, TrainOptions o, int64_t least_epoch
   if (const Yaml* schedule = fields.find("schedule"))
     o.schedule = read_schedule(*schedule, o.schedule);
   fields.done();
+  if (by_width) *parametrization = read_parametrization(*by_width, o.optimizer);
+  if (by_width && trained && trained->adapt)
+    by_width->fail(
+        "parametrization and adapt do not go together: an adapter is trained beside a "
+        "network that has its weights");
   return o;
 }
 
@@ -376,7 +383,7 @@ TrainRecipe read_train_recipe(const Yaml& recipe, RecipeParts parts) {
   }
   const Yaml nothing = Yaml::empty_map(recipe);
   const Yaml* training = fields.find("training");
-  r.training = read_training(training ? *training : nothing, {}, 1, &r.trained);
+  r.training = read_training(training ? *training : nothing, {}, 1, &r.trained, &r.parametrization);
   r.training.seed = uint64_t(seed);
   r.training.name = r.name;
   fields.done();

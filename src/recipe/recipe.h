@@ -26,6 +26,7 @@
 //     save_every: 0
 //     only: [...]                      # or adapt: {...}: what is trained (trained_part.h)
 //     batch_norm: tune                 # or a list of {mode, names} (train/norm_mode.h)
+//     parametrization: {...}           # by the network's width (parametrization_part.h)
 //
 // Unknown keys are errors with their line.
 #pragma once
@@ -37,6 +38,7 @@
 #include <vector>
 
 #include "data/spec.h"
+#include "recipe/parametrization_part.h"
 #include "recipe/trained_part.h"
 #include "recipe/yaml.h"
 #include "train/trainer.h"
@@ -54,11 +56,16 @@ struct ModelPart {
   bool is_untrained() const;
   /// The network, its batch open: UserError where a file's network is tied to one batch size. First
   /// parameters of a definition depend on `seed`; a definition's variables
-  /// classes, channels and size default to what `data` (may be null) has.
-  Graph build(uint64_t seed, const Dataset* data) const;
+  /// classes, channels and size default to what `data` (may be null) has. `deviations` as in
+  /// BlueprintOptions.
+  Graph build(uint64_t seed, const Dataset* data,
+              std::map<std::string, double>* deviations = nullptr) const;
 };
 
 ModelPart read_model(const Yaml& part);
+/// Values for a definition's variables. UserError for one that it does not declare.
+std::map<std::string, std::string> read_variables(const Yaml& part,
+                                                  const std::filesystem::path& definition);
 /// A network by file name, for verbs that take one.
 ModelPart model_from_file(const std::string& path);
 /// A spec's text or its keys. Its path is looked for as data/locate.h says. Of a list of specs, the
@@ -70,9 +77,11 @@ Optimizer read_optimizer(const Yaml& part, Optimizer defaults);
 /// A learning rule: its kind, or a map with `kind` and the rule's settings.
 Rule read_rule(const Yaml& part);
 /// Keys that are missing keep their value from `defaults`. `least_epochs` 0 allows no training. The
-/// keys `only`, `adapt` and `batch_norm` are read where `trained` is given; else they are unknown.
+/// keys `only`, `adapt` and `batch_norm` are read where `trained` is given, `parametrization` into the
+/// last; without them they are unknown keys.
 TrainOptions read_training(const Yaml& part, TrainOptions defaults = {}, int64_t least_epochs = 1,
-                           TrainedPart* trained = nullptr);
+                           TrainedPart* trained = nullptr,
+                           std::optional<ParametrizationPart>* parametrization = nullptr);
 
 struct TrainRecipe {
   std::string name;
@@ -80,6 +89,7 @@ struct TrainRecipe {
   DataSpec data;
   TrainOptions training;
   TrainedPart trained;
+  std::optional<ParametrizationPart> parametrization;
   Yaml source;  ///< as it was read, with what the command line set
 };
 

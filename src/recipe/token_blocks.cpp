@@ -118,12 +118,16 @@ ValueId self_attention(BlockBuilder& b, Fields& fields, ValueId x, const std::st
   const auto by_heads = [&](ValueId v, std::vector<int64_t> order) {
     return g.transpose(g.reshape(v, {0, t.count, heads, size}), std::move(order));
   };
-  const ValueId q = g.mul(by_heads(parts[0], {0, 2, 1, 3}), 1 / std::sqrt(double(size)));
-  ValueId scores = g.matmul(q, by_heads(parts[1], {0, 2, 3, 1}));
+  // Named, for parametrisations: what falls with the size of heads.
+  const ValueId scale =
+      g.constant(Tensor::scalar(float(1 / std::sqrt(double(size)))), name + ".scale");
+  const ValueId q = g.mul(by_heads(parts[0], {0, 2, 1, 3}), scale);
+  ValueId scores = g.one("MatMul", {q, by_heads(parts[1], {0, 2, 3, 1})}, {}, name + ".scores");
   if (fields.boolean("causal", false))
     scores = g.add(scores, g.constant(causal_mask(t.count), name + ".mask"));
   const ValueId weights = g.one("Softmax", {scores}, {{"axis", int64_t{-1}}});
-  const ValueId mixed = g.matmul(weights, by_heads(parts[2], {0, 2, 1, 3}));
+  const ValueId mixed =
+      g.one("MatMul", {weights, by_heads(parts[2], {0, 2, 1, 3})}, {}, name + ".mixed");
   const ValueId joined = g.reshape(g.transpose(mixed, {0, 2, 1, 3}), {0, t.count, t.features});
   return dense_layer(b, fields, joined, name + ".proj", t.features, t.features);
 }

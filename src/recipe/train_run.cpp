@@ -112,10 +112,18 @@ TrainRun run_training(const TrainRecipe& recipe, const TrainRunOptions& options)
   // All three are needed; a missing one is told before the work.
   const auto train = source.split(Split::train), val = source.split(Split::val),
              test = source.split(Split::test);
-  const PreparedNetwork network = prepared_network(
-      deployed(recipe.model.build(recipe.training.seed, train.get()), recipe.training.norms),
-      recipe.trained, train, recipe.training.seed);
   TrainOptions training = recipe.training;
+  Graph first;
+  if (recipe.parametrization) {
+    ParametrizedNetwork p = parametrized_network(recipe.model, *recipe.parametrization,
+                                                 training.optimizer, training.seed, train.get());
+    first = std::move(p.graph);
+    training.rate_factors = std::move(p.rate_factors);
+  } else {
+    first = recipe.model.build(training.seed, train.get());
+  }
+  const PreparedNetwork network =
+      prepared_network(deployed(first, training.norms), recipe.trained, train, training.seed);
   training.trained = network.trained;
   Trainer trainer(network.graph, train, val, training,
                   {options.folder / kCheckpoints, options.folder / kLog});
@@ -175,6 +183,7 @@ TrainRun run_training(const TrainRecipe& recipe, const TrainRunOptions& options)
     // What an earlier process asked for is not known here.
     if (!goes_on && trainer.queries() > 0) summary["rule"]["queries"] = trainer.queries();
   }
+  if (recipe.parametrization) summary["parametrization"] = recipe.parametrization->exponents.text();
   run.summary = summary.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
   write_file_atomic(options.folder / kSummary, run.summary);
   return run;

@@ -9,6 +9,7 @@
 #include "base/error.h"
 #include "base/files.h"
 #include "base/log.h"
+#include "base/quietly.h"
 #include "base/rng.h"
 #include "base/threads.h"
 #include "data/source.h"
@@ -19,16 +20,6 @@ namespace {
 
 using Json = nlohmann::json;
 constexpr double kNever = std::numeric_limits<double>::infinity();
-
-/// No lines and bars of trainings while it lives.
-class Quietly {
- public:
-  Quietly() : before_(is_quiet()) { set_quiet(true); }
-  ~Quietly() { set_quiet(before_); }
-
- private:
-  bool before_;
-};
 
 /// Refreshes come every few steps and other programs' turns now and then: means of stretches hold
 /// the first, their median leaves out the second.

@@ -58,7 +58,9 @@ void Optimizer::check(const std::string& where) const {
 Builder ParameterStep::builder() const { return Builder(step_.graph); }
 ValueId ParameterStep::parameter() const { return parameter_.value; }
 ValueId ParameterStep::gradient() const { return parameter_.gradient; }
-ValueId ParameterStep::rate() const { return step_.rate; }
+ValueId ParameterStep::rate() const {
+  return rate_factor_ == 1 ? step_.rate : builder().mul(step_.rate, rate_factor_);
+}
 ValueId ParameterStep::number() const { return step_.step; }
 Shape ParameterStep::shape() const { return step_.graph.value(parameter_.value).tensor().shape(); }
 

@@ -22,13 +22,17 @@ struct StepParameter;
 class ParameterStep {
  public:
   ParameterStep(StepGraph& step, const StepParameter& parameter,
-                const std::map<std::string, double>& settings, double decay)
-      : step_(step), parameter_(parameter), settings_(settings), decay_(decay) {}
+                const std::map<std::string, double>& settings, double decay, double rate_factor = 1)
+      : step_(step),
+        parameter_(parameter),
+        settings_(settings),
+        decay_(decay / rate_factor),
+        rate_factor_(rate_factor) {}
 
   Builder builder() const;
   ValueId parameter() const;  ///< before the step, f32
   ValueId gradient() const;   ///< f32, or bf16 of a step in bf16
-  ValueId rate() const;       ///< f32 []
+  ValueId rate() const;       ///< f32 [], the parameter's own: the step's times its factor
   ValueId number() const;     ///< i64 [], counts from 1
   Shape shape() const;        ///< of the parameter
   /// Whether nothing but products reads the parameter: a weight of layers, not a table of tokens,
@@ -36,7 +40,8 @@ class ParameterStep {
   bool only_multiplied() const;
   /// A number to draw by: the run's seed, the parameter, the suffix. Never negative.
   int64_t seed(const std::string& suffix) const;
-  /// Weight decay, 0 for parameters it does not apply to (those of fewer than two axes).
+  /// Weight decay, 0 for parameters it does not apply to (those of fewer than two axes). Divided by
+  /// the factor of the rate, so that what a step takes away follows the schedule alone.
   float decay() const { return float(decay_); }
   float setting(const std::string& name) const { return float(settings_.at(name)); }
   double precise(const std::string& name) const { return settings_.at(name); }
@@ -52,7 +57,7 @@ class ParameterStep {
   StepGraph& step_;
   const StepParameter& parameter_;
   const std::map<std::string, double>& settings_;
-  double decay_;
+  double decay_, rate_factor_;
 };
 
 struct OptimizerUnit {
@@ -64,6 +69,9 @@ struct OptimizerUnit {
   /// Where parameters share states: appends the steps of all and returns the parameters after them.
   /// Then `step` is null.
   Values (*together)(std::span<ParameterStep> parameters) = nullptr;
+  /// How a step follows the size of its gradient: in proportion, or each element by the rate alone.
+  enum class Response : uint8_t { kUnknown, kProportional, kEntrywise };
+  Response response = Response::kUnknown;
 };
 
 std::span<const OptimizerUnit* const> optimizers();

@@ -27,6 +27,12 @@ std::string TrainOptions::fingerprint() const {
     s << ";trained=" << trained->size() << " parameters (" << stream_of(names) << ")";
   }
   if (!norms.empty()) s << ";batch_norm=" << to_string(norms);
+  if (!rate_factors.empty()) {
+    std::ostringstream factors;
+    factors.precision(17);
+    for (const auto& [name, factor] : rate_factors) factors << name << "=" << factor << ",";
+    s << ";rate_factors=" << rate_factors.size() << " (" << stream_of(factors.str()) << ")";
+  }
   return s.str();
 }
 
@@ -44,6 +50,8 @@ void TrainOptions::check(const std::string& where) const {
   need(memory >= 0, "the limit of memory cannot be negative");
   optimizer.check(where);
   rule.check(where);
+  for (const auto& [name, factor] : rate_factors)
+    need(factor > 0 && std::isfinite(factor), "a factor of a rate must be positive");
   need(precision == DType::f32 || precision == DType::bf16, "the precision must be f32 or bf16");
   schedule.check(where);
 }
@@ -67,6 +75,7 @@ StepOptions step_options(const TrainOptions& o, const Shape& sample, DType type)
   s.seed = o.seed;
   s.trained = o.trained;
   s.norms = o.norms;
+  s.rate_factors = o.rate_factors;
   return s;
 }
 

@@ -139,8 +139,11 @@ class StepBuilder {
   void update() {
     const Optimizer& o = options_.optimizer;
     std::vector<ParameterStep> steps;
-    for (const StepParameter& p : s_.parameters)
-      steps.emplace_back(s_, p, settings_, p.decays ? o.weight_decay : 0);
+    for (const StepParameter& p : s_.parameters) {
+      const auto factor = options_.rate_factors.find(p.name);
+      steps.emplace_back(s_, p, settings_, p.decays ? o.weight_decay : 0,
+                         factor == options_.rate_factors.end() ? 1 : factor->second);
+    }
     Values updated;
     if (o.unit().together)
       updated = o.unit().together(steps);

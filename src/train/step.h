@@ -48,6 +48,8 @@ struct StepOptions {
   std::optional<std::set<std::string>> trained;
   /// In which mode normalisations train; see training_forward.
   NormRules norms;
+  /// By name, what the learning rate of a parameter is multiplied by; those not named by 1.
+  std::map<std::string, double> rate_factors = {};
 };
 
 /// A trained parameter, from the step's point of view.

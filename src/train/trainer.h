@@ -47,6 +47,8 @@ struct TrainOptions {
   /// In which mode normalisations train. Of mode deploy the network is given as deployed() gives
   /// it.
   NormRules norms;
+  /// Of parameters by name, see StepOptions.
+  std::map<std::string, double> rate_factors = {};
   int64_t log_every = 50;  ///< steps between lines of the log; 0: epochs only
   int64_t save_every = 0;  ///< further checkpoints every so many steps; 0: each epoch only
   int64_t eval_batch = 250;

@@ -63,9 +63,9 @@ TEST(Docs, TrainingOfThePageWorks) {
   const Scratch scratch;
   const auto blocks = yaml_blocks(read_file(testing::source_dir() + "/docs/training.md"));
   for (const char* name :
-       {"gpt.yaml", "lion.yaml", "frugal.yaml", "rule.yaml", "part.yaml", "lora.yaml"})
+       {"gpt.yaml", "lion.yaml", "frugal.yaml", "rule.yaml", "part.yaml", "lora.yaml", "wide.yaml"})
     ASSERT_TRUE(blocks.contains(name)) << name;
-  ASSERT_EQ(blocks.size(), 6u);
+  ASSERT_EQ(blocks.size(), 7u);
   for (const auto& [name, text] : blocks) scratch.write(name, text);
   const std::string tokenizer = scratch.path("sentences.bpe");
   const Ran learned = run_program(
@@ -97,6 +97,7 @@ TEST(Docs, TrainingOfThePageWorks) {
   train("rule.yaml", "rule", {});
   train("part.yaml", "part", {});
   train("lora.yaml", "lora", {});
+  train("wide.yaml", "wide", {});
   const Ran eval = run_program({"eval", scratch.path("gpt/model.onnx"), "--data",
                                 "synthetic:text?context=32&samples=1000", "--json"});
   EXPECT_EQ(eval.code, 0) << eval.err;

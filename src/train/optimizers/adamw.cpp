@@ -5,8 +5,9 @@
 namespace espalier {
 
 const OptimizerUnit& adamw_optimizer() {
-  static const OptimizerUnit unit = {"adamw", "Loshchilov & Hutter 2019, arXiv:1711.05101",
-                                     adam_settings(0.9, 0.999), adamw_step};
+  static const OptimizerUnit unit = {
+      "adamw", "Loshchilov & Hutter 2019, arXiv:1711.05101", adam_settings(0.9, 0.999), adamw_step,
+      nullptr, OptimizerUnit::Response::kEntrywise};
   return unit;
 }
 

@@ -24,7 +24,9 @@ const OptimizerUnit& lion_optimizer() {
       "Chen et al. 2023, arXiv:2302.06675",
       {{"beta1", 0.9, 0, 0.9999999, "of the interpolation whose sign is the step"},
        {"beta2", 0.99, 0, 0.9999999, "of the momentum"}},
-      step};
+      step,
+      nullptr,
+      OptimizerUnit::Response::kEntrywise};
   return unit;
 }
 

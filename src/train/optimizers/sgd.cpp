@@ -30,7 +30,9 @@ const OptimizerUnit& sgd_optimizer() {
       "Sutskever et al. 2013",
       {{"momentum", 0.9, 0, 0.9999, "of the velocity"},
        {"nesterov", 1, 0, 1, "the velocity is looked ahead", /*flag=*/true}},
-      step};
+      step,
+      nullptr,
+      OptimizerUnit::Response::kProportional};
   return unit;
 }
 

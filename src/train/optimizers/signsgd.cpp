@@ -13,8 +13,8 @@ ValueId step(ParameterStep& p) {
 }  // namespace
 
 const OptimizerUnit& signsgd_optimizer() {
-  static const OptimizerUnit unit = {
-      "signsgd", "Bernstein et al. 2018, arXiv:1802.04434", {}, step};
+  static const OptimizerUnit unit = {"signsgd", "Bernstein et al. 2018, arXiv:1802.04434", {}, step,
+                                     nullptr,   OptimizerUnit::Response::kEntrywise};
   return unit;
 }
 
