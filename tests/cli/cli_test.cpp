@@ -55,8 +55,8 @@ TEST_F(Cli, HelpNamesEveryVerbAndTeachesByExample) {
   const Ran r = run_program({"--help"});
   EXPECT_EQ(r.code, 0);
   for (const char* verb :
-       {"inspect", "run", "check", "bench", "eval", "calibrate", "fit", "peft", "prune", "quantize",
-        "export", "opt", "fuzz", "serve", "data", "reproduce", "systems"}) {
+       {"inspect", "run", "check", "bench", "eval", "calibrate", "fit", "adapt", "peft", "prune",
+        "quantize", "export", "opt", "fuzz", "serve", "data", "reproduce", "systems"}) {
     EXPECT_THAT(r.out, HasSubstr(verb));
     const Ran help = run_program({verb, "--help"});
     EXPECT_EQ(help.code, 0);
