@@ -20,7 +20,7 @@
 //     - flatten
 //     - linear: {name: fc, out: $classes}
 //
-// Blocks: conv, depthwise_conv, linear, batch_norm, layer_norm, max_pool, average_pool,
+// Blocks: conv, depthwise_conv, linear, batch_norm, group_norm, layer_norm, max_pool, average_pool,
 // global_average_pool, flatten, dropout, softmax, activations (relu, relu6, leaky_relu, sigmoid,
 // tanh, gelu, hard_sigmoid, hard_swish, silu), residual, sequence, repeat, concat.
 //

@@ -137,6 +137,18 @@ ValueId batch_norm(BlockBuilder& b, Fields& fields, ValueId x, const std::string
   return b.builder().one("BatchNormalization", operands, attributes, name);
 }
 
+ValueId group_norm(BlockBuilder& b, Fields& fields, ValueId x, const std::string& name) {
+  const int64_t own = channels(b, fields, x), groups = fields.require_integer("groups", 1);
+  if (own % groups)
+    fields.map().fail("groups is " + std::to_string(groups) + ", it must divide " +
+                      std::to_string(own) + " channels");
+  const Values operands = {x, b.constant_parameter(name + ".weight", {own}, 1),
+                           b.constant_parameter(name + ".bias", {own}, 0)};
+  return b.builder().one(
+      "GroupNormalization", operands,
+      {{"num_groups", groups}, {"epsilon", float(fields.number("epsilon", 1e-5, 0, 1))}}, name);
+}
+
 ValueId layer_norm(BlockBuilder& b, Fields& fields, ValueId x, const std::string& name) {
   const TensorType type = b.builder().type(x);
   if (type.rank() < 1 || !type.dims.back().known())
@@ -220,6 +232,7 @@ constexpr std::array kLeaves = {
     LeafType{"linear", linear},
     LeafType{"batch_norm", batch_norm},
     LeafType{"layer_norm", layer_norm},
+    LeafType{"group_norm", group_norm},
     LeafType{"max_pool", max_pool},
     LeafType{"average_pool", average_pool},
     LeafType{"global_average_pool", global_average_pool},

@@ -28,6 +28,7 @@ Filter read_filter(const Yaml& part) {
   f.names = read_patterns(fields.find("names"));
   f.except = read_patterns(fields.find("except"));
   f.biases = fields.boolean("biases", false);
+  f.norms = fields.boolean("norms", false);
   f.last_layers = fields.integer("last_layers", 0, 1, kMany);
   fields.done();
   return f;

@@ -73,8 +73,10 @@ TuningMethod parse_tuning_method(const std::string& text) {
         f.names = split(value, '+');
       else if (key == "biases")
         f.biases = number_of(value, text) != 0;
+      else if (key == "norms")
+        f.norms = number_of(value, text) != 0;
       else
-        throw unknown(key, {"layers", "names", "biases"});
+        throw unknown(key, {"layers", "names", "biases", "norms"});
     }
     m.part.only = {f};
     return m;

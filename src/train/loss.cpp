@@ -16,6 +16,17 @@ void attach_loss(StepGraph& s, const StepOptions& options) {
     g.add_output(s.loss);
     return;
   }
+  if (options.loss == Loss::kEntropy) {
+    if (logits.rank() != 2)
+      throw bad_input(where, "is " + to_string(logits) + ", an entropy needs [N, classes]");
+    s.targets = g.add_input(g.fresh_name("weights"), TensorType(DType::f32, Dims{logits.dims[0]}));
+    const ValueId log_p = b.one("LogSoftmax", {s.logits}, {{"axis", int64_t{1}}});
+    const ValueId entropy = b.neg(b.reduce_sum(b.mul(b.exp(log_p), log_p), {1}, false));
+    s.loss = b.reduce_sum(b.mul(entropy, s.targets), {0}, false);
+    g.rename(s.loss, g.fresh_name("loss"));
+    g.add_output(s.loss);
+    return;
+  }
   if (logits.rank() < 2)
     throw bad_input(where, "is " + to_string(logits) + ", cross-entropy needs [N, ..., classes]");
   const Dims answers(logits.dims.begin(), logits.dims.end() - 1);

@@ -116,6 +116,48 @@ bool adds_whatever_else(const Graph& g, const Reading& r) {
   }
 }
 
+/// Whether the node normalises its first operand: asked of its reference in training form.
+bool normalises(const Graph& g, const Reading& r) {
+  const Node& n = g.node(r.node);
+  if (n.room->reference.refused() || r.slot == 0 || n.room->control) return false;
+  std::vector<Tensor> operands;
+  for (ValueId v : n.inputs) {
+    if (v == kNoValue || !g.value(v).type.is_tensor() || !is_float(g.value(v).tensor().dtype))
+      return false;
+    operands.push_back(g.is_constant(v) ? *g.value(v).constant : drawn(g.value(v).tensor(), 1));
+  }
+  const Attributes attrs = n.room->with_mode ? n.room->with_mode(n.attrs, true) : n.attrs;
+  Graph one;
+  Values inputs;
+  for (size_t i = 0; i < operands.size(); ++i)
+    inputs.push_back(one.add_input("x" + std::to_string(i),
+                                   TensorType(operands[i].dtype(), operands[i].shape())));
+  Builder b(one);
+  try {
+    one.add_output(b.op(*n.room, attrs, inputs).at(0));
+    if (cost_of(one).macs > 0) return false;
+    // Large enough that what keeps variances from zero does not matter.
+    const auto answered = [&](uint64_t stream, float times) {
+      std::vector<Tensor> given = operands;
+      Tensor x = drawn(TensorType(DType::f32, operands[0].shape()), stream);
+      for (int64_t i = 0; i < x.size(); ++i) x.mutable_data<float>()[i] *= times;
+      given[0] = x.cast(operands[0].dtype());
+      given[r.slot] =
+          drawn(TensorType(DType::f32, operands[r.slot].shape()), 7).cast(operands[r.slot].dtype());
+      return interpret(one, given).at(0);
+    };
+    const Tensor y = answered(2, 100), twice = answered(2, 200), other = answered(3, 100);
+    double changed = 0, differs = 0;
+    for (int64_t i = 0; i < y.size(); ++i) {
+      changed = std::max(changed, std::abs(y.at(i) - twice.at(i)));
+      differs = std::max(differs, std::abs(y.at(i) - other.at(i)));
+    }
+    return differs > 1e-2 && changed < 1e-2 * differs;
+  } catch (const UserError&) {
+    return false;  // the shapes drawn do not suit it
+  }
+}
+
 /// For each parameter, which layer reads it first; those before any layer are in layer 0.
 std::map<std::string, int64_t> layers_of(const Graph& g, int64_t& count) {
   std::map<NodeId, size_t> place;
@@ -201,6 +243,14 @@ bool is_bias(const Graph& g, ValueId parameter) {
   });
 }
 
+bool is_of_normalization(const Graph& g, ValueId parameter) {
+  const Value& v = g.value(parameter);
+  if (!v.constant || !is_float(v.constant->dtype())) return false;
+  const std::vector<Reading> all = readings_of(g, parameter);
+  return !all.empty() &&
+         std::ranges::all_of(all, [&](const Reading& r) { return normalises(g, r); });
+}
+
 std::set<std::string> selected_parameters(const Graph& network, const Selection& selection) {
   const std::vector<std::string> all = parameter_names(network);
   if (all.empty())
@@ -217,7 +267,8 @@ std::set<std::string> selected_parameters(const Graph& network, const Selection&
                       network.name + " has " + std::to_string(layers));
     std::erase_if(own, [&](const std::string& n) {
       return (f.last_layers > 0 && layer.at(n) <= layers - f.last_layers) ||
-             (f.biases && !is_bias(network, network.find(n)));
+             (f.biases && !is_bias(network, network.find(n))) ||
+             (f.norms && !is_of_normalization(network, network.find(n)));
     });
     if (own.empty())
       throw bad_input(network.name, "no parameter meets all of these conditions",

@@ -19,6 +19,8 @@ struct Filter {
   std::vector<std::string> except;
   /// Vectors that are added and nothing else: their gradients read no activation.
   bool biases = false;
+  /// Scales and shifts of normalisations, whatever they are called.
+  bool norms = false;
   /// Those read first in the last so many layers; 0: all. A layer begins where a parameter of two
   /// axes or more is read first.
   int64_t last_layers = 0;
@@ -42,6 +44,11 @@ struct Reading {
   ValueId read = kNoValue;
 };
 std::vector<Reading> readings_of(const Graph& network, ValueId parameter);
+
+/// Whether only normalisations read the parameter, beside what they normalise: in training form
+/// their results do not change when their first operand is multiplied. A normalisation that is
+/// spelled out as several operators is none.
+bool is_of_normalization(const Graph& network, ValueId parameter);
 
 /// Whether the parameter is a vector that is added to the result of every node that reads it.
 bool is_bias(const Graph& network, ValueId parameter);

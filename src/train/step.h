@@ -27,6 +27,9 @@ class GradientEstimator;
 enum class Loss : uint8_t {
   kCrossEntropy,  ///< logits [N, ..., C], labels i64 [N, ...]; the mean over all labels
   kMeanSquared,   ///< any float tensor, targets of its shape
+  /// Logits [N, C], targets f32 [N]: the sum of the samples' entropies in nats times their targets.
+  /// Nothing is to be answered: what is trained becomes surer of what it says.
+  kEntropy,
 };
 
 struct StepOptions {
@@ -73,7 +76,7 @@ struct StepGraph {
   ValueId step = kNoValue;     ///< i64 [], counts from 1
   ValueId logits = kNoValue;   ///< f32, what the loss reads
   ValueId loss = kNoValue;     ///< f32 []
-  ValueId correct = kNoValue;  ///< f32 [], right answers; kNoValue for kMeanSquared
+  ValueId correct = kNoValue;  ///< f32 [], right answers; kNoValue without labels
   std::vector<StepParameter> parameters;
   uint64_t seed = 0;            ///< of what is drawn at random
   int64_t optimizer_bytes = 0;  ///< of the states that the optimiser keeps

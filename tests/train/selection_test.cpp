@@ -28,6 +28,28 @@ TEST(Selection, FindsBiasesByWhatTheyDo) {
                           "norm1.bias", "norm2.bias"));
 }
 
+TEST(Selection, FindsNormalisationsByWhatTheyDo) {
+  const Filter norms{.norms = true};
+  EXPECT_THAT(selected_parameters(testing::small_cnn(4), {norms}),
+              ElementsAre("bn1.bias", "bn1.weight", "bn2.bias", "bn2.weight"));
+  EXPECT_THAT(selected_parameters(testing::small_gpt(11, 6, 8), {norms}),
+              ElementsAre("norm.bias", "norm.weight", "norm1.bias", "norm1.weight", "norm2.bias",
+                          "norm2.weight"));
+  Graph net;
+  Builder b(net);
+  const auto vector = [&](const char* name, float value) {
+    return net.add_constant(name, Tensor::from<float>({4}, {value, value, value, value}),
+                            Role::kParameter);
+  };
+  ValueId x = net.add_input("x", TensorType(DType::f32, Dims{Dim::symbol("N"), Dim(4), Dim(3)}));
+  x = b.one("GroupNormalization", {x, vector("group.scale", 1), vector("group.shift", 0)},
+            {{"num_groups", int64_t{2}}});
+  x = b.one("InstanceNormalization", {x, vector("own.scale", 1), vector("own.shift", 0)});
+  net.add_output(b.mul(x, b.reshape(vector("factor", 2), {4, 1})));
+  EXPECT_THAT(selected_parameters(net, {norms}),
+              ElementsAre("group.scale", "group.shift", "own.scale", "own.shift"));
+}
+
 TEST(Selection, CountsLayersFromTheEnd) {
   const Graph gpt = testing::small_gpt(11, 6, 8);
   EXPECT_THAT(selected_parameters(gpt, {{.last_layers = 1}}), ElementsAre("head.weight"));
