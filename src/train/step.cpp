@@ -28,6 +28,11 @@ ValueId StepGraph::add_input(const std::string& name, const Tensor& first) {
   return graph.add_input(name, TensorType(first.dtype(), first.shape()));
 }
 
+void StepGraph::add_penalty(ValueId penalty) {
+  ESP_CHECK(objective != kNoValue, "a penalty is added to a loss");
+  objective = Builder(graph).add(objective, penalty);
+}
+
 void StepGraph::add_output(const std::string& name, ValueId value) {
   if (graph.value(value).name != name) graph.rename(value, name);
   graph.add_output(value);
@@ -61,6 +66,9 @@ class StepBuilder {
   StepGraph run(std::span<const StepExtension> extensions) {
     add_forward();
     attach_loss(s_, options_);
+    s_.objective = s_.loss;
+    for (const StepExtension& e : extensions)
+      if (e.on_loss) e.on_loss(s_);
     add_rate();
     add_gradients();
     for (const StepExtension& e : extensions)
@@ -119,11 +127,13 @@ class StepBuilder {
     // What differentiation expands keeps its name, not its number.
     const std::string loss = s_.graph.value(s_.loss).name;
     const std::string logits = s_.graph.value(s_.logits).name;
+    const std::string objective = s_.graph.value(s_.objective).name;
     std::vector<ValueId> wrt;
     for (const StepParameter& p : s_.parameters) wrt.push_back(p.value);
-    const auto gradients = differentiate(s_.graph, s_.loss, wrt);
+    const auto gradients = differentiate(s_.graph, s_.objective, wrt);
     s_.loss = s_.graph.find(loss);
     s_.logits = s_.graph.find(logits);
+    s_.objective = s_.graph.find(objective);
     for (StepParameter& p : s_.parameters) p.gradient = gradients.at(p.value);
   }
 

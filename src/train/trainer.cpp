@@ -127,7 +127,8 @@ struct Trainer::Impl {
     std::vector<StepExtension> extensions;
     for (TrainHook* hook : hooks)
       extensions.push_back({[hook](StepGraph& g) { hook->on_gradients(g); },
-                            [hook](StepGraph& g) { hook->on_updates(g); }});
+                            [hook](StepGraph& g) { hook->on_updates(g); },
+                            [hook](StepGraph& g) { hook->on_loss(g); }});
     StepGraph built = build_training_step(network, step_options(options, *train_data), extensions);
     check_classes(built);
     step = std::make_unique<StepSession>(std::move(built));
