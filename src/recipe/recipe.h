@@ -77,8 +77,8 @@ Optimizer read_optimizer(const Yaml& part, Optimizer defaults);
 /// A learning rule: its kind, or a map with `kind` and the rule's settings.
 Rule read_rule(const Yaml& part);
 /// Keys that are missing keep their value from `defaults`. `least_epochs` 0 allows no training. The
-/// keys `only`, `adapt` and `batch_norm` are read where `trained` is given, `parametrization` into the
-/// last; without them they are unknown keys.
+/// keys `only`, `adapt` and `batch_norm` are read where `trained` is given, `parametrization` into
+/// the last; without them they are unknown keys.
 TrainOptions read_training(const Yaml& part, TrainOptions defaults = {}, int64_t least_epochs = 1,
                            TrainedPart* trained = nullptr,
                            std::optional<ParametrizationPart>* parametrization = nullptr);

@@ -14,6 +14,7 @@
 #include "ir/derive.h"
 #include "ir/interpret.h"
 #include "onnx/export.h"
+#include "train/condition.h"
 
 namespace espalier {
 namespace {
@@ -104,6 +105,24 @@ Json to_json(const PreparedNetwork& n, const AdapterSpec* adapter, const StepMem
   return j;
 }
 
+/// A hypernetwork's weights for conditions in equal steps: the means, and each.
+Evaluation tested_at_conditions(const Hypernetwork& h, const Graph& trained, const Dataset& test,
+                                const TrainOptions& o, Json& each) {
+  constexpr int kSteps = 4;
+  Evaluation mean;
+  each = Json::array();
+  for (int i = 0; i <= kSteps; ++i) {
+    const float c = float(i) / float(kSteps);
+    const Graph plain = h.fixed(trained, Tensor::from<float>({1, 1}, {c}));
+    const Evaluation e = evaluate(plain, test, o.loss, o.eval_batch, o.output);
+    each.push_back({{"condition", c}, {"loss", e.loss}, {"accuracy", e.accuracy}});
+    mean.loss += e.loss / (kSteps + 1);
+    mean.accuracy += e.accuracy / (kSteps + 1);
+    mean.samples += e.samples;
+  }
+  return mean;
+}
+
 }  // namespace
 
 TrainRun run_training(const TrainRecipe& recipe, const TrainRunOptions& options) {
@@ -125,8 +144,11 @@ TrainRun run_training(const TrainRecipe& recipe, const TrainRunOptions& options)
   const PreparedNetwork network =
       prepared_network(deployed(first, training.norms), recipe.trained, train, training.seed);
   training.trained = network.trained;
+  ConditionDraws draws(1, training.seed);
+  std::vector<TrainHook*> hooks;
+  if (network.hypernetwork) hooks.push_back(&draws);
   Trainer trainer(network.graph, train, val, training,
-                  {options.folder / kCheckpoints, options.folder / kLog});
+                  {options.folder / kCheckpoints, options.folder / kLog}, hooks);
   // An earlier run goes only now that this one is known to be possible.
   if (options.overwrite && !options.resume) clear_run_folder(options.folder);
   const bool goes_on = options.resume && trainer.resume(options.any_threads);
@@ -142,8 +164,15 @@ TrainRun run_training(const TrainRecipe& recipe, const TrainRunOptions& options)
   const Graph trained = network.merged(trainer.network());
   export_onnx(trained, options.folder / kModel);
   if (network.trained) save_trained(trainer, *network.trained, options.folder / kTrained);
+  Json conditions;
+  const Graph plain = network.hypernetwork
+                          ? network.hypernetwork->fixed(trainer.network(), middle_condition(1))
+                          : trained;
   const Evaluation tested =
-      evaluate(trained, *test, training.loss, training.eval_batch, training.output);
+      network.hypernetwork
+          ? tested_at_conditions(*network.hypernetwork, trainer.network(), *test, training,
+                                 conditions)
+          : evaluate(trained, *test, training.loss, training.eval_batch, training.output);
   const bool classes = recipe.training.loss == Loss::kCrossEntropy;
   run.test_accuracy = tested.accuracy;
   run.test_loss = tested.loss;
@@ -160,7 +189,7 @@ TrainRun run_training(const TrainRecipe& recipe, const TrainRunOptions& options)
       {"recipe", recipe.name},
       {"model", recipe.model.text},
       {"params", parameter_count(trained)},
-      {"macs", macs_of(trained, *train)},
+      {"macs", macs_of(plain, *train)},
       {"data", train->description()},
       {"epochs", recipe.training.epochs},
       {"steps", run.steps},
@@ -184,6 +213,7 @@ TrainRun run_training(const TrainRecipe& recipe, const TrainRunOptions& options)
     if (!goes_on && trainer.queries() > 0) summary["rule"]["queries"] = trainer.queries();
   }
   if (recipe.parametrization) summary["parametrization"] = recipe.parametrization->exponents.text();
+  if (network.hypernetwork) summary["conditions"] = conditions;
   run.summary = summary.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
   write_file_atomic(options.folder / kSummary, run.summary);
   return run;

@@ -5,6 +5,7 @@
 #include "base/error.h"
 #include "ir/count.h"
 #include "recipe/at_line.h"
+#include "train/condition.h"
 
 namespace espalier {
 namespace {
@@ -100,6 +101,10 @@ TrainedPart read_trained_part(Fields& training) {
   TrainedPart part;
   const Yaml* only = training.find("only");
   const Yaml* adapt = training.find("adapt");
+  const Yaml* generate = training.find("generate");
+  if (generate && (only || adapt))
+    generate->fail("a generator makes weights that only and adapt would choose",
+                   "generate: {targets: [...]} says which are generated");
   if (only && adapt)
     adapt->fail("only and adapt do not go together: an adapter leaves the network as it is",
                 "adapt: {also: [...]} trains parameters beside it");
@@ -111,7 +116,21 @@ TrainedPart read_trained_part(Fields& training) {
     part.adapt = read_adapter(*adapt);
     part.place = *adapt;
   }
+  if (generate) {
+    part.generate = read_generate(*generate);
+    part.place = *generate;
+  }
   return part;
+}
+
+Graph PreparedNetwork::merged(const Graph& trained_graph) const {
+  if (adapter) return adapter->merged(trained_graph);
+  if (!hypernetwork) return trained_graph;
+  std::map<std::string, Tensor> values;
+  for (ValueId v : trained_graph.constants())
+    if (const Value& value = trained_graph.value(v); value.role != Role::kNone)
+      values[value.name] = *value.constant;
+  return hypernetwork->with_condition_input(with_values(hypernetwork->graph(), values));
 }
 
 PreparedNetwork prepared_network(Graph network, const TrainedPart& part,
@@ -127,6 +146,17 @@ PreparedNetwork prepared_network(Graph network, const TrainedPart& part,
   p.trained_elements = p.network_elements;
   if (part.everything()) {
     p.graph = std::move(network);
+    return p;
+  }
+  if (part.generate) {
+    at_line(part.place, [&] {
+      if (!input.data)
+        throw unsupported("generate", "draws a condition at each step, which is not done here",
+                          "train with espalier train and export the network");
+      p.hypernetwork = std::make_shared<Hypernetwork>(network, part.generate->spec, input.seed);
+      p.graph = with_turned_input(p.hypernetwork->graph(), part.generate->from, part.generate->to);
+    });
+    p.trained_elements = p.hypernetwork->learned_elements();
     return p;
   }
   at_line(part.place, [&] {

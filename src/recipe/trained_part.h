@@ -1,4 +1,5 @@
-// What a recipe trains of its network: the keys `only` and `adapt` of its `training` section.
+// What a recipe trains of its network: the keys `only`, `adapt` and `generate` of its `training`
+// section.
 //
 //   training:
 //     only: "fc*"                      # parameters by name; or a list, whose entries add up:
@@ -6,10 +7,12 @@
 //       - {biases: true, except: ["conv1.*"]}     # conditions of one entry hold together
 //       - {last_layers: 2}
 //     adapt: {kind: lora, rank: 8, targets: ["*.qkv.weight"], also: ["head.*"]}
+//     generate: {kind: mlp, turn: [0, 90]}        # see generator_part.h
 #pragma once
 
 #include <optional>
 
+#include "recipe/generator_part.h"
 #include "recipe/yaml.h"
 #include "train/adapter.h"
 #include "train/selection.h"
@@ -18,14 +21,15 @@
 namespace espalier {
 
 struct TrainedPart {
-  Selection only;                    ///< empty: everything
-  std::optional<AdapterSpec> adapt;  ///< a frozen network with an adapter; then `only` is empty
-  Yaml place;                        ///< of the key, for messages
+  Selection only;                        ///< empty: everything
+  std::optional<AdapterSpec> adapt;      ///< a frozen network with an adapter; then `only` is empty
+  std::optional<GeneratePart> generate;  ///< a generator of the network's weights, nothing else
+  Yaml place;                            ///< of the key, for messages
 
-  bool everything() const { return only.empty() && !adapt; }
+  bool everything() const { return only.empty() && !adapt && !generate; }
 };
 
-/// Reads the two keys; others of the section are left alone. UserError where both are given.
+/// Reads the three keys; others of the section are left alone. UserError where two are given.
 TrainedPart read_trained_part(Fields& training);
 /// The mode of all normalisations as text, or a list of {mode, names}.
 NormRules read_norm_rules(const Yaml& part);
@@ -37,11 +41,12 @@ struct PreparedNetwork {
   Graph graph;
   std::optional<std::set<std::string>> trained;  ///< for TrainOptions
   std::optional<AdaptedNetwork> adapter;
+  /// The condition is to be drawn at each step, by ConditionDraws(1, seed).
+  std::shared_ptr<const Hypernetwork> hypernetwork;
 
-  /// The network to hand over, given what the trainer's is.
-  Graph merged(const Graph& trained_graph) const {
-    return adapter ? adapter->merged(trained_graph) : trained_graph;
-  }
+  /// The network to hand over, given what the trainer's is; of a hypernetwork with its condition as
+  /// a second input, pictures as they come.
+  Graph merged(const Graph& trained_graph) const;
   /// Elements of the trained parameters, and of those that were in the network before.
   int64_t trained_elements = 0, network_elements = 0;
 };

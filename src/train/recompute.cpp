@@ -16,7 +16,7 @@ namespace {
 std::vector<bool> forward_nodes(const StepGraph& s) {
   const Graph& g = s.graph;
   std::vector<bool> forward(g.node_count(), false);
-  std::vector<ValueId> open = {s.loss, s.correct};
+  std::vector<ValueId> open = {s.objective, s.loss, s.correct};
   while (!open.empty()) {
     const ValueId v = open.back();
     open.pop_back();
@@ -75,8 +75,9 @@ class Rewriter {
           if (v != kNoValue) kept_[size_t(v)] = kept.contains(g_.value(v).name);
     // What the loss leaves behind ties the backward pass to the forward pass: without, it would run
     // first.
-    for (ValueId v : g_.node(g_.value(s.loss).producer).outputs)
-      if (v != kNoValue) kept_[size_t(v)] = true;
+    for (ValueId end : {s.loss, s.objective})
+      for (ValueId v : g_.node(g_.value(end).producer).outputs)
+        if (v != kNoValue) kept_[size_t(v)] = true;
   }
 
   StepGraph run() {
@@ -101,8 +102,8 @@ class Rewriter {
     }
     for (ValueId v : g_.outputs()) to_->add_output(mapped(v));
     for (const StatePair& p : g_.states()) to_->add_state(mapped(p.input), mapped(p.output));
-    for (ValueId* v :
-         {&to.input, &to.targets, &to.rate, &to.step, &to.logits, &to.loss, &to.correct})
+    for (ValueId* v : {&to.input, &to.targets, &to.rate, &to.step, &to.logits, &to.loss,
+                       &to.objective, &to.correct})
       *v = mapped(*v);
     for (StepParameter& p : to.parameters)
       for (ValueId* v : {&p.value, &p.gradient, &p.updated}) *v = mapped(*v);

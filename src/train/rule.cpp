@@ -59,12 +59,14 @@ void RuleStep::differentiate(ValueId minimised) {
   Graph& g = step_.graph;
   // What differentiation expands keeps its name, not its number.
   const std::string loss = g.value(step_.loss).name, logits = g.value(step_.logits).name;
+  const std::string objective = g.value(step_.objective).name;
   std::vector<ValueId> wrt;
   for (const StepParameter& p : step_.parameters) wrt.push_back(p.value);
   for (const std::string& name : by_gradient_) wrt.push_back(g.find(name));
   const auto gradients = espalier::differentiate(g, minimised, wrt);
   step_.loss = g.find(loss);
   step_.logits = g.find(logits);
+  step_.objective = g.find(objective);
   for (StepParameter& p : step_.parameters) p.gradient = gradients.at(p.value);
   for (const std::string& name : by_gradient_)
     g.add_state(g.find(name), gradients.at(g.find(name)));

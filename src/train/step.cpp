@@ -27,6 +27,11 @@ ValueId StepGraph::add_input(const std::string& name, const Tensor& first) {
   return graph.add_input(name, TensorType(first.dtype(), first.shape()));
 }
 
+void StepGraph::add_penalty(ValueId penalty) {
+  ESP_CHECK(objective != kNoValue, "a penalty is added to a loss");
+  objective = Builder(graph).add(objective, penalty);
+}
+
 void StepGraph::add_output(const std::string& name, ValueId value) {
   if (graph.value(value).name != name) graph.rename(value, name);
   graph.add_output(value);
@@ -60,6 +65,9 @@ class StepBuilder {
   StepGraph run(std::span<const StepExtension> extensions) {
     add_forward();
     attach_loss(s_, options_);
+    s_.objective = s_.loss;
+    for (const StepExtension& e : extensions)
+      if (e.on_loss) e.on_loss(s_);
     add_rate();
     add_gradients();
     for (const StepParameter& p : s_.parameters)

@@ -76,6 +76,8 @@ struct StepGraph {
   ValueId step = kNoValue;     ///< i64 [], counts from 1
   ValueId logits = kNoValue;   ///< f32, what the loss reads
   ValueId loss = kNoValue;     ///< f32 []
+  /// f32 [], what is minimised: the loss, and penalties that hooks add to it.
+  ValueId objective = kNoValue;
   ValueId correct = kNoValue;  ///< f32 [], right answers; kNoValue without labels
   std::vector<StepParameter> parameters;
   uint64_t seed = 0;            ///< of what is drawn at random
@@ -93,6 +95,8 @@ struct StepGraph {
   /// must not be taken. Saved and restored with all others.
   ValueId add_state(const std::string& name, const Tensor& first);
   void set_next(ValueId state, ValueId next) { graph.add_state(state, next); }
+  /// Minimises a scalar f32 [] besides the loss; of use in on_loss.
+  void add_penalty(ValueId penalty);
   /// A state of the optimiser's, f32 zeros at first; counted in optimizer_bytes.
   ValueId add_optimizer_state(const std::string& name, const Shape& shape);
   /// An input that keeps its value until it is set anew.
@@ -116,6 +120,8 @@ struct StepExtension {
   std::function<void(StepGraph&)> on_gradients;
   /// After the optimiser: updated parameters may be replaced (masked, projected).
   std::function<void(StepGraph&)> on_updates;
+  /// Before differentiation: penalties may be added to what is minimised.
+  std::function<void(StepGraph&)> on_loss;
 };
 
 /// Attaches loss, gradients and optimiser to a network with one input. Its Role::kParameter

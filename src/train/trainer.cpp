@@ -129,7 +129,8 @@ struct Trainer::Impl {
     std::vector<StepExtension> extensions;
     for (TrainHook* hook : hooks)
       extensions.push_back({[hook](StepGraph& g) { hook->on_gradients(g); },
-                            [hook](StepGraph& g) { hook->on_updates(g); }});
+                            [hook](StepGraph& g) { hook->on_updates(g); },
+                            [hook](StepGraph& g) { hook->on_loss(g); }});
     StepGraph built = build_training_step(network, step_options(options, *train_data), extensions);
     check_classes(built);
     if (options.memory > 0) built = within(std::move(built));

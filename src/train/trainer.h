@@ -103,6 +103,7 @@ class TrainHook {
  public:
   virtual ~TrainHook() = default;
   /// Changes to the step while it is built; see StepExtension.
+  virtual void on_loss(StepGraph&) {}
   virtual void on_gradients(StepGraph&) {}
   virtual void on_updates(StepGraph&) {}
   /// Before the first step of train(), fresh or resumed.

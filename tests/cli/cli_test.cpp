@@ -54,9 +54,9 @@ class Cli : public ::testing::Test {
 TEST_F(Cli, HelpNamesEveryVerbAndTeachesByExample) {
   const Ran r = run_program({"--help"});
   EXPECT_EQ(r.code, 0);
-  for (const char* verb :
-       {"inspect", "run", "check", "bench", "eval", "calibrate", "fit", "adapt", "peft", "coordcheck",
-        "prune", "quantize", "export", "opt", "fuzz", "serve", "data", "reproduce", "systems"}) {
+  for (const char* verb : {"inspect", "run", "check", "bench", "eval", "calibrate", "fit", "adapt",
+                           "peft", "coordcheck", "prune", "quantize", "export", "opt", "fuzz",
+                           "serve", "data", "reproduce", "systems"}) {
     EXPECT_THAT(r.out, HasSubstr(verb));
     const Ran help = run_program({verb, "--help"});
     EXPECT_EQ(help.code, 0);

@@ -169,5 +169,36 @@ TEST(Tuning, MethodsAreReadAndMistakesAreNamed) {
   EXPECT_THAT(wrong("lora:rank=0"), HasSubstr("rank must lie between"));
 }
 
+TEST(TrainedPart, AHypernetworkIsTrainedAndHandedOverWithItsCondition) {
+  const Folder folder;
+  const ThreadScope one_thread(1);
+  const std::string part =
+      "  generate: {kind: chunked, chunk: 64, width: 8, encoding: cosine_sine, residual: true, "
+      "targets: \"fc*\", turn: [0, 90]}\n";
+  run_training(read("{zoo: lenet5, variables: {channels: 3, size: 32}}", part),
+               {.folder = folder.path / "run"});
+  const Graph after = result_of(folder.path / "run");
+  ASSERT_EQ(after.inputs().size(), 2U);
+  EXPECT_EQ(after.value(after.inputs()[1]).name, "condition");
+  EXPECT_EQ(to_string(after.value(after.inputs()[1]).type), "f32[1,1]");
+  const auto summary = nlohmann::json::parse(read_file(folder.path / "run" / "summary.json"));
+  ASSERT_EQ(summary["conditions"].size(), 5U);
+  EXPECT_EQ(summary["conditions"][1]["condition"], 0.25);
+  EXPECT_NE(summary["conditions"][0]["loss"], summary["conditions"][4]["loss"]);
+  const auto wrong = [&](const std::string& text) {
+    return error_of([&] {
+      run_training(read("{zoo: lenet5, variables: {channels: 3, size: 32}}", text),
+                   {.folder = folder.path / "wrong"});
+    });
+  };
+  EXPECT_THAT(wrong("  generate: {kind: mlp}\n"), HasSubstr("turn"));
+  EXPECT_THAT(wrong("  generate: {kind: mlp, chunk: 3, turn: [0, 1]}\n"), HasSubstr("'chunk'"));
+  EXPECT_THAT(wrong("  generate: {kind: mlp, turn: [0]}\n"), HasSubstr("two angles"));
+  EXPECT_THAT(wrong("  generate: {kind: mlp, turn: [0, 1]}\n  only: fc1.*\n"),
+              HasSubstr("says which are generated"));
+  EXPECT_THAT(wrong("  generate: {kind: mlp, targets: fc9.*, turn: [0, 1]}\n"),
+              ::testing::AllOf(HasSubstr("r.yaml:11"), HasSubstr("fc9")));
+}
+
 }  // namespace
 }  // namespace espalier

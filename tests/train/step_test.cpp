@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <array>
 #include <cmath>
 
 #include "base/error.h"
@@ -83,6 +84,25 @@ TEST(Step, SgdWithNesterovMomentumAndDecayByHand) {
   const double r1 = w + b, r2 = 3 * w + b, g = r1 + 3 * r2 + 0.1 * w;
   const double velocity = 0.5 * 24.2 + g;
   EXPECT_NEAR(run.session.state("w").at(0), w - 0.01 * (g + 0.5 * velocity), 1e-4);
+}
+
+// The penalty (w^2 + b^2) / 2 adds w = 2 and b = 1 to the gradients 24 and 10, not to the loss
+// told.
+TEST(Step, PenaltiesAreMinimisedBesideTheLoss) {
+  StepExtension e;
+  e.on_loss = [](StepGraph& s) {
+    Builder b(s.graph);
+    for (const StepParameter& p : s.parameters) {
+      std::vector<int64_t> axes(size_t(b.type(p.value).rank()));
+      for (size_t i = 0; i < axes.size(); ++i) axes[i] = int64_t(i);
+      s.add_penalty(b.mul(b.reduce_sum(b.mul(p.value, p.value), axes, false), 0.5));
+    }
+  };
+  Running run(build_training_step(line(), squared(kPlainSgd), std::array{e}));
+  EXPECT_EQ(violation(run.step.graph), "");
+  EXPECT_NEAR(run(kX, kY, 0.01f), 29, 1e-5);
+  EXPECT_NEAR(run.session.state("w").at(0), 2 - 0.01 * 26, 1e-5);
+  EXPECT_NEAR(run.session.state("b").at(0), 1 - 0.01 * 11, 1e-5);
 }
 
 TEST(Step, AdamWByHand) {

@@ -10,7 +10,7 @@ const RuleUnit& backprop_rule() {
                                 "Rumelhart et al. 1986",
                                 "exact gradients, from the loss back through every layer",
                                 {},
-                                [](RuleStep& s) { s.differentiate(s.step().loss); }};
+                                [](RuleStep& s) { s.differentiate(s.step().objective); }};
   return unit;
 }
 
