@@ -134,6 +134,11 @@ class StepBuilder {
                         "keeps statistics of gradients ('" + by_gradient_[0] + "'), which rule '" +
                             options_.rule.kind + "' has not",
                         "leave the rule out");
+    if (s_.objective != s_.loss && !rule.differentiated())
+      throw unsupported(network_.name,
+                        "is trained with penalties beside its loss, which rule '" +
+                            options_.rule.kind + "' does not see",
+                        "leave the rule out");
   }
 
   void clip() {
