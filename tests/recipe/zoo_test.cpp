@@ -80,6 +80,8 @@ const Published kPublished[] = {
      "3 for each of 88 channels, and 330 of the classes",
      15048 + 3 * 88 + 330, 15048 + 3 * 88 + 330 + 2 * 88,
      784 * 72.0 + 196 * 1152.0 + 49 * 4608.0 + 49 * 9216.0 + 320},
+    {"softmax_regression", "by hand: 784 weights and a bias for each of 10 classes", 7850, 7850,
+     7840},
     {"small_digits_gn", "as small_digits, without running statistics", 15048 + 3 * 88 + 330,
      15048 + 3 * 88 + 330, 784 * 72.0 + 196 * 1152.0 + 49 * 4608.0 + 49 * 9216.0 + 320},
 };
