@@ -91,6 +91,8 @@ const Published kPublished[] = {
      "and "
      "30 biases",
      2886, 2886, 49 * 72.0 + 16 * 864.0 + 1920},
+    {"softmax_regression", "by hand: 784 weights and a bias for each of 10 classes", 7850, 7850,
+     7840},
     {"small_digits_gn", "as small_digits, without running statistics", 15048 + 3 * 88 + 330,
      15048 + 3 * 88 + 330, 784 * 72.0 + 196 * 1152.0 + 49 * 4608.0 + 49 * 9216.0 + 320},
 };
