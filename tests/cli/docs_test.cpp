@@ -62,9 +62,10 @@ TEST(Docs, RecipesAndDefinitionsOfThePageWork) {
 TEST(Docs, TrainingOfThePageWorks) {
   const Scratch scratch;
   const auto blocks = yaml_blocks(read_file(testing::source_dir() + "/docs/training.md"));
-  for (const char* name : {"gpt.yaml", "lion.yaml", "frugal.yaml", "part.yaml", "lora.yaml"})
+  for (const char* name :
+       {"gpt.yaml", "lion.yaml", "frugal.yaml", "part.yaml", "lora.yaml", "turned.yaml"})
     ASSERT_TRUE(blocks.contains(name)) << name;
-  ASSERT_EQ(blocks.size(), 5u);
+  ASSERT_EQ(blocks.size(), 6u);
   for (const auto& [name, text] : blocks) scratch.write(name, text);
   const std::string tokenizer = scratch.path("sentences.bpe");
   const Ran learned = run_program(
@@ -95,6 +96,7 @@ TEST(Docs, TrainingOfThePageWorks) {
   train("frugal.yaml", "frugal", {});
   train("part.yaml", "part", {});
   train("lora.yaml", "lora", {});
+  train("turned.yaml", "turned", {});
   const Ran eval = run_program({"eval", scratch.path("gpt/model.onnx"), "--data",
                                 "synthetic:text?context=32&samples=1000", "--json"});
   EXPECT_EQ(eval.code, 0) << eval.err;
