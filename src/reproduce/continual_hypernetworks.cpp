@@ -162,7 +162,8 @@ int64_t final_size(const Stream& s, const Learner& l, uint64_t seed) {
   return Hypernetwork(s.model.build(seed, s.tasks[0].train.get()), spec, seed).learned_elements();
 }
 
-/// The chunked generator, of 8 units at least, that is no smaller than the recurrent one is at the end.
+/// The chunked generator, of 8 units at least, that is no smaller than the recurrent one is at the
+/// end.
 void widen(const Stream& s, Learner& chunked, int64_t least, uint64_t seed) {
   for (double width = 8;; ++width) {
     chunked.spec->generator.settings["width"] = width;
