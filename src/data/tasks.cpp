@@ -1,92 +1,137 @@
 #include "data/tasks.h"
 
+#include <algorithm>
+
 #include "base/error.h"
 #include "base/rng.h"
 
 namespace espalier {
 namespace {
 
-class Task : public Dataset {
+/// What all views of a data set have in common.
+class View : public Dataset {
  public:
-  /// Samples `rows`, whose labels lose `offset`; elements in the order `from`, or as they are.
-  Task(std::shared_ptr<const Dataset> of, std::vector<int64_t> rows, int64_t offset,
-       int64_t classes, std::vector<int64_t> from, const std::string& what)
-      : of_(std::move(of)),
-        rows_(std::move(rows)),
-        classes_(classes),
-        from_(std::move(from)),
-        targets_(DType::i64, {int64_t(rows_.size())}),
-        description_(of_->description() + ", " + what) {
-    for (size_t i = 0; i < rows_.size(); ++i)
-      targets_.mutable_data<int64_t>()[i] = of_->targets().int_at(rows_[i]) - offset;
-    for (int64_t c = 0; c < classes && !of_->class_names().empty(); ++c)
-      names_.push_back(of_->class_names()[size_t(offset + c)]);
-  }
-
-  int64_t size() const override { return int64_t(rows_.size()); }
+  explicit View(std::shared_ptr<const Dataset> of) : of_(std::move(of)) {}
+  int64_t size() const override { return of_->size(); }
   const Shape& sample_shape() const override { return of_->sample_shape(); }
-  int64_t classes() const override { return classes_; }
-  const std::vector<std::string>& class_names() const override { return names_; }
-  const Tensor& targets() const override { return targets_; }
+  DType input_type() const override { return of_->input_type(); }
+  int64_t classes() const override { return of_->classes(); }
+  const std::vector<std::string>& class_names() const override { return of_->class_names(); }
+  const Tensor& targets() const override { return of_->targets(); }
   const Normalization& normalization() const override { return of_->normalization(); }
   PictureLayout layout() const override { return of_->layout(); }
   const std::string& description() const override { return description_; }
-  void read(int64_t index, float* sample) const override {
-    if (from_.empty()) return of_->read(rows_[size_t(index)], sample);
-    std::vector<float> plain(from_.size());
-    of_->read(rows_[size_t(index)], plain.data());
-    for (size_t i = 0; i < from_.size(); ++i) sample[i] = plain[size_t(from_[i])];
-  }
+  void read(int64_t index, float* sample) const override { of_->read(index, sample); }
 
- private:
+ protected:
   std::shared_ptr<const Dataset> of_;
-  std::vector<int64_t> rows_;
-  int64_t classes_;
-  std::vector<int64_t> from_;
-  std::vector<std::string> names_;
-  Tensor targets_;
   std::string description_;
 };
 
-void need_labels(const Dataset& data) {
-  if (data.classes() < 2 || data.target_shape() != Shape{} || data.input_type() != DType::f32)
-    throw bad_input(data.description(), "tasks need samples of numbers with one class label each");
-}
+class OfClasses : public View {
+ public:
+  OfClasses(std::shared_ptr<const Dataset> of, const std::vector<int64_t>& classes)
+      : View(std::move(of)), count_(int64_t(classes.size())) {
+    const Tensor& labels = of_->targets();
+    if (labels.dtype() != DType::i64 || labels.rank() != 1 || of_->input_type() != DType::f32)
+      throw bad_input(of_->description(), "has no labels to choose samples by");
+    std::vector<int64_t> fresh(size_t(of_->classes()), -1), found(classes.size(), 0);
+    description_ = of_->description() + ", classes";
+    for (int64_t i = 0; i < count_; ++i) {
+      const int64_t c = classes[size_t(i)];
+      if (c < 0 || c >= of_->classes() || fresh[size_t(c)] >= 0)
+        throw bad_input(of_->description(),
+                        "cannot be restricted to class " + std::to_string(c) +
+                            (c >= 0 && c < of_->classes() ? " twice" : ", which it has not"));
+      fresh[size_t(c)] = i;
+      description_ += " " + std::to_string(c);
+      if (size_t(c) < of_->class_names().size()) names_.push_back(of_->class_names()[size_t(c)]);
+    }
+    std::vector<int64_t> kept;
+    for (int64_t i = 0; i < labels.size(); ++i)
+      if (const int64_t label = fresh[size_t(labels.int_at(i))]; label >= 0) {
+        rows_.push_back(i);
+        kept.push_back(label);
+        ++found[size_t(label)];
+      }
+    for (size_t i = 0; i < found.size(); ++i)
+      if (found[i] == 0)
+        throw bad_input(of_->description(), "has no sample of class " + std::to_string(classes[i]));
+    labels_ = Tensor::vector_i64(kept);
+  }
+
+  int64_t size() const override { return int64_t(rows_.size()); }
+  int64_t classes() const override { return count_; }
+  const std::vector<std::string>& class_names() const override { return names_; }
+  const Tensor& targets() const override { return labels_; }
+  void read(int64_t index, float* sample) const override {
+    of_->read(rows_[size_t(index)], sample);
+  }
+
+ private:
+  int64_t count_;
+  std::vector<int64_t> rows_;
+  std::vector<std::string> names_;
+  Tensor labels_;
+};
+
+class Permuted : public View {
+ public:
+  Permuted(std::shared_ptr<const Dataset> of, uint64_t seed) : View(std::move(of)) {
+    if (of_->input_type() != DType::f32)
+      throw bad_input(of_->description(), "is tokens, whose order is not drawn anew");
+    const PictureShape picture = of_->picture_shape();
+    const int64_t elements = numel(of_->sample_shape());
+    const int64_t pixels = picture.channels > 0 ? picture.height * picture.width : elements;
+    const int64_t channels = elements / pixels;
+    const bool planes = picture.layout == PictureLayout::nchw;
+    const std::vector<int64_t> order = Rng(seed, stream_of("permuted pixels")).permutation(pixels);
+    from_.resize(size_t(elements));
+    for (int64_t c = 0; c < channels; ++c)
+      for (int64_t i = 0; i < pixels; ++i) {
+        const auto at = [&](int64_t pixel) {
+          return planes ? c * pixels + pixel : pixel * channels + c;
+        };
+        from_[size_t(at(i))] = at(order[size_t(i)]);
+      }
+    description_ = of_->description() + ", permuted by seed " + std::to_string(seed);
+  }
+
+  void read(int64_t index, float* sample) const override {
+    std::vector<float> straight(from_.size());
+    of_->read(index, straight.data());
+    for (size_t i = 0; i < from_.size(); ++i) sample[i] = straight[size_t(from_[i])];
+  }
+
+ private:
+  std::vector<int64_t> from_;
+};
 
 }  // namespace
 
+std::shared_ptr<const Dataset> of_classes(std::shared_ptr<const Dataset> data,
+                                          const std::vector<int64_t>& classes) {
+  return std::make_shared<OfClasses>(std::move(data), classes);
+}
+
 std::vector<std::shared_ptr<const Dataset>> split_by_class(std::shared_ptr<const Dataset> data,
                                                            int64_t classes) {
-  need_labels(*data);
-  if (classes < 1 || data->classes() % classes != 0)
+  if (classes < 1 || data->classes() < 1 || data->classes() % classes != 0)
     throw bad_input(data->description(), std::to_string(data->classes()) +
                                              " classes cannot be divided into tasks of " +
                                              std::to_string(classes));
   std::vector<std::shared_ptr<const Dataset>> tasks;
   for (int64_t first = 0; first < data->classes(); first += classes) {
-    std::vector<int64_t> rows;
-    for (int64_t i = 0; i < data->size(); ++i) {
-      const int64_t label = data->targets().int_at(i);
-      if (label >= first && label < first + classes) rows.push_back(i);
-    }
-    if (rows.empty())
-      throw bad_input(data->description(),
-                      "holds no sample of the classes from " + std::to_string(first) + " on");
-    tasks.push_back(std::make_shared<Task>(data, std::move(rows), first, classes,
-                                           std::vector<int64_t>(),
-                                           "classes from " + std::to_string(first) + " on"));
+    std::vector<int64_t> own;
+    for (int64_t c = first; c < first + classes; ++c) own.push_back(c);
+    tasks.push_back(of_classes(data, own));
   }
   return tasks;
 }
 
 std::shared_ptr<const Dataset> permuted(std::shared_ptr<const Dataset> data, uint64_t seed) {
-  need_labels(*data);
-  std::vector<int64_t> all(static_cast<size_t>(data->size())), from;
-  for (size_t i = 0; i < all.size(); ++i) all[i] = int64_t(i);
-  if (seed != 0)
-    from = Rng(seed, stream_of("permuted elements")).permutation(numel(data->sample_shape()));
-  return std::make_shared<Task>(data, std::move(all), 0, data->classes(), std::move(from),
-                                "permuted by " + std::to_string(seed));
+  if (seed == 0) return data;
+  return std::make_shared<Permuted>(std::move(data), seed);
 }
 
 }  // namespace espalier

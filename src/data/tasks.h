@@ -1,5 +1,4 @@
-// Sequences of tasks made of one data set of pictures: what learning one thing after another is
-// measured with.
+// One data set as several tasks to be learned one after another.
 #pragma once
 
 #include <memory>
@@ -9,13 +8,18 @@
 
 namespace espalier {
 
-/// Consecutive classes as tasks of `classes` each, labelled from 0: of digits by two 0 and 1, then
-/// 2 and 3, and so on ("split"). UserError unless that divides the data's classes.
+/// The samples of some classes, which are numbered anew in that order. UserError where a class is
+/// named twice or has no sample, and where targets are no labels.
+std::shared_ptr<const Dataset> of_classes(std::shared_ptr<const Dataset> data,
+                                          const std::vector<int64_t>& classes);
+
+/// Consecutive classes as tasks of `classes` each: of digits by two 0 and 1, then 2 and 3, and so on.
+/// UserError unless that divides the data's classes.
 std::vector<std::shared_ptr<const Dataset>> split_by_class(std::shared_ptr<const Dataset> data,
                                                            int64_t classes);
 
-/// The same samples with their elements in another order, the same for all; `seed` 0 leaves them as
-/// they are ("permuted").
+/// The elements of every sample in an order drawn by `seed`, the same for all; of pictures whole
+/// pixels change places. Seed 0 leaves the data as they are. UserError where samples are tokens.
 std::shared_ptr<const Dataset> permuted(std::shared_ptr<const Dataset> data, uint64_t seed);
 
 }  // namespace espalier

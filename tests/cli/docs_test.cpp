@@ -62,10 +62,10 @@ TEST(Docs, RecipesAndDefinitionsOfThePageWork) {
 TEST(Docs, TrainingOfThePageWorks) {
   const Scratch scratch;
   const auto blocks = yaml_blocks(read_file(testing::source_dir() + "/docs/training.md"));
-  for (const char* name :
-       {"gpt.yaml", "lion.yaml", "frugal.yaml", "rule.yaml", "part.yaml", "lora.yaml", "wide.yaml"})
+  for (const char* name : {"gpt.yaml", "lion.yaml", "frugal.yaml", "rule.yaml", "part.yaml",
+                           "modes.yaml", "unified.yaml", "lora.yaml", "wide.yaml", "turned.yaml"})
     ASSERT_TRUE(blocks.contains(name)) << name;
-  ASSERT_EQ(blocks.size(), 7u);
+  ASSERT_EQ(blocks.size(), 10u);
   for (const auto& [name, text] : blocks) scratch.write(name, text);
   const std::string tokenizer = scratch.path("sentences.bpe");
   const Ran learned = run_program(
@@ -98,6 +98,9 @@ TEST(Docs, TrainingOfThePageWorks) {
   train("part.yaml", "part", {});
   train("lora.yaml", "lora", {});
   train("wide.yaml", "wide", {});
+  train("turned.yaml", "turned", {});
+  train("modes.yaml", "modes", {});
+  train("unified.yaml", "unified", {});
   const Ran eval = run_program({"eval", scratch.path("gpt/model.onnx"), "--data",
                                 "synthetic:text?context=32&samples=1000", "--json"});
   EXPECT_EQ(eval.code, 0) << eval.err;
