@@ -50,6 +50,36 @@ ValueId class_token(BlockBuilder& b, Fields& fields, ValueId x, const std::strin
   return g.add(room, g.one("Pad", {token, g.ints({0, 0, 0, 0, t.count, 0})}));
 }
 
+// A picture [N, C, H, W] read row by row: [N, H, C W].
+ValueId rows(BlockBuilder& b, Fields& fields, ValueId x, const std::string&) {
+  const TensorType type = b.builder().type(x);
+  const bool known = type.rank() == 4 && type.dims[1].known() && type.dims[3].known();
+  if (!known)
+    fields.map().fail("rows needs pictures [N, channels, height, width], it gets " +
+                      to_string(type));
+  const int64_t width = type.dims[1].value() * type.dims[3].value();
+  const ValueId by_row = b.builder().transpose(x, {0, 2, 1, 3});
+  return b.builder().reshape(by_row, {0, 0, width});
+}
+
+// The last state of h_t = f(W x_t + R h_(t-1) + b) over tokens (Elman 1990).
+ValueId rnn(BlockBuilder& b, Fields& fields, ValueId x, const std::string& name) {
+  const Tokens t = tokens_of(b, fields, x);
+  const int64_t out = fields.require_integer("out", 1);
+  const std::vector<std::string> functions = {"tanh", "relu"};
+  const std::vector<std::string> onnx = {"Tanh", "Relu"};  // not an operator
+  const size_t function = fields.choice("activation", 0, functions);
+  const double bound = 1 / std::sqrt(double(out));
+  const Values operands = {b.builder().transpose(x, {1, 0, 2}),
+                           b.uniform_parameter(name + ".weight", {1, out, t.features}, bound),
+                           b.uniform_parameter(name + ".recurrent", {1, out, out}, bound),
+                           b.uniform_parameter(name + ".bias", {1, 2 * out}, bound)};
+  const Values results = b.builder().op(
+      "RNN", operands,
+      {{"hidden_size", out}, {"activations", std::vector<std::string>{onnx[function]}}}, name);
+  return b.builder().one("Squeeze", {results.at(1), b.builder().ints({0})});
+}
+
 ValueId position_embedding(BlockBuilder& b, Fields& fields, ValueId x, const std::string& name) {
   const Tokens t = tokens_of(b, fields, x);
   return b.builder().add(x, b.uniform_parameter(name, {1, t.count, t.features}, kTokenBound));
@@ -193,6 +223,8 @@ ValueId dense_layer(BlockBuilder& b, Fields& fields, ValueId x, const std::strin
 
 std::span<const LeafType> token_blocks() {
   static constexpr LeafType kBlocks[] = {{"tokens", tokens},
+                                         {"rows", rows},
+                                         {"rnn", rnn},
                                          {"class_token", class_token},
                                          {"embedding", embedding},
                                          {"token_logits", token_logits},

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <limits>
 #include <numeric>
+#include <sstream>
 
 #include "base/error.h"
 #include "base/log.h"
@@ -94,6 +95,26 @@ void run(const Task& task, Learner& l) {
   log_info(l.name + ": " + std::to_string(l.accuracy.mean()) + " % of the test samples");
 }
 
+/// What a learner asks for before its first step, and in each.
+struct Asked {
+  int64_t before = 0, each = 0;
+};
+
+Asked asked_by(const Task& task, Learner l) {
+  l.epochs = 1;
+  l.epoch_steps = 1;
+  const int64_t one = learned(task, l, task.rates.front(), task.seed + 1000).queries;
+  l.epoch_steps = 2;
+  const int64_t two = learned(task, l, task.rates.front(), task.seed + 1000).queries;
+  return {one - (two - one), two - one};
+}
+
+/// The learner that is best on the validation samples.
+const Learner& best_of(const std::vector<Learner>& learners) {
+  return *std::ranges::max_element(learners, {},
+                                   [](const Learner& l) { return l.val_accuracy.mean(); });
+}
+
 /// How long an estimate takes with and without reuse, and whether both are the same to the bit.
 struct Reuse {
   double with_ms = 0, without_ms = 0, ratio = 0;
@@ -133,6 +154,12 @@ Reuse measured_reuse(const Task& task, Rule rule, int rounds) {
   return r;
 }
 
+std::string shortest(double v) {
+  std::ostringstream s;
+  s << v;
+  return s.str();
+}
+
 std::vector<double> read_numbers(const Yaml& part, double least) {
   std::vector<double> numbers;
   for (const Yaml& n : part.items()) {
@@ -166,6 +193,8 @@ Findings measure_zeroth_order(Fields& recipe, const MeasureOptions& options) {
   const Rule random = read_rule(recipe.require("random"));
   const Yaml& list = recipe.require("directions");
   const std::vector<double> directions = read_numbers(list, 1);
+  std::vector<double> densities;
+  if (const Yaml* more = recipe.find("densities")) densities = read_numbers(*more, 1e-6);
   task.seeds = recipe.integer("seeds", 3, 2, 100);
   const double least_ratio = recipe.number("least_ratio", 1.3, 1, 100);
   const auto rounds = int(recipe.integer("rounds", 5, 3, 1000));
@@ -185,8 +214,22 @@ Findings measure_zeroth_order(Fields& recipe, const MeasureOptions& options) {
   if (o.epoch_steps > most_steps)
     training.fail("epoch_steps is " + std::to_string(o.epoch_steps) + ", the data has " +
                   std::to_string(most_steps) + " batches");
-  Learner ours{"coordinatewise", o.rule, o.epochs, o.epoch_steps};
-  run(task, ours);
+  if (most_steps < 2) training.fail("the data must have two batches");
+  std::vector<Learner> own = {{"coordinatewise", o.rule, o.epochs, o.epoch_steps}};
+  run(task, own[0]);
+  const int64_t budget = own[0].queries;
+  // The same losses on fewer elements of more steps, or on more of fewer.
+  for (double density : densities) {
+    Learner l = {"coordinatewise of density " + shortest(density), o.rule};
+    l.rule.settings["density"] = density;
+    const Asked asked = asked_by(task, l);
+    const int64_t steps = (budget - asked.before) / asked.each;
+    if (steps < 1) continue;
+    l.epochs = (steps + most_steps - 1) / most_steps;
+    l.epoch_steps = steps / l.epochs;
+    run(task, l);
+    own.push_back(std::move(l));
+  }
   // Losses that a step at random directions asks for: one at the point, one or two along each.
   std::vector<Learner> others;
   for (double count : directions) {
@@ -195,7 +238,7 @@ Findings measure_zeroth_order(Fields& recipe, const MeasureOptions& options) {
     const auto all = all_settings(l.rule.unit().settings, l.rule.settings);
     const int64_t of_step = 1 + int64_t(count) * (all.at("two_sided") != 0 ? 2 : 1);
     // Rounded up: they never get fewer.
-    const int64_t steps = (ours.queries + of_step - 1) / of_step;
+    const int64_t steps = (budget + of_step - 1) / of_step;
     l.epochs = (steps + most_steps - 1) / most_steps;
     l.epoch_steps = (steps + l.epochs - 1) / l.epochs;
     run(task, l);
@@ -205,11 +248,15 @@ Findings measure_zeroth_order(Fields& recipe, const MeasureOptions& options) {
   run(task, exact);
   const Reuse reuse = measured_reuse(task, o.rule, rounds);
 
-  const Learner& best =
-      *std::ranges::max_element(others, {}, [](const Learner& l) { return l.val_accuracy.mean(); });
+  const Learner &ours = best_of(own), &best = best_of(others);
   const Tally gain = paired(ours.accuracy, best.accuracy);
   Findings f;
+  f.measured["best"] = ours.name;
   report(ours, f.measured, "");
+  for (const Learner& l : own)
+    report(l, f.measured,
+           "density_" +
+               shortest(all_settings(l.rule.unit().settings, l.rule.settings).at("density")) + "_");
   f.measured["points_over_random"] = gain.mean();
   f.measured["points_over_random_error"] = gain.error();
   f.measured["points_below_backprop"] = exact.accuracy.mean() - ours.accuracy.mean();

@@ -95,6 +95,14 @@ const Published kPublished[] = {
      7840},
     {"small_digits_gn", "as small_digits, without running statistics", 15048 + 3 * 88 + 330,
      15048 + 3 * 88 + 330, 784 * 72.0 + 196 * 1152.0 + 49 * 4608.0 + 49 * 9216.0 + 320},
+    {"deep_mlp", "by hand: 196 pixels, four layers of 256, 10 classes",
+     196 * 256 + 3 * 65536 + 2560 + 4 * 256 + 10, 196 * 256 + 3 * 65536 + 2560 + 4 * 256 + 10,
+     196 * 256 + 3 * 65536.0 + 2560},
+    {"plain_cnn", "by hand: 144 and three times 2,304 weights at 49 places, 1,440 of the classes",
+     144 + 3 * 2304 + 64 + 1450, 144 + 3 * 2304 + 64 + 1450, 49 * (144 + 3 * 2304.0) + 1440},
+    {"row_rnn",
+     "by hand: 100 units that read 14 pixels and each other, two biases each, 10 classes",
+     1400 + 10000 + 200 + 1010, 12610, 14 * (1400.0 + 10000.0) + 1000},
 };
 
 class Zoo : public ::testing::TestWithParam<Published> {};

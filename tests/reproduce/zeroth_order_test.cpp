@@ -21,7 +21,8 @@ std::string recipe(const std::string& rule) {
          "training: {epochs: 1, epoch_steps: 2, batch: 8, schedule: {kind: constant, peak: 1}, "
          "rule: " +
          rule +
-         "}\nrates: [1e-3, 1e-2]\nrandom: {kind: spsa, two_sided: false}\ndirections: [4, 16]\n"
+         "}\nrates: [1e-3, 1e-2]\nrandom: {kind: spsa, two_sided: false}\ndensities: "
+         "[0.005]\ndirections: [4, 16]\n"
          "seeds: 2\nrounds: 3\n";
 }
 
