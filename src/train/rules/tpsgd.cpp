@@ -26,12 +26,17 @@ void write(RuleStep& rule) {
       shape.resize(1);
     }
     const ValueId target = local.projected_target(layer, shape, rule.setting("scale"));
-    const ValueId off = b.sub(output, target);
-    const ValueId each = squared ? b.mul(b.mul(off, off), 0.5) : b.one("Abs", {off});
+    // A sum over features, a mean over samples and the positions of a map.
+    const auto features = double(shape[0]);
+    if (squared) {
+      const ValueId mean = b.one("espalier.MeanSquaredError", {output, target});
+      local.add(b.mul(mean, features / 2));
+      continue;
+    }
     std::vector<int64_t> axes;
     for (size_t a = 0; a <= shape.size(); ++a) axes.push_back(int64_t(a));
-    // A sum over features, a mean over samples and the positions of a map.
-    local.add(b.mul(b.reduce_mean(each, axes, false), double(shape[0])));
+    const ValueId distance = b.one("Abs", {b.sub(output, target)});
+    local.add(b.mul(b.reduce_mean(distance, axes, false), features));
   }
   local.differentiate();
 }
