@@ -21,7 +21,7 @@ struct Timing {
   /// having had few runs.
   double median_ms = 0, p10_ms = 0, p90_ms = 0;
   double least_ms = 0;  ///< of all runs: what limits are made of, for noise only adds
-  double mad_ms = 0;  ///< median absolute deviation of the rounds' medians
+  double mad_ms = 0;    ///< median absolute deviation of the rounds' medians
   int64_t runs = 0;
   std::vector<double> round_medians;
 };
