@@ -38,8 +38,8 @@ struct CoordinateCheck {
   std::string kind;
   double rate = 0;
   std::vector<LayerChange> layers;
-  /// The largest slope of all, and the smallest of products with weights: attention's scores vanish
-  /// in the first steps of any of these parametrisations, before queries and keys are correlated.
+  /// The largest slope of all, and the smallest of products with weights: under muP attention's
+  /// scores vanish in the first steps, probably because queries and keys are not yet correlated.
   double steepest() const;
   double shallowest() const;
 };
