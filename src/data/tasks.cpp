@@ -30,7 +30,8 @@ class View : public Dataset {
 
 class OfClasses : public View {
  public:
-  OfClasses(std::shared_ptr<const Dataset> of, const std::vector<int64_t>& classes)
+  /// `every`: each class must have a sample, else one of them.
+  OfClasses(std::shared_ptr<const Dataset> of, const std::vector<int64_t>& classes, bool every)
       : View(std::move(of)), count_(int64_t(classes.size())) {
     const Tensor& labels = of_->targets();
     if (labels.dtype() != DType::i64 || labels.rank() != 1 || of_->input_type() != DType::f32)
@@ -55,7 +56,7 @@ class OfClasses : public View {
         ++found[size_t(label)];
       }
     for (size_t i = 0; i < found.size(); ++i)
-      if (found[i] == 0)
+      if (found[i] == 0 && (every || kept.empty()))
         throw bad_input(of_->description(), "has no sample of class " + std::to_string(classes[i]));
     labels_ = Tensor::vector_i64(kept);
   }
@@ -111,7 +112,7 @@ class Permuted : public View {
 
 std::shared_ptr<const Dataset> of_classes(std::shared_ptr<const Dataset> data,
                                           const std::vector<int64_t>& classes) {
-  return std::make_shared<OfClasses>(std::move(data), classes);
+  return std::make_shared<OfClasses>(std::move(data), classes, true);
 }
 
 std::vector<std::shared_ptr<const Dataset>> split_by_class(std::shared_ptr<const Dataset> data,
@@ -124,7 +125,7 @@ std::vector<std::shared_ptr<const Dataset>> split_by_class(std::shared_ptr<const
   for (int64_t first = 0; first < data->classes(); first += classes) {
     std::vector<int64_t> own;
     for (int64_t c = first; c < first + classes; ++c) own.push_back(c);
-    tasks.push_back(of_classes(data, own));
+    tasks.push_back(std::make_shared<OfClasses>(data, own, false));
   }
   return tasks;
 }
