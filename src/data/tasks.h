@@ -14,7 +14,7 @@ std::shared_ptr<const Dataset> of_classes(std::shared_ptr<const Dataset> data,
                                           const std::vector<int64_t>& classes);
 
 /// Consecutive classes as tasks of `classes` each: of digits by two 0 and 1, then 2 and 3, and so
-/// on. UserError unless that divides the data's classes.
+/// on. UserError unless that divides the data's classes, or a task has no sample.
 std::vector<std::shared_ptr<const Dataset>> split_by_class(std::shared_ptr<const Dataset> data,
                                                            int64_t classes);
 
