@@ -1,8 +1,10 @@
 #include "deploy/emulated_c.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdlib>
 #include <cstring>
+#include <limits>
 
 #include "base/error.h"
 #include "base/files.h"
@@ -32,7 +34,7 @@ const std::vector<Device>& known_devices() {
 }
 
 constexpr const char* kEmulator = "qemu-system-arm";
-constexpr size_t kLeastStack = 1024;
+constexpr size_t kLeastStack = 1024, kMostBytes = size_t{4} << 20;
 /// The timer's ticks are 40 ns, an instruction is set to take one.
 constexpr double kInstructionsPerTick = 40;
 constexpr uint32_t kInit = 0xffffffff, kStates = 0xfffffffe;
@@ -125,6 +127,11 @@ class Answers {
 
 }  // namespace
 
+double apart(double a, double b) {
+  if (std::isfinite(a) != std::isfinite(b)) return std::numeric_limits<double>::infinity();
+  return std::isfinite(a) ? std::abs(a - b) : 0;
+}
+
 struct EmulatedC::Board {
   TemporaryFolder folder{"device"};
   std::string name, machine;
@@ -142,6 +149,11 @@ EmulatedC::EmulatedC(const CFile& file, const std::string& device, const DeviceM
   const auto found = std::ranges::find(known_devices(), device, &Device::name);
   if (found == known_devices().end())
     throw usage_error("device '" + device + "'", "is not known", suggestion(device, devices()));
+  for (const auto& [bytes, of] : {std::pair{memory.flash, "flash"}, {memory.ram, "RAM"}})
+    if (bytes > kMostBytes)
+      throw usage_error("device '" + device + "'",
+                        "cannot have " + std::to_string(bytes) + " bytes of " + of,
+                        "the emulated boards have " + std::to_string(kMostBytes));
   board_ = std::make_unique<Board>();
   board_->name = device;
   board_->machine = found->machine;
@@ -234,9 +246,10 @@ DeviceRun EmulatedC::run(std::span<const DeviceCall> calls, const DeviceRunOptio
     throw unsupported(std::string("emulator '") + kEmulator + "'", "cannot be started",
                       "install qemu-system-arm");
   if (code != 0)
-    throw unsupported(board_->name, code == 100 ? "faults"
-                                                : "ends with " + std::to_string(code) + ": " +
-                                                      read_file(log).substr(0, 400));
+    throw unsupported(
+        board_->name,
+        code == 100 ? "faults: the stack may have met static memory (more --ram tells)"
+                    : "ends with " + std::to_string(code) + ": " + read_file(log).substr(0, 400));
   Answers said(read_file(answers));
   DeviceRun result;
   for (const DeviceCall& call : calls) {

@@ -48,6 +48,9 @@ struct DeviceRunOptions {
   std::function<void(double)> progress;
 };
 
+/// By how much two numbers differ; infinitely where only one of them is finite.
+double apart(double a, double b);
+
 class EmulatedC {
  public:
   /// Names of the devices: cortex-m3, cortex-m4 and cortex-m7.

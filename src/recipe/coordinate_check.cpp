@@ -155,7 +155,7 @@ CoordinateCheck check_coordinates(const WidthFamily& family, const std::string& 
       o.schedule.kind = Schedule::Kind::kConstant;
       o.schedule.warmup = 0;
       const Results before = products_of(network.graph, batch);
-      Trainer trainer(network.graph, family.train, nullptr, o);
+      Trainer trainer(deployed(network.graph, o.norms), family.train, nullptr, o);
       if (!trainer.train().finished) throw usage_error("the coordinate check", "was interrupted");
       const Results after = products_of(trainer.network(), batch);
       if (check.layers.empty())
@@ -176,8 +176,8 @@ double loss_at(const WidthFamily& family, const std::string& kind, int64_t multi
                uint64_t seed) {
   const Quietly quietly;
   const ParametrizedNetwork network = family.at(kind, multiple, seed);
-  Trainer trainer(network.graph, family.train, family.val,
-                  options_for(family, network, rate, seed));
+  const TrainOptions o = options_for(family, network, rate, seed);
+  Trainer trainer(deployed(network.graph, o.norms), family.train, family.val, o);
   try {
     const TrainResult result = trainer.train();
     if (!result.finished) throw usage_error("the sweep of rates", "was interrupted");

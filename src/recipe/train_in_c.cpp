@@ -13,6 +13,9 @@ CTraining add_training(CFile& file, const Graph& network, const TrainRecipe& rec
   if (recipe.training.precision != DType::f32)
     throw unsupported("training.precision", "is bf16, for which C has no type",
                       "--set training.precision=f32");
+  if (recipe.training.memory > 0)
+    throw unsupported("training.memory", "is not offered for training in C",
+                      "leave it out; a smaller batch needs less");
   if (recipe.parametrization)
     throw unsupported("training.parametrization", "is not offered for training in C",
                       "leave it out; a network trained with it can be exported");

@@ -61,8 +61,8 @@ double difference(const CState& state, const CFile& file, Here here, There there
   double most = 0, largest = 1e-6;
   for (int64_t i = 0; i < a.size(); ++i) {
     const double x = a.at(i) + parts * a_rest.at(i), y = b.at(i) + parts * b_rest.at(i);
-    most = std::max(most, std::abs(x - y));
-    largest = std::max(largest, std::abs(y));
+    most = std::max(most, apart(x, y));
+    if (std::isfinite(y)) largest = std::max(largest, std::abs(y));
   }
   return most / largest;
 }

@@ -266,7 +266,7 @@ Findings measure_magnitude_invariance(Fields& recipe, const MeasureOptions& opti
   f.measured["data"] = task.train->description();
   f.baseline = {{"steps_to_baseline_loss", number_or_never(base_steps.mean())}};
   report(base, "", f.baseline);
-  f.holds = steps.mean() <= most * base_steps.mean() &&
+  f.holds = std::isfinite(base_steps.mean()) && steps.mean() <= most * base_steps.mean() &&
             std::ranges::all_of(saved.values, [](double s) { return s > 0; });
   return f;
 }

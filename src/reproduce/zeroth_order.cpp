@@ -106,6 +106,9 @@ Asked asked_by(const Task& task, Learner l) {
   const int64_t one = learned(task, l, task.rates.front(), task.seed + 1000).queries;
   l.epoch_steps = 2;
   const int64_t two = learned(task, l, task.rates.front(), task.seed + 1000).queries;
+  if (two <= one)
+    throw bad_input(l.name, "diverges in its first step, so what a step asks for is not known",
+                    "begin the rates with a lower one");
   return {one - (two - one), two - one};
 }
 

@@ -134,7 +134,7 @@ class StepBuilder {
                         "keeps statistics of gradients ('" + by_gradient_[0] + "'), which rule '" +
                             options_.rule.kind + "' has not",
                         "leave the rule out");
-    if (s_.objective != s_.loss && !rule.differentiated())
+    if (s_.objective != s_.loss && !options_.rule.backpropagates())
       throw unsupported(network_.name,
                         "is trained with penalties beside its loss, which rule '" +
                             options_.rule.kind + "' does not see",
@@ -151,6 +151,9 @@ class StepBuilder {
 
   void update() {
     const Optimizer& o = options_.optimizer;
+    for (const auto& [name, factor] : options_.rate_factors)
+      if (network_.find(name) == kNoValue)
+        throw bad_input(network_.name, "has no parameter '" + name + "' whose rate could differ");
     std::vector<ParameterStep> steps;
     for (const StepParameter& p : s_.parameters) {
       const auto factor = options_.rate_factors.find(p.name);

@@ -102,14 +102,15 @@ struct Trainer::Impl {
         frozen_text();
   }
 
-  /// What is not in the checkpoint must be the same when a run goes on: parameters that stay.
+  /// What is not in the checkpoint must be the same when a run goes on: parameters that stay, and
+  /// constants that are none.
   std::string frozen_text() const {
-    if (!options.trained && options.norms.empty()) return "";
     uint64_t sum = 0;
     int64_t frozen = 0;
     for (ValueId v : network.constants()) {
       const Value& value = network.value(v);
-      if (value.role == Role::kNone || step->graph().initial.contains(value.name)) continue;
+      if (step->graph().initial.contains(value.name) || value.constant->dtype() == DType::string)
+        continue;
       const std::string_view bytes(static_cast<const char*>(value.constant->raw()),
                                    value.constant->bytes());
       sum = stream_of(value.name) + 31 * (sum ^ stream_of(bytes));
@@ -139,6 +140,10 @@ struct Trainer::Impl {
 
   /// The step within the limit of memory; what that costs is told.
   StepGraph within(StepGraph built) const {
+    if (!options.rule.backpropagates())
+      throw unsupported("rule '" + options.rule.kind + "'",
+                        "keeps nothing that could be computed again",
+                        "leave the limit of memory out");
     FittedStep fitted = within_memory(built, options.memory);
     if (fitted.again == 0) return built;
     char text[160];
