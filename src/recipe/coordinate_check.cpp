@@ -67,22 +67,6 @@ double distance(const Tensor& a, const Tensor& b) {
   return std::sqrt(sum / double(std::max<int64_t>(1, a.size())));
 }
 
-/// Of log2 y over log2 x, by least squares.
-double log_slope(const std::vector<double>& x, const std::vector<double>& y) {
-  const auto n = double(x.size());
-  double mx = 0, my = 0, xy = 0, xx = 0;
-  for (size_t i = 0; i < x.size(); ++i) {
-    mx += std::log2(x[i]) / n;
-    my += std::log2(std::max(y[i], 1e-30)) / n;
-  }
-  for (size_t i = 0; i < x.size(); ++i) {
-    const double dx = std::log2(x[i]) - mx;
-    xy += dx * (std::log2(std::max(y[i], 1e-30)) - my);
-    xx += dx * dx;
-  }
-  return xx > 0 ? xy / xx : 0;
-}
-
 /// log2 of the rate where the parabola through the least loss and its neighbours is least.
 double between(const std::vector<double>& rates, const std::vector<double>& loss, size_t best) {
   const double x = std::log2(rates[best]);
@@ -106,6 +90,21 @@ TrainOptions options_for(const WidthFamily& f, const ParametrizedNetwork& networ
 }
 
 }  // namespace
+
+double log_slope(const std::vector<double>& x, const std::vector<double>& y) {
+  const auto n = double(x.size());
+  double mx = 0, my = 0, xy = 0, xx = 0;
+  for (size_t i = 0; i < x.size(); ++i) {
+    mx += std::log2(x[i]) / n;
+    my += std::log2(std::max(y[i], 1e-30)) / n;
+  }
+  for (size_t i = 0; i < x.size(); ++i) {
+    const double dx = std::log2(x[i]) - mx;
+    xy += dx * (std::log2(std::max(y[i], 1e-30)) - my);
+    xx += dx * dx;
+  }
+  return xx > 0 ? xy / xx : 0;
+}
 
 int64_t WidthFamily::width(int64_t multiple) const {
   const auto& [name, text] = *part.base.rbegin();

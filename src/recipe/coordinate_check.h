@@ -34,6 +34,10 @@ struct LayerChange {
   double slope = 0;            ///< of log change over log width: 0 where width does not matter
 };
 
+/// The exponent of the power law that fits y (x) best: the slope of their logarithms by least
+/// squares.
+double log_slope(const std::vector<double>& x, const std::vector<double>& y);
+
 struct CoordinateCheck {
   std::string kind;
   double rate = 0;

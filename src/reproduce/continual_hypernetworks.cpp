@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "base/error.h"
+#include "base/quietly.h"
 #include "data/source.h"
 #include "data/tasks.h"
 #include "recipe/generator_part.h"
@@ -95,7 +96,7 @@ class StreamRun {
   }
 
   Outcome run(std::shared_ptr<const Dataset> TaskData::*judged) {
-    const QuietScope quiet;
+    const Quietly quiet;
     const auto n = double(stream_.tasks.size());
     Outcome o;
     for (size_t t = 0; t < stream_.tasks.size(); ++t) {

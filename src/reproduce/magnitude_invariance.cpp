@@ -8,6 +8,7 @@
 #include <tuple>
 
 #include "base/error.h"
+#include "base/quietly.h"
 #include "data/source.h"
 #include "recipe/generator_part.h"
 #include "recipe/recipe.h"
@@ -118,7 +119,7 @@ class Comparison {
     r.raced.seed = seed;
     const Hypernetwork h = network(p, seed);
     {
-      const QuietScope quiet;
+      const Quietly quiet;
       ConditionDraws draws(1, seed);
       Watch watch(h, task_);
       Trainer trainer(with_turned_input(h.graph(), task_.from, task_.to), task_.train, nullptr, o,

@@ -11,6 +11,7 @@
 #include "data/label_noise.h"
 #include "data/shifted.h"
 #include "data/source.h"
+#include "recipe/coordinate_check.h"
 #include "recipe/recipe.h"
 #include "reproduce/reproduce.h"
 #include "reproduce/tuning_tally.h"
@@ -35,21 +36,6 @@ class KnownProblem : public BilevelProblem {
   }
   static double slope(double x) { return x - 2 + 1.5 * std::cos(3 * x); }
 };
-
-/// The least squares slope of log y over log x.
-double log_slope(const std::vector<double>& x, const std::vector<double>& y) {
-  double mx = 0, my = 0, xy = 0, xx = 0;
-  const auto n = double(x.size());
-  for (size_t i = 0; i < x.size(); ++i) {
-    mx += std::log(x[i]) / n;
-    my += std::log(y[i]) / n;
-  }
-  for (size_t i = 0; i < x.size(); ++i) {
-    xy += (std::log(x[i]) - mx) * (std::log(y[i]) - my);
-    xx += (std::log(x[i]) - mx) * (std::log(x[i]) - mx);
-  }
-  return xy / xx;
-}
 
 /// How the error of the penalty's gradient at a point falls with sigma.
 double error_order() {

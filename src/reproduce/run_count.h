@@ -9,18 +9,6 @@
 
 namespace espalier {
 
-/// No lines and bars of trainings while it lives.
-class QuietScope {
- public:
-  QuietScope() : before_(is_quiet()) { set_quiet(true); }
-  ~QuietScope() { set_quiet(before_); }
-  QuietScope(const QuietScope&) = delete;
-  QuietScope& operator=(const QuietScope&) = delete;
-
- private:
-  bool before_;
-};
-
 class RunCount {
  public:
   explicit RunCount(int64_t total) : total_(total), start_(Clock::now()) {}

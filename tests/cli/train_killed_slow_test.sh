@@ -23,29 +23,45 @@ training:
   optimizer: {kind: adamw}
   schedule: {kind: cosine, peak: 3e-3}
 YAML
-train() { "$program" train "$work/recipe.yaml" --threads 1 -q "$@" >>"$work/log" 2>&1; }
-
-begin=$(date +%s%N)
-train --out "$work/whole" || { cat "$work/log"; exit 1; }
-whole_ms=$((($(date +%s%N) - begin) / 1000000))
-echo "a whole run takes $whole_ms ms"
+# Each with what it adds to the recipe and its share of the kills: whatever a run keeps beside its
+# parameters has to come back as well.
+variants=(
+  '8'
+  '2 training.memory=12MB'
+  '2 training.rule=dfa'
+  '2 training.batch_norm=tune'
+  '2 training.generate={kind: mlp, width: 8, residual: true, turn: [-30, 30]}'
+)
+shares=16
+setting=()
+train() { "$program" train "$work/recipe.yaml" --threads 1 -q "${setting[@]}" "$@" >>"$work/log" 2>&1; }
 
 RANDOM=7
 killed=0 runs=0 failed=0 unfinished=0
-while [ "$killed" -lt "$kills" ]; do
-  run="$work/run"
-  rm -rf "$run"
-  for _ in 1 2 3 4 5; do
-    "$program" train "$work/recipe.yaml" --threads 1 -q --out "$run" --resume >>"$work/log" 2>&1 &
-    pid=$!  # the program's own
-    sleep "$(awk -v r=$RANDOM -v ms=$whole_ms 'BEGIN { printf "%.3f", r / 32768 * ms * 0.7 / 1000 }')"
-    if kill -KILL "$pid" 2>/dev/null; then killed=$((killed + 1)); fi
-    wait "$pid" 2>/dev/null || true
-    [ -f "$run/summary.json" ] || unfinished=$((unfinished + 1))
+for variant in "${variants[@]}"; do
+  setting=()
+  [ "$variant" = "${variant#* }" ] || setting=(--set "${variant#* }")
+  rm -rf "$work/whole"
+  begin=$(date +%s%N)
+  train --out "$work/whole" || { cat "$work/log"; exit 1; }
+  whole_ms=$((($(date +%s%N) - begin) / 1000000))
+  echo "${setting[1]:-as it is}: a whole run takes $whole_ms ms"
+  enough=$((killed + kills * ${variant%% *} / shares))
+  while [ "$killed" -lt "$enough" ]; do
+    run="$work/run"
+    rm -rf "$run"
+    for _ in 1 2 3 4 5; do
+      "$program" train "$work/recipe.yaml" --threads 1 -q "${setting[@]}" --out "$run" --resume >>"$work/log" 2>&1 &
+      pid=$!  # the program's own
+      sleep "$(awk -v r=$RANDOM -v ms=$whole_ms 'BEGIN { printf "%.3f", r / 32768 * ms * 0.7 / 1000 }')"
+      if kill -KILL "$pid" 2>/dev/null; then killed=$((killed + 1)); fi
+      wait "$pid" 2>/dev/null || true
+      [ -f "$run/summary.json" ] || unfinished=$((unfinished + 1))
+    done
+    train --out "$run" --resume || { echo "run $runs does not go on:"; tail -5 "$work/log"; failed=$((failed + 1)); }
+    cmp -s "$work/whole/model.onnx" "$run/model.onnx" || { echo "run $runs ends otherwise"; failed=$((failed + 1)); }
+    runs=$((runs + 1))
   done
-  train --out "$run" --resume || { echo "run $runs does not go on:"; tail -5 "$work/log"; failed=$((failed + 1)); }
-  cmp -s "$work/whole/model.onnx" "$run/model.onnx" || { echo "run $runs ends otherwise"; failed=$((failed + 1)); }
-  runs=$((runs + 1))
 done
 echo "$killed kills in $runs runs, $unfinished of them before the end; $failed runs failed"
 # Otherwise too few were hit at work.
