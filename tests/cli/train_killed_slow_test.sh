@@ -8,7 +8,7 @@ program=${ESPALIER_BUILD_DIR:-build/release}/espalier
 [ -x "$program" ] || { echo "no program at $program" >&2; exit 77; }
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-cat >"$work/recipe.yaml" <<'YAML'
+cat >"$work/plain.yaml" <<'YAML'
 espalier: 1
 task: train
 name: killed
@@ -27,31 +27,30 @@ YAML
 # parameters has to come back as well.
 variants=(
   '8'
-  '2 training.memory=12MB'
-  '2 training.rule=dfa'
-  '2 training.batch_norm=tune'
-  '2 training.generate={kind: mlp, width: 8, residual: true, turn: [-30, 30]}'
+  '2 memory: 12MB'
+  '2 rule: dfa'
+  '2 batch_norm: tune'
+  '2 generate: {kind: mlp, width: 8, turn: [-30, 30]}'
 )
 shares=16
-setting=()
-train() { "$program" train "$work/recipe.yaml" --threads 1 -q "${setting[@]}" "$@" >>"$work/log" 2>&1; }
+train() { "$program" train "$work/recipe.yaml" --threads 1 -q "$@" >>"$work/log" 2>&1; }
 
 RANDOM=7
 killed=0 runs=0 failed=0 unfinished=0
 for variant in "${variants[@]}"; do
-  setting=()
-  [ "$variant" = "${variant#* }" ] || setting=(--set "${variant#* }")
+  cp "$work/plain.yaml" "$work/recipe.yaml"
+  [ "$variant" = "${variant#* }" ] || echo "  ${variant#* }" >>"$work/recipe.yaml"
   rm -rf "$work/whole"
   begin=$(date +%s%N)
   train --out "$work/whole" || { cat "$work/log"; exit 1; }
   whole_ms=$((($(date +%s%N) - begin) / 1000000))
-  echo "${setting[1]:-as it is}: a whole run takes $whole_ms ms"
+  echo "$(tail -1 "$work/recipe.yaml"): a whole run takes $whole_ms ms"
   enough=$((killed + kills * ${variant%% *} / shares))
   while [ "$killed" -lt "$enough" ]; do
     run="$work/run"
     rm -rf "$run"
     for _ in 1 2 3 4 5; do
-      "$program" train "$work/recipe.yaml" --threads 1 -q "${setting[@]}" --out "$run" --resume >>"$work/log" 2>&1 &
+      "$program" train "$work/recipe.yaml" --threads 1 -q --out "$run" --resume >>"$work/log" 2>&1 &
       pid=$!  # the program's own
       sleep "$(awk -v r=$RANDOM -v ms=$whole_ms 'BEGIN { printf "%.3f", r / 32768 * ms * 0.7 / 1000 }')"
       if kill -KILL "$pid" 2>/dev/null; then killed=$((killed + 1)); fi
