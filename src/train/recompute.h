@@ -1,6 +1,6 @@
-// Training within a limit of memory: what the backward pass reads of the forward pass need not be
-// kept, it can be computed again (Chen et al. 2016, arXiv:1604.06174, "Training deep nets with
-// sublinear memory cost").
+// Training within a limit of memory (gradient checkpointing, rematerialisation): what the backward
+// pass reads of the forward pass need not be kept, it can be computed again (Chen et al. 2016,
+// arXiv:1604.06174, "Training deep nets with sublinear memory cost").
 #pragma once
 
 #include <set>
