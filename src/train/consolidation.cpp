@@ -66,6 +66,10 @@ std::map<std::string, Tensor> fisher_diagonal(const Graph& network, const Datase
   o.input_type = data.input_type();
   o.optimizer = {"sgd", {{"momentum", 0}, {"nesterov", 0}}, 0};
   o.output = output;
+  // One sample has no statistics of its own.
+  if (std::ranges::any_of(network.constants(),
+                          [&](ValueId v) { return network.value(v).role == Role::kBuffer; }))
+    o.norms = {{NormMode::kEval, {}}};
   // The squared gradients of a step at rate 0, weighted by an input, add up in states.
   const StepExtension sums = {
       [](StepGraph& s) {

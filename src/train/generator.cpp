@@ -1,9 +1,7 @@
 #include "train/generator.h"
 
-#include <algorithm>
 #include <array>
 #include <cmath>
-#include <sstream>
 
 #include "base/error.h"
 #include "base/rng.h"
@@ -38,32 +36,15 @@ const GeneratorUnit& find_generator(const std::string& name) {
 }
 
 std::map<std::string, double> GeneratorSpec::all_settings() const {
-  std::map<std::string, double> all = settings;
-  for (const Setting& s : find_generator(kind).settings) all.try_emplace(s.name, s.fallback);
-  return all;
+  return espalier::all_settings(find_generator(kind).settings, settings);
 }
 
 std::string GeneratorSpec::text() const {
-  std::ostringstream out;
-  out.precision(17);
-  out << kind;
-  for (const auto& [name, value] : all_settings()) out << "," << name << "=" << value;
-  return out.str();
+  return settings_text(kind, find_generator(kind).settings, settings);
 }
 
 void GeneratorSpec::check(const std::string& where) const {
-  const GeneratorUnit& unit = find_generator(kind);
-  for (const auto& [name, value] : settings) {
-    const auto found =
-        std::ranges::find_if(unit.settings, [&](const Setting& s) { return name == s.name; });
-    if (found == unit.settings.end())
-      throw bad_input(where, "generator '" + kind + "' has no setting '" + name + "'");
-    if (!(value >= found->least && value <= found->most)) {
-      std::ostringstream bounds;
-      bounds << name << " must lie between " << found->least << " and " << found->most;
-      throw bad_input(where, bounds.str());
-    }
-  }
+  check_settings(where, "generator '" + kind + "'", find_generator(kind).settings, settings);
 }
 
 void replace_reads(Graph& g, ValueId from, ValueId to, NodeId first_new) {

@@ -10,7 +10,8 @@
 #include <string>
 #include <vector>
 
-#include "train/optimizer.h"
+#include "ir/builder.h"
+#include "train/setting.h"
 
 namespace espalier {
 

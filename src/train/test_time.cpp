@@ -83,12 +83,12 @@ struct TestTimeAdapter::Impl {
   Graph network;
   Shape batch_shape;
   PictureShape picture;
-  int64_t classes = 0, batches = 0;
-  std::unique_ptr<Model> as_it_is;  ///< of method none, and nothing of what follows
+  int64_t classes = 0, batches = 0, steps = 0;  ///< steps: since the last reset
+  std::unique_ptr<Model> as_it_is;              ///< of method none, and nothing of what follows
   std::unique_ptr<StepSession> step;
   std::unique_ptr<Session> forward;
   std::map<std::string, Tensor> first;  ///< states of the step
-  std::vector<std::string> parameters;
+  std::vector<std::string> parameters, statistics;
   std::vector<Tensor> inputs, outputs;
   std::map<std::string, size_t> slots;
   size_t input_slot = 0;
@@ -98,7 +98,9 @@ struct TestTimeAdapter::Impl {
       if (const auto it = slots.find(name); it != slots.end())
         inputs[it->second] = step->state(name);
   }
+  /// By what the step has learnt; statistics that it moves, a look at other pictures does not.
   Tensor logits(const Tensor& x) {
+    for (const std::string& name : statistics) forward->set_state(name, step->state(name));
     inputs[input_slot] = x;
     forward->run_into(inputs, outputs);
     return outputs[0].clone();
@@ -140,10 +142,7 @@ TestTimeAdapter::TestTimeAdapter(const Graph& network, const Shape& sample,
     throw bad_input(network.name, "answers " + std::to_string(m.classes) + " number a sample",
                     "adaptation needs logits of two classes and more");
   m.forward = std::make_unique<Session>(compile(f.graph));
-  for (const StatePair& s : f.graph.states()) {
-    const std::string& name = f.graph.value(s.input).name;
-    m.forward->set_state(name, m.first.at(name));
-  }
+  for (const StatePair& s : f.graph.states()) m.statistics.push_back(f.graph.value(s.input).name);
   const Program& p = m.forward->program();
   for (size_t i = 0; i < p.input_names().size(); ++i) {
     m.inputs.emplace_back(p.input_types()[i].dtype, p.input_types()[i].shape());
@@ -160,6 +159,7 @@ void TestTimeAdapter::reset() {
   if (impl_->as_it_is) return;
   for (const auto& [name, value] : impl_->first) impl_->step->set_state(name, value);
   impl_->refresh_parameters();
+  impl_->steps = 0;
 }
 
 Graph TestTimeAdapter::network() const {
@@ -231,7 +231,7 @@ Tensor TestTimeAdapter::answer(const Tensor& given) {
   }
   if (chosen == 0) return answers;
   for (int64_t i = 0; i < rows; ++i) weights.mutable_data<float>()[i] /= float(chosen);
-  m.step->run({x, weights}, options_.rate, m.batches);
+  m.step->run({x, weights}, options_.rate, ++m.steps);
   counts_.chosen += chosen;
   counts_.backward += options_.batch;
   m.refresh_parameters();
