@@ -165,6 +165,15 @@ int fuse_integer(Graph& graph) {
     if (!region) continue;
     const auto is_taken = [&](NodeId n) { return taken[size_t(n)]; };
     if (std::ranges::any_of(region->nodes, is_taken)) continue;
+    // Of constants alone: folding left it, as its result is larger; lowering computes it.
+    const auto from_outside = [&](ValueId v) {
+      return v != kNoValue && !graph.is_constant(v) &&
+             std::ranges::find(region->nodes, graph.value(v).producer) == region->nodes.end();
+    };
+    if (std::ranges::none_of(region->nodes, [&](NodeId n) {
+          return std::ranges::any_of(graph.node(n).inputs, from_outside);
+        }))
+      continue;
     for (NodeId n : region->nodes) taken[size_t(n)] = true;
     std::ranges::sort(region->nodes, {}, [&](NodeId n) { return position[size_t(n)]; });
     make_region(graph, region->nodes, std::span(&region->result, 1));
