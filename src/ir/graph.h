@@ -105,7 +105,7 @@ class Graph {
   std::string fresh_name(const std::string& base) const;
 
   // ---- rewriting ------------------------------------------------------------------------------
-  /// Every reader of `from` (nodes, graph outputs, states) reads `to` instead.
+  /// Readers of `from` (nodes, outputs, states) read `to`, whose maker takes the place of `from`'s.
   void replace_uses(ValueId from, ValueId to);
   void erase_node(NodeId id);  ///< its outputs must be unused
   /// Keeps a node's first `keep` results; the others (optional ones) must be unused.

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "bind/attention_nodes.h"
 #include "ir/builder.h"
 #include "ir/derive.h"
 #include "ir/patch.h"
@@ -16,10 +17,6 @@
 
 namespace espalier::passes {
 namespace {
-
-bool is(const Node& n, std::string_view name, std::string_view domain = "") {
-  return n.room->op.name == name && n.room->op.domain == domain;
-}
 
 struct Affine {
   std::vector<double> a, c;  // per channel
@@ -55,14 +52,14 @@ struct Layer {
 std::optional<Layer> layer_of(const Graph& g, NodeId id, ValueId y, size_t channels) {
   const Node& n = g.node(id);
   Layer layer{id, false, false};
-  if (is(n, "Gemm")) {
+  if (bind::is_named(g, id, "Gemm")) {
     layer.has_bias_slot = true;
     const AttributeMap set = n.room->print(n.attrs, false);
     for (const auto& [name, value] : set) {
       if (name != "transB") return std::nullopt;
       layer.transposed = true;
     }
-  } else if (!is(n, "MatMul")) {
+  } else if (!bind::is_named(g, id, "MatMul")) {
     return std::nullopt;
   }
   if (n.inputs[0] != y || n.inputs[1] == y || !g.is_constant(n.inputs[1])) return std::nullopt;
@@ -101,7 +98,7 @@ struct Addition {
 };
 Addition addition_to(const Graph& g, const Readers& readers, ValueId v, int64_t size) {
   const NodeId id = readers.only(v);
-  if (id == kNoNode || !is(g.node(id), "Add")) return {};
+  if (!bind::is_named(g, id, "Add")) return {};
   const auto& in = g.node(id).inputs;
   const ValueId other = in[in[0] == v ? 1 : 0];
   if (!g.is_constant(other) || g.value(other).constant->shape() != Shape{size}) return {};
@@ -162,8 +159,9 @@ int fold_unified_norm(Graph& graph) {
   const std::vector<NodeId> order = graph.order();
   for (NodeId id : order) {
     const Node n = graph.node(id);
-    const bool norm = is(n, "UnifiedNormalization", "espalier");
-    if (!norm && !is(n, "UnifiedNormGrad", "espalier")) continue;
+    const std::string name = n.room->full_name();
+    const bool norm = name == "espalier.UnifiedNormalization";
+    if (!norm && name != "espalier.UnifiedNormGrad") continue;
     ++changed;
     const auto f = norm ? affine_of(graph, n) : std::nullopt;
     if (!f) {

@@ -263,27 +263,6 @@ Schedule read_schedule(const Yaml& part, Schedule s) {
 
 }  // namespace
 
-namespace {
-
-/// Keys that say what is trained, and how, each of which suits a network that another one changes.
-void check_together(const TrainedPart& trained, const TrainOptions& o, const Yaml* by_width) {
-  if (by_width && trained.adapt)
-    by_width->fail(
-        "parametrization and adapt do not go together: an adapter is trained beside a "
-        "network that has its weights");
-  if (!trained.generate) return;
-  if (by_width)
-    by_width->fail(
-        "parametrization and generate do not go together: what is trained is the generator, whose "
-        "widths it does not know");
-  if (!o.norms.empty()) trained.place.fail("generate and batch_norm do not go together");
-  if (!o.rule.backpropagates())
-    trained.place.fail("generate needs the rule backprop, not '" + o.rule.kind +
-                       "': its layers' weights are results of one generator");
-}
-
-}  // namespace
-
 TrainOptions read_training(const Yaml& part, TrainOptions o, int64_t least_epochs,
                            TrainedPart* trained,
                            std::optional<ParametrizationPart>* parametrization) {

@@ -123,6 +123,22 @@ TrainedPart read_trained_part(Fields& training) {
   return part;
 }
 
+void check_together(const TrainedPart& trained, const TrainOptions& o, const Yaml* by_width) {
+  if (by_width && trained.adapt)
+    by_width->fail(
+        "parametrization and adapt do not go together: an adapter is trained beside a "
+        "network that has its weights");
+  if (!trained.generate) return;
+  if (by_width)
+    by_width->fail(
+        "parametrization and generate do not go together: what is trained is the generator, whose "
+        "widths it does not know");
+  if (!o.norms.empty()) trained.place.fail("generate and batch_norm do not go together");
+  if (!o.rule.backpropagates())
+    trained.place.fail("generate needs the rule backprop, not '" + o.rule.kind +
+                       "': its layers' weights are results of one generator");
+}
+
 Graph PreparedNetwork::merged(const Graph& trained_graph) const {
   if (adapter) return adapter->merged(trained_graph);
   if (!hypernetwork) return trained_graph;

@@ -31,6 +31,10 @@ struct TrainedPart {
 
 /// Reads the three keys; others of the section are left alone. UserError where two are given.
 TrainedPart read_trained_part(Fields& training);
+/// UserError where a key beside them does not suit the network that they make: one of `options`, or
+/// `parametrization` (null where it is not given).
+void check_together(const TrainedPart& part, const TrainOptions& options,
+                    const Yaml* parametrization);
 /// The mode of all normalisations as text, or a list of {mode, names}.
 NormRules read_norm_rules(const Yaml& part);
 /// An adapter: its kind, or a map with `kind`, `targets`, `also`, `start` and the unit's settings.

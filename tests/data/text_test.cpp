@@ -8,6 +8,7 @@
 
 #include "data/loader.h"
 #include "tests/data/fixtures.h"
+#include "tests/support/error_of.h"
 
 namespace espalier {
 namespace {
@@ -15,14 +16,7 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-std::string error_of(const std::function<void()>& body) {
-  try {
-    body();
-  } catch (const UserError& e) {
-    return std::string(e.what()) + " | " + e.hint();
-  }
-  return "nothing was thrown";
-}
+using ::espalier::testing::error_of;
 
 std::shared_ptr<const Dataset> open(const std::string& spec, Split split) {
   return DataSource(DataSpec::parse(spec)).split(split);

@@ -13,6 +13,7 @@
 #include "recipe/coordinate_check.h"
 #include "recipe/recipe.h"
 #include "runtime/session.h"
+#include "tests/support/error_of.h"
 
 namespace espalier {
 namespace {
@@ -34,14 +35,7 @@ TrainRecipe read(const std::string& parametrization, const std::string& variable
       "r.yaml"));
 }
 
-std::string error_of(const std::function<void()>& body) {
-  try {
-    body();
-  } catch (const UserError& e) {
-    return std::string(e.what()) + " | " + e.hint();
-  }
-  return "nothing was thrown";
-}
+using ::espalier::testing::error_of;
 
 ParametrizedNetwork network_of(const TrainRecipe& r) {
   return parametrized_network(r.model, *r.parametrization, r.training.optimizer, 3, nullptr);

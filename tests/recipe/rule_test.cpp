@@ -11,6 +11,7 @@
 #include "recipe/recipe.h"
 #include "recipe/train_in_c.h"
 #include "recipe/train_run.h"
+#include "tests/support/error_of.h"
 #include "tests/support/tree.h"
 
 namespace espalier {
@@ -30,14 +31,7 @@ TrainRecipe read(const std::string& rule) {
       "r.yaml"));
 }
 
-std::string error_of(const std::function<void()>& body) {
-  try {
-    body();
-  } catch (const UserError& e) {
-    return std::string(e.what()) + " | " + e.hint();
-  }
-  return "nothing was thrown";
-}
+using ::espalier::testing::error_of;
 
 TEST(RuleRecipe, IsReadRefusedAndRun) {
   EXPECT_TRUE(read("").training.rule.backpropagates());

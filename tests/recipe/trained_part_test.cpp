@@ -18,6 +18,7 @@
 #include "recipe/train_run.h"
 #include "recipe/tuning.h"
 #include "recipe/weights.h"
+#include "tests/support/error_of.h"
 #include "tests/support/tree.h"
 
 namespace espalier {
@@ -46,14 +47,7 @@ TrainRecipe read(const std::string& model, const std::string& part) {
   return read_train_recipe(Yaml::parse(recipe_text(model, part), "r.yaml"));
 }
 
-std::string error_of(const std::function<void()>& body) {
-  try {
-    body();
-  } catch (const UserError& e) {
-    return std::string(e.what()) + " | " + e.hint();
-  }
-  return "nothing was thrown";
-}
+using ::espalier::testing::error_of;
 
 TEST(TrainedPart, IsReadFromARecipe) {
   const TrainRecipe r = read("{zoo: lenet5}",

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/threads.h"
 #include "reproduce/reproduce.h"
+#include "tests/support/error_of.h"
 #include "tests/support/tree.h"
 
 namespace espalier {
@@ -18,14 +19,7 @@ namespace {
 using ::testing::HasSubstr;
 const bool kQuiet = (set_quiet(true), true);
 
-std::string error_of(const std::function<void()>& body) {
-  try {
-    body();
-  } catch (const UserError& e) {
-    return std::string(e.what()) + " | " + e.hint();
-  }
-  return "nothing was thrown";
-}
+using ::espalier::testing::error_of;
 
 constexpr const char* kHead =
     "espalier: 1\nreproduces: {id: 1, system: s, paper: p, claim: c, baseline: b, bar: r}\n";

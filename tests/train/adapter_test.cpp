@@ -7,6 +7,7 @@
 #include "base/threads.h"
 #include "ir/verify.h"
 #include "runtime/session.h"
+#include "tests/support/error_of.h"
 #include "tests/train/networks.h"
 #include "train/adapters/activation_svd.h"
 #include "train/trainer.h"
@@ -51,14 +52,7 @@ TrainOptions options(const AdaptedNetwork& a) {
   return o;
 }
 
-std::string error_of(const std::function<void()>& body) {
-  try {
-    body();
-  } catch (const UserError& e) {
-    return std::string(e.what()) + " | " + e.hint();
-  }
-  return "nothing was thrown";
-}
+using ::espalier::testing::error_of;
 
 struct Use {
   std::string name;

@@ -10,6 +10,7 @@
 #include "data/turned.h"
 #include "ir/verify.h"
 #include "runtime/session.h"
+#include "tests/support/error_of.h"
 #include "tests/train/networks.h"
 #include "train/condition.h"
 #include "train/selection.h"
@@ -67,14 +68,7 @@ double root_mean_square(const Tensor& t) {
   return std::sqrt(sum / double(t.size()));
 }
 
-std::string error_of(const std::function<void()>& body) {
-  try {
-    body();
-  } catch (const UserError& e) {
-    return std::string(e.what()) + " | " + e.hint();
-  }
-  return "nothing was thrown";
-}
+using ::espalier::testing::error_of;
 
 TrainOptions options(double rate, int64_t epochs) {
   TrainOptions o;

@@ -13,6 +13,7 @@
 #include "ir/interpret.h"
 #include "ir/room.h"
 #include "ir/verify.h"
+#include "tests/support/error_of.h"
 #include "tests/train/networks.h"
 #include "train/step_session.h"
 #include "train/trainer.h"
@@ -23,14 +24,7 @@ namespace {
 using ::testing::HasSubstr;
 const bool kQuiet = (set_quiet(true), true);
 
-std::string error_of(const std::function<void()>& body) {
-  try {
-    body();
-  } catch (const UserError& e) {
-    return std::string(e.what()) + " | " + e.hint();
-  }
-  return "nothing was thrown";
-}
+using ::espalier::testing::error_of;
 
 /// The small network with statistics and affine parameters that are not those of a fresh one.
 Graph network() {

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/log.h"
 #include "base/threads.h"
+#include "tests/support/error_of.h"
 #include "tests/train/networks.h"
 #include "train/estimator.h"
 #include "train/integer_training.h"
@@ -23,14 +24,7 @@ namespace {
 using ::testing::HasSubstr;
 const bool kQuiet = (set_quiet(true), true);
 
-std::string error_of(const std::function<void()>& body) {
-  try {
-    body();
-  } catch (const UserError& e) {
-    return std::string(e.what()) + " | " + e.hint();
-  }
-  return "nothing was thrown";
-}
+using ::espalier::testing::error_of;
 
 StepOptions options_of(const Shape& input, Rule rule) {
   StepOptions o;
