@@ -1,23 +1,27 @@
-// Matrix products by generated code, where measuring chose it; convolutions of one pixel among
-// them, which are products of all pixels, channels last, and the weight.
+// Matrix products by generated code, where measuring chose it or nothing else is near its speed;
+// convolutions of one pixel among them, which are products of all pixels, channels last, and the
+// weight.
 #include <algorithm>
 
+#include "base/threads.h"
 #include "bind/convolution.h"
 #include "bind/families.h"
 #include "bind/matmul.h"
 #include "kernels/jit/micro_kernel.h"
+#include "kernels/jit/space.h"
 
 namespace espalier::bind {
 namespace {
 
 /// The kernel for what the specification says, its operands and layouts still to be declared.
 Bound generated(const std::string& family, const kernels::MatmulSpec& spec, const Contraction& c,
-                const KernelChoices& choices) {
+                const KernelChoices* choices) {
   auto problem = kernels::gemm_problem(spec);
   if (const auto* no = std::get_if<std::string>(&problem)) return Refuse{*no};
   auto& asked = std::get<kernels::GemmProblem>(problem);
   asked.convolution = c.room->full_name() == "Conv";
-  const auto tile = choices.tile_for(asked);
+  const auto tile =
+      choices ? choices->tile_for(asked) : kernels::unmeasured_tile(asked, num_threads());
   if (!tile) return Refuse{"it was not measured to be faster here"};
   const auto gemm = kernels::generate_gemm(spec, *tile);
   auto kernel = function_kernel(family + " " + tile->text(), [gemm](const KernelArgs& args) {
@@ -29,19 +33,12 @@ Bound generated(const std::string& family, const kernels::MatmulSpec& spec, cons
   return kernel;
 }
 
-/// Why no code is generated for the request, whatever it asks for.
-std::optional<Refuse> nothing_generated(const BindRequest& r) {
-  if (!r.choices) return Refuse{"nothing was chosen by measuring"};
-  if (const std::string& why = kernels::no_generated_kernels(); !why.empty()) return Refuse{why};
-  return std::nullopt;
-}
-
 Bound bind_generated_matmul(const BindRequest& r) {
-  if (const auto no = nothing_generated(r)) return *no;
+  if (const std::string& why = kernels::no_generated_kernels(); !why.empty()) return Refuse{why};
   const auto parsed = matmul_request(r);
   if (const auto* no = std::get_if<Refuse>(&parsed)) return *no;
   const auto& request = std::get<MatmulRequest>(parsed);
-  Bound bound = generated("jit.matmul", request.spec, request.contraction, *r.choices);
+  Bound bound = generated("jit.matmul", request.spec, request.contraction, r.choices);
   if (auto* kernel = std::get_if<KernelPtr>(&bound)) (*kernel)->absorbed = constant_operands(r);
   return bound;
 }
@@ -80,13 +77,13 @@ kernels::MatmulSpec product_of_pixels(const kernels::ConvSpec& s) {
 }
 
 Bound bind_generated_convolution(const BindRequest& r) {
-  if (const auto no = nothing_generated(r)) return *no;
+  if (const std::string& why = kernels::no_generated_kernels(); !why.empty()) return Refuse{why};
   const auto parsed = convolution_request(r);
   if (const auto* no = std::get_if<Refuse>(&parsed)) return *no;
   const auto& [contraction, integers, spec, transposed] = std::get<ConvolutionRequest>(parsed);
   if (transposed || !reads_one_pixel(spec)) return Refuse{"its windows are more than a pixel"};
   if (!spec.weight.constant) return Refuse{"the weight is not known at compile time"};
-  Bound bound = generated("jit.conv", product_of_pixels(spec), contraction, *r.choices);
+  Bound bound = generated("jit.conv", product_of_pixels(spec), contraction, r.choices);
   if (auto* kernel = std::get_if<KernelPtr>(&bound)) set_channels_last(**kernel, r, contraction);
   return bound;
 }

@@ -9,18 +9,20 @@
 namespace espalier::kernels {
 namespace {
 
-constexpr int kChains = 16;
+// As many as hide the latency of two pipes, and few enough that they and two operands stay in the
+// sixteen registers that AVX2 has.
+constexpr int kChains = 12;
 
 // The compiler may neither drop nor merge the chains: each is opaque to it after every pass.
 #define ESP_REGISTER_LOOP(name, isa, Vector, zero, step)                                    \
   __attribute__((target(isa))) void name(int64_t passes) {                                  \
     Vector chain[kChains];                                                                  \
-    _Pragma("GCC unroll 16") for (int i = 0; i < kChains; ++i) chain[i] = zero;             \
+    _Pragma("GCC unroll 12") for (int i = 0; i < kChains; ++i) chain[i] = zero;             \
     Vector a = zero, b = zero;                                                              \
     __asm__ volatile("" : "+v"(a), "+v"(b));                                                \
     for (int64_t p = 0; p < passes; ++p) {                                                  \
-      _Pragma("GCC unroll 16") for (int i = 0; i < kChains; ++i) chain[i] = step(chain[i]); \
-      _Pragma("GCC unroll 16") for (int i = 0; i < kChains;                                 \
+      _Pragma("GCC unroll 12") for (int i = 0; i < kChains; ++i) chain[i] = step(chain[i]); \
+      _Pragma("GCC unroll 12") for (int i = 0; i < kChains;                                 \
                                     ++i) __asm__ volatile("" : "+v"(chain[i]));             \
     }                                                                                       \
   }

@@ -7,6 +7,7 @@
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
@@ -113,8 +114,15 @@ void log_softmax_range(const RowsShape& s, const void* x, void* y, int64_t begin
     float* out = s.type == DType::f32 ? static_cast<float*>(y) + r * s.columns : buffer;
     float* spare = buffer + s.columns;
     float top;
-    const float shift = std::log(exponentials(in, spare, s.columns, &top));
-    const float high = top;
+    float sum = exponentials(in, spare, s.columns, &top);
+    // Where one element is nearly all of the sum, the others count as what is added to it.
+    float* most = std::find(spare, spare + s.columns, 1.0f);
+    const bool found = most != spare + s.columns;
+    if (found) {
+      *most = 0.0f;
+      sum = row_sum(spare, s.columns);
+    }
+    const float high = top, shift = found ? std::log1p(sum) : std::log(sum);
     // Two steps: top may be so large that adding the shift to it would round it away.
     map_row(in, out, s.columns, [high, shift](DF d, VF v) HWY_ATTR {
       return hn::Sub(hn::Sub(v, hn::Set(d, high)), hn::Set(d, shift));
@@ -194,7 +202,6 @@ void sum_range(const RowsShape& s, const void* x, float factor, void* y, int64_t
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
-#include <algorithm>
 #include <vector>
 
 #include "base/threads.h"

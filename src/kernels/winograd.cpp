@@ -1,9 +1,10 @@
 #include "kernels/winograd.h"
 
 #include <algorithm>
-#include <array>
 #include <limits>
+#include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/error.h"
@@ -18,8 +19,6 @@
 namespace espalier::kernels {
 namespace {
 
-/// Of the products' micro-kernels: 28 sums, two vectors of the weight and one number of a patch.
-constexpr int kRows = 14, kVectors = 2;
 /// Patches and products of one block of tiles, which shall stay in the second cache.
 constexpr int64_t kBlockBytes = 640 << 10;
 /// Below so many multiply-accumulates a second thread costs more than it brings.
@@ -49,12 +48,13 @@ class Winograd final : public WinogradConv {
         x_operand_(s.x_operand),
         w_operand_(s.weight.operand),
         top_(s.geometry.pads_begin[0]),
-        left_(s.geometry.pads_begin[1]) {
+        left_(s.geometry.pads_begin[1]),
+        products_(busy_tile()) {
     const int64_t high = Cut::ceil_div(s.y[2], tile), wide = Cut::ceil_div(s.y[3], tile);
     result_ = {s.y[2], s.y[3], s.y[1], tile, high, wide};
     source_ = {s.x[2], s.x[3], s.x[1], tile, high, wide};
     tiles_ = s.y[0] * result_.tiles_high * result_.tiles_wide;
-    columns_ = Cut::at_most(Cut::ceil_div(result_.channels, kGemmLanes), kVectors);
+    columns_ = Cut::at_most(Cut::ceil_div(result_.channels, kGemmLanes), products_.vectors);
     workers_ = num_threads();
     take_epilogue(s);
     if (s.weight.constant) pack(static_cast<const float*>(s.weight.constant));
@@ -189,8 +189,8 @@ class Winograd final : public WinogradConv {
   /// weight; where it is large and there are few blocks, the threads share each of them.
   void cut_tiles() {
     const int64_t a_tile = points_ * (source_.channels + padded()) * int64_t(sizeof(float));
-    const int64_t fitting = std::max<int64_t>(kBlockBytes / a_tile, kRows);
-    blocks_ = Cut::at_most(tiles_, fitting / kRows * kRows);
+    const int64_t fitting = std::max<int64_t>(kBlockBytes / a_tile, products_.rows);
+    blocks_ = Cut::at_most(tiles_, fitting / products_.rows * products_.rows);
     const int64_t macs = points_ * tiles_ * source_.channels * result_.channels;
     if (macs < kLeastShared) workers_ = 1;
     by_blocks_ = blocks_.parts >= 2 * workers_ || workers_ == 1 ||
@@ -201,14 +201,14 @@ class Winograd final : public WinogradConv {
 
   void generate() {
     for (int64_t tiles : {blocks_.n / blocks_.parts, blocks_.largest()}) {
-      const Cut rows = Cut::at_most(tiles, kRows);
+      const Cut rows = Cut::at_most(tiles, products_.rows);
       for (int64_t r = 0; r < rows.parts; ++r)
         for (int64_t c = 0; c < columns_.parts; ++c) kernel_for(rows.size(r), columns_.size(c));
     }
   }
 
   void kernel_for(int64_t rows, int64_t vectors) {
-    auto& kernel = kernels_[size_t(rows)][size_t(vectors)];
+    auto& kernel = kernels_[{rows, vectors}];
     if (kernel) return;
     MicroKernelSpec m;
     m.rows = int(rows);
@@ -245,7 +245,7 @@ class Winograd final : public WinogradConv {
 
   /// Panels of the weight, counted over all points, with all tiles.
   void products(const Job& job, const Block& b, Range panels) const {
-    const Cut rows = Cut::at_most(b.tiles, kRows);
+    const Cut rows = Cut::at_most(b.tiles, products_.rows);
     for (int64_t unit = panels.begin; unit < panels.end; ++unit) {
       const int64_t point = unit / columns_.parts, panel = unit % columns_.parts;
       const int64_t column = columns_.begin(panel) * kGemmLanes;
@@ -255,7 +255,7 @@ class Winograd final : public WinogradConv {
       for (int64_t r = 0; r < rows.parts; ++r) {
         args.a = b.patches + point * b.patch_plane + rows.begin(r) * source_.channels;
         args.c = b.products + point * b.product_plane + rows.begin(r) * padded() + column;
-        (*kernels_[size_t(rows.size(r))][size_t(columns_.size(panel))])(args);
+        (*kernels_.at({rows.size(r), columns_.size(panel)}))(args);
       }
     }
   }
@@ -269,6 +269,7 @@ class Winograd final : public WinogradConv {
   bool turned_;
   size_t x_operand_, w_operand_;
   int64_t top_, left_;
+  RegisterTile products_;
   int residual_ = -1, bias_operand_ = -1;
   WinogradImage source_, result_;
   WinogradEpilogue epilogue_;
@@ -277,7 +278,8 @@ class Winograd final : public WinogradConv {
   int64_t tiles_ = 0, workers_ = 1;
   Cut columns_, blocks_;  ///< of vectors, of tiles
   bool by_blocks_ = true;
-  std::array<std::array<std::shared_ptr<const MicroKernel>, kVectors + 1>, kRows + 1> kernels_;
+  std::map<std::pair<int64_t, int64_t>, std::shared_ptr<const MicroKernel>>
+      kernels_;  ///< by rows, vectors
 };
 
 /// dx as a convolution of dy. Elements of x that no window reads get a gradient of zero, as the

@@ -2,6 +2,7 @@
 // in which the products at each point are summed over all tiles.
 #include <algorithm>
 #include <cstring>
+#include <vector>
 
 #include "base/error.h"
 #include "base/threads.h"
@@ -37,12 +38,17 @@ class WinogradGradWeight final : public WinogradConv {
                            std::clamp(kBlockBytes / a_tile, kFewestTiles, kMostTiles));
     x_layout_ = layout_of(in_);
     dy_layout_ = layout_of(out_);
+    rows_ = Cut{kGemmLanes, 1};
+    while (!tile_fits(int(rows_.largest()), 1)) ++rows_.parts;
     MicroKernelSpec m;
-    m.rows = m.last_lanes = kGemmLanes;
+    m.packed_rows = m.last_lanes = kGemmLanes;
     m.vectors = 1;
     m.unroll = 4;
     m.c_stride = out_ * kGemmLanes;
-    kernel_ = micro_kernel(m);
+    for (int64_t part = 0; part < rows_.parts; ++part) {
+      m.rows = int(rows_.size(part));
+      kernels_.push_back(micro_kernel(m));
+    }
   }
 
   void run(const void* const* operands, float* dw, void* scratch) const override {
@@ -93,12 +99,16 @@ class WinogradGradWeight final : public WinogradConv {
     MicroKernelArgs args;
     args.k = tiles;
     args.first = first ? 1 : 0;
-    args.a = x + point * x_layout_.plane + panel * x_layout_.panel;
+    const float* const a = x + point * x_layout_.plane + panel * x_layout_.panel;
     const int64_t row = out_ * kGemmLanes;
     for (int64_t o = 0; o < out_; ++o) {
       args.b = dy + point * dy_layout_.plane + o * dy_layout_.panel;
-      args.c = sums + (point * in_ + panel) * kGemmLanes * row + o * kGemmLanes;
-      (*kernel_)(args);
+      float* const c = sums + (point * in_ + panel) * kGemmLanes * row + o * kGemmLanes;
+      for (int64_t part = 0; part < rows_.parts; ++part) {
+        args.a = a + rows_.begin(part);
+        args.c = c + rows_.begin(part) * row;
+        (*kernels_[size_t(part)])(args);
+      }
     }
   }
 
@@ -115,7 +125,8 @@ class WinogradGradWeight final : public WinogradConv {
   WinogradImage x_, dy_;
   Cut blocks_;  ///< of tiles
   WinogradLayout x_layout_, dy_layout_;
-  std::shared_ptr<const MicroKernel> kernel_;
+  Cut rows_;  ///< of a panel of source channels: those of one kernel
+  std::vector<std::shared_ptr<const MicroKernel>> kernels_;
 };
 
 }  // namespace

@@ -121,8 +121,9 @@ class Chooser {
     choice_.candidates.push_back(std::move(c));
   }
 
-  /// Everything on integers, and each layer in what it is fastest in; layers that cost the most
-  /// accuracy leave the integers until the error is allowed.
+  /// Everything on integers, and each layer in what it is fastest in, what has no integer form
+  /// (attention's products) in bf16; layers that cost the most accuracy leave the integers until
+  /// the error is allowed.
   void add_integers() {
     Calibrator calibrator(float_, options_.method);
     for (const auto& inputs : calibration_) calibrator.observe(inputs);
@@ -143,18 +144,28 @@ class Chooser {
         error = judge_.error(mixed);
       }
     }
-    if (out.empty() || out.size() == quantizable_layers(float_).size()) return;
+    const bool as_before = out.empty() && !bf16_beside();
+    if (as_before || out.size() == quantizable_layers(float_).size()) return;
     add("mixed", std::move(mixed));
   }
 
-  /// The network with these layers off the integers: in bf16 where they are faster in it.
+  /// The network with these layers off the integers: in bf16 where they are faster in it. So are
+  /// contractions of two activations, which are never on integers.
   Graph beside(const std::set<std::string>& out) const {
     Graph g = quantize(float_, ranges_, out);
     if (!options_.bf16) return g;
     std::set<std::string> f32;
     for (const LayerPrecision& l : choice_.layers)
       if (out.contains(l.layer) && !faster(l, "bf16", "f32")) f32.insert(l.layer);
-    return f32.size() == out.size() ? g : to_bf16_beside(g, f32);
+    return f32.size() == out.size() && !bf16_beside() ? g : to_bf16_beside(g, f32);
+  }
+
+  /// Whether contractions that have no integer form can take bf16.
+  bool bf16_beside() const {
+    const auto quantizable = quantizable_layers(float_);
+    return options_.bf16 && std::ranges::any_of(choice_.layers, [&](const LayerPrecision& l) {
+             return !std::ranges::count(quantizable, l.layer);
+           });
   }
 
   static bool faster(const LayerPrecision& l, const std::string& one, const std::string& than) {

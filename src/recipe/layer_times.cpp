@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "base/threads.h"
+#include "compress/integer_coding.h"
 #include "ir/builder.h"
 #include "ir/derive.h"
 #include "ir/room.h"
@@ -87,9 +88,10 @@ std::map<std::string, LayerFacts> layer_facts(const Graph& graph,
     facts.macs = cost_of(graph, it->second).macs;
     const ValueId w = n.inputs[size_t(form->weight)];
     facts.channels = graph.value(w).tensor().shape()[size_t(form->weight_axis)];
-    facts.precision = graph.is_constant(w)
-                          ? std::string(name_of(graph.value(n.outputs[0]).tensor().dtype))
-                          : "int8";
+    const NodeId source = graph.value(w).producer;
+    facts.precision = source != kNoNode && codes_integers(graph, source)
+                          ? "int8"
+                          : std::string(name_of(graph.value(n.outputs[0]).tensor().dtype));
     for (const ProfileEntry& entry : profile.entries)
       if (entry.node.ends_with("'" + name + "'")) facts.ms += entry.median_us() / 1000;
     layers[name] = std::move(facts);

@@ -197,7 +197,7 @@ TEST_F(GeneratedGemms, TheNumberOfThreadsDoesNotShow) {
   for (int threads : {1, 2, 3, 7}) {
     const ThreadScope scope(threads);
     for (bool rows : {false, true}) {
-      GemmTile t{.rows = 5, .vectors = 2, .pack_a = rows, .split_rows = rows};
+      GemmTile t{.rows = 2, .vectors = 2, .pack_a = rows, .split_rows = rows};
       expect_same_bits(c.run(t), want, t.text());
       expect_same_bits(several.run(t), several_want, t.text());
     }
@@ -224,7 +224,7 @@ TEST_F(GeneratedGemms, EpiloguesFollowTheSum) {
       c.bias = true;
       c.epilogue = exact[e];
       c.make();
-      expect_same_bits(c.run({.rows = 4, .vectors = 2, .k_block = k_block}), c.expected(),
+      expect_same_bits(c.run({.rows = 2, .vectors = 2, .k_block = k_block}), c.expected(),
                        "epilogue " + std::to_string(e));
     }
 }
@@ -243,7 +243,7 @@ TEST_F(GeneratedGemms, OtherFunctionsAreAppliedToTheFinishedBlock) {
     const auto want = c.expected();
     for (bool outer : {false, true}) {
       const GemmTile t{
-          .rows = 4, .vectors = 2, .row_block = 2, .column_block = 1, .rows_outer = outer};
+          .rows = 2, .vectors = 2, .row_block = 2, .column_block = 1, .rows_outer = outer};
       const auto got = c.run(t);
       for (size_t i = 0; i < got.size(); ++i) ASSERT_NEAR(got[i], want[i], 1e-6) << t.text();
     }
@@ -257,7 +257,7 @@ TEST_F(GeneratedGemms, AResidualMayLieWhereTheResultDoes) {
   c.k = 17;
   c.epilogue.steps = {residual(), scalar(ScalarCode::kRelu)};
   c.make();
-  expect_same_bits(c.run({.rows = 6, .vectors = 2}, true), c.expected(), "in place");
+  expect_same_bits(c.run({.rows = 2, .vectors = 2}, true), c.expected(), "in place");
   EXPECT_FALSE(generate_gemm(c.spec, {.k_block = 8})->residual_in_place());
   c.epilogue.steps = {scalar(ScalarCode::kGelu), residual()};
   c.make();
@@ -286,7 +286,7 @@ TEST_F(GeneratedGemms, EqualWeightsAndCodeAreHeldOnce) {
   c.n = 64;
   c.k = 16;
   c.make();
-  MicroKernelSpec s{.rows = 3, .vectors = 2, .a_stride = 16, .c_stride = 64};
+  MicroKernelSpec s{.rows = 2, .vectors = 2, .a_stride = 16, .c_stride = 64};
   const auto first = micro_kernel(s);
   EXPECT_EQ(first, micro_kernel(s));
   s.unroll = 2;
@@ -335,7 +335,11 @@ TEST(GemmProblems, SayWhyTheyAreNone) {
 
 TEST(GemmTiles, IllegalOnesAreKnown) {
   EXPECT_TRUE(legal({}));
-  EXPECT_TRUE(legal({.rows = 30, .vectors = 1}));
+  const bool many = vector_registers().count == kMostRegisters;
+  EXPECT_EQ(legal({.rows = 30, .vectors = 1}), many);
+  EXPECT_TRUE(legal({.rows = 6, .vectors = 1}));
+  EXPECT_TRUE(legal({.rows = busy_tile().rows, .vectors = busy_tile().vectors}));
+  EXPECT_EQ(legal({.rows = 7, .vectors = 1}), many);
   EXPECT_FALSE(legal({.rows = 32, .vectors = 1}));
   EXPECT_FALSE(legal({.rows = 6, .vectors = 5}));
   EXPECT_FALSE(legal({.rows = 0, .vectors = 1}));

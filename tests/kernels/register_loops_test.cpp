@@ -11,7 +11,7 @@ namespace {
 TEST(RegisterLoops, RunWhereTheMachineHasTheInstruction) {
   for (const DType type : {DType::f32, DType::bf16, DType::i8})
     if (const auto loop = kernels::register_loop(type)) {
-      EXPECT_GE(loop->macs_per_pass, 8 * 16) << name_of(type);
+      EXPECT_GE(loop->macs_per_pass, 8 * 12) << name_of(type);
       loop->run(1000);
     }
 }

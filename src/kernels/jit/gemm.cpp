@@ -342,7 +342,7 @@ std::variant<GemmProblem, std::string> gemm_problem(const MatmulSpec& s) {
       return "what follows is no function of one f32 number";
   p.epilogue = s.epilogue;
   // Displacements of generated instructions have 32 bits.
-  const int64_t reach = (int64_t{1} << 30) / kGemmRegisters / int64_t(sizeof(float));
+  const int64_t reach = (int64_t{1} << 30) / kMostRegisters / int64_t(sizeof(float));
   if (p.a_stride > reach || p.b_stride > reach || p.n > reach) return "a row is too long";
   return p;
 }

@@ -35,7 +35,7 @@ struct GemmProblem {
 
 /// How a product is cut.
 struct GemmTile {
-  int rows = 6, vectors = 4;  ///< of the result in registers; the most of each
+  int rows = 6, vectors = 1;  ///< of the result in registers; the most of each
   int unroll = 4;             ///< steps of k in the inner loop
   int prefetch = 0;           ///< steps of k that b is fetched ahead; 0: left to the hardware
   int64_t k_block = 0;        ///< steps of k until the sums go back to memory; 0: all

@@ -30,7 +30,8 @@ bool same_step(const EpilogueStep& a, const EpilogueStep& b) {
 bool MicroKernelSpec::operator==(const MicroKernelSpec& o) const {
   return rows == o.rows && vectors == o.vectors && last_lanes == o.last_lanes &&
          unroll == o.unroll && prefetch == o.prefetch && a_stride == o.a_stride &&
-         b_stride == o.b_stride && c_stride == o.c_stride && bias == o.bias && scale == o.scale &&
+         packed_rows == o.packed_rows && b_stride == o.b_stride && c_stride == o.c_stride &&
+         bias == o.bias && scale == o.scale &&
          std::equal(steps.begin(), steps.end(), o.steps.begin(), o.steps.end(), same_step);
 }
 
@@ -48,16 +49,48 @@ bool inlined(const EpilogueStep& step) {
   }
 }
 
+bool tile_fits(int rows, int vectors) {
+  if (rows < 1 || vectors < 1) return false;
+  const VectorRegisters& r = vector_registers();
+  const int columns = vectors * r.per_vector();
+  const int number_of_a = columns > 1 ? 1 : 0, mask = r.lanes < kGemmLanes ? 1 : 0;
+  return rows * columns + columns + number_of_a + mask <= r.count;
+}
+
+RegisterTile busy_tile() {
+  return vector_registers().count == kMostRegisters ? RegisterTile{14, 2} : RegisterTile{6, 1};
+}
+
 #if defined(__x86_64__)
 namespace {
 
 using namespace Xbyak::util;  // registers
-using Xbyak::Zmm;
+using Xbyak::Xmm;
 
+bool has_avx512() {
+  static const bool has = std::string_view(instruction_set()).starts_with("AVX3") &&
+                          Xbyak::util::Cpu().has(Xbyak::util::Cpu::tAVX512F) &&
+                          Xbyak::util::Cpu().has(Xbyak::util::Cpu::tAVX512DQ);
+  return has;
+}
+
+bool has_avx2() {
+  return instruction_set() == std::string_view("AVX2") &&
+         Xbyak::util::Cpu().has(Xbyak::util::Cpu::tFMA);
+}
+
+/// Read from `lanes` on: as many words that select as there are columns, then others.
+alignas(32) constexpr int32_t kSelect[16] = {-1, -1, -1, -1, -1, -1, -1, -1};
+
+/// A tile's columns are held in registers side by side. The last of them may be narrow: then a
+/// mask says which columns there are, k1 with AVX-512 and a register with AVX2.
 class GeneratedTile final : public MicroKernel, private Xbyak::CodeGenerator {
  public:
   explicit GeneratedTile(const MicroKernelSpec& spec)
-      : Xbyak::CodeGenerator(kCodeBytes, Xbyak::AutoGrow), s_(spec) {
+      : Xbyak::CodeGenerator(kCodeBytes, Xbyak::AutoGrow),
+        s_(spec),
+        columns_((s_.vectors - 1) * kGemmLanes + s_.last_lanes),
+        across_((columns_ + lanes_ - 1) / lanes_) {
     ESP_CHECK(tile_fits(s_.rows, s_.vectors), "a tile of sums fits the registers");
     generate();
     ready(PROTECT_RE);
@@ -68,12 +101,21 @@ class GeneratedTile final : public MicroKernel, private Xbyak::CodeGenerator {
  private:
   static constexpr size_t kCodeBytes = 4096;
 
+  Xmm vector(int index) const {
+    return Xmm(wide_ ? Xbyak::Operand::ZMM : Xbyak::Operand::YMM, index);
+  }
   // Sums first, then the row of b, then whatever is left.
-  Zmm sum(int row, int vector) const { return Zmm(row * s_.vectors + vector); }
-  Zmm b_vector(int vector) const { return Zmm(s_.rows * s_.vectors + vector); }
-  Zmm spare() const { return Zmm(31); }
-  bool narrow(int vector) const { return vector == s_.vectors - 1 && s_.last_lanes < kGemmLanes; }
-  int a_step() const { return int(sizeof(float)) * (s_.a_stride == 0 ? s_.rows : 1); }
+  Xmm sum(int row, int column) const { return vector(row * across_ + column); }
+  Xmm b_vector(int column) const { return vector(s_.rows * across_ + column); }
+  Xmm spare() const { return vector(wide_ ? 31 : 14); }
+  Xmm mask() const { return vector(15); }  // of AVX2
+  int last() const { return columns_ - (across_ - 1) * lanes_; }
+  bool narrow(int column) const { return column == across_ - 1 && last() < lanes_; }
+  int64_t bytes_at(int column) const { return int64_t{column} * lanes_ * int64_t(sizeof(float)); }
+  int a_step() const {
+    const int packed = s_.packed_rows > 0 ? s_.packed_rows : s_.rows;
+    return int(sizeof(float)) * (s_.a_stride == 0 ? packed : 1);
+  }
   int b_step() const {
     return int(s_.b_stride == 0 ? s_.vectors * kGemmLanes : s_.b_stride) * int(sizeof(float));
   }
@@ -81,12 +123,30 @@ class GeneratedTile final : public MicroKernel, private Xbyak::CodeGenerator {
   template <class F>
   void each_sum(const F& f) {
     for (int i = 0; i < s_.rows; ++i)
-      for (int j = 0; j < s_.vectors; ++j) f(i, j);
+      for (int j = 0; j < across_; ++j) f(i, j);
   }
 
-  /// Where element (row, first lane of vector) lies from a base with c's stride.
-  Xbyak::Address at(const Xbyak::Reg64& base, int row, int vector) {
-    return ptr[base + size_t(row * s_.c_stride + vector * kGemmLanes) * sizeof(float)];
+  /// Where element (row, first lane of the register) lies from a base with c's stride.
+  Xbyak::Address at(const Xbyak::Reg64& base, int row, int column) {
+    return ptr[base + size_t(row * s_.c_stride * int64_t(sizeof(float)) + bytes_at(column))];
+  }
+
+  /// The columns there are; zero for others.
+  void load(const Xmm& to, const Xbyak::Address& from, bool masked) {
+    if (!masked)
+      vmovups(to, from);
+    else if (wide_)
+      vmovups(to | k1 | T_z, from);
+    else
+      vmaskmovps(to, mask(), from);
+  }
+  void store(const Xbyak::Address& to, const Xmm& from, bool masked) {
+    if (!masked)
+      vmovups(to, from);
+    else if (wide_)
+      vmovups(to | k1, from);
+    else
+      vmaskmovps(to, mask(), from);
   }
 
   void generate() {
@@ -94,10 +154,7 @@ class GeneratedTile final : public MicroKernel, private Xbyak::CodeGenerator {
     mov(b_, arg(offsetof(MicroKernelArgs, b)));
     mov(c_, arg(offsetof(MicroKernelArgs, c)));
     mov(k_, arg(offsetof(MicroKernelArgs, k)));
-    if (s_.last_lanes < kGemmLanes) {
-      mov(eax, (1 << s_.last_lanes) - 1);
-      kmovw(k1, eax);
-    }
+    if (narrow(across_ - 1)) make_mask();
     start_sums();
     loop();
     finish();
@@ -105,41 +162,44 @@ class GeneratedTile final : public MicroKernel, private Xbyak::CodeGenerator {
     ret();
   }
 
+  void make_mask() {
+    if (wide_) {
+      mov(eax, (1 << last()) - 1);
+      kmovw(k1, eax);
+    } else {
+      mov(rax, size_t(kSelect + lanes_ - last()));
+      vmovups(mask(), ptr[rax]);
+    }
+  }
+
   void start_sums() {
     Xbyak::Label fresh, done;
     cmp(qword[args_ + offsetof(MicroKernelArgs, first)], 0);
     jne(fresh, T_NEAR);
-    each_sum([&](int i, int j) {
-      if (narrow(j))
-        vmovups(sum(i, j) | k1 | T_z, at(c_, i, j));
-      else
-        vmovups(sum(i, j), at(c_, i, j));
-    });
+    each_sum([&](int i, int j) { load(sum(i, j), at(c_, i, j), narrow(j)); });
     jmp(done, T_NEAR);
     L(fresh);
-    each_sum([&](int i, int j) { vpxord(sum(i, j), sum(i, j), sum(i, j)); });
+    each_sum([&](int i, int j) { vxorps(sum(i, j), sum(i, j), sum(i, j)); });
     L(done);
   }
 
   // sums += a[:, k] b[k, :]
   void step(int k) {
-    for (int j = 0; j < s_.vectors; ++j) {
-      const auto row = ptr[b_ + k * b_step() + j * 64];
-      if (narrow(j) && s_.b_stride != 0)
-        vmovups(b_vector(j) | k1 | T_z, row);
-      else
-        vmovups(b_vector(j), row);
-      if (s_.prefetch > 0) prefetcht0(ptr[b_ + (k + s_.prefetch) * b_step() + j * 64]);
+    for (int j = 0; j < across_; ++j) {
+      const int64_t from = k * b_step() + bytes_at(j);
+      load(b_vector(j), ptr[b_ + size_t(from)], narrow(j) && s_.b_stride != 0);
+      if (s_.prefetch > 0 && bytes_at(j) % 64 == 0)
+        prefetcht0(ptr[b_ + size_t(from + s_.prefetch * b_step())]);
     }
     const int64_t stride = s_.a_stride == 0 ? 1 : s_.a_stride;
     for (int i = 0; i < s_.rows; ++i) {
       const auto place = a_ + size_t(k * a_step() + i * stride * int64_t(sizeof(float)));
-      if (s_.vectors == 1) {
+      if (wide_ && across_ == 1) {
         vfmadd231ps(sum(i, 0), b_vector(0), ptr_b[place]);
         continue;
       }
       vbroadcastss(spare(), ptr[place]);
-      for (int j = 0; j < s_.vectors; ++j) vfmadd231ps(sum(i, j), b_vector(j), spare());
+      for (int j = 0; j < across_; ++j) vfmadd231ps(sum(i, j), b_vector(j), spare());
     }
   }
 
@@ -169,13 +229,13 @@ class GeneratedTile final : public MicroKernel, private Xbyak::CodeGenerator {
   }
 
   void finish() {
-    Xbyak::Label plain, store;
+    Xbyak::Label plain;
     cmp(qword[args_ + offsetof(MicroKernelArgs, last)], 0);
     je(plain, T_NEAR);
     if (s_.bias) {
       mov(rax, arg(offsetof(MicroKernelArgs, bias)));
-      for (int j = 0; j < s_.vectors; ++j) {
-        vmovups(b_vector(0), ptr[rax + j * 64]);
+      for (int j = 0; j < across_; ++j) {
+        vmovups(b_vector(0), ptr[rax + size_t(bytes_at(j))]);
         for (int i = 0; i < s_.rows; ++i) vaddps(sum(i, j), sum(i, j), b_vector(0));
       }
     }
@@ -185,66 +245,75 @@ class GeneratedTile final : public MicroKernel, private Xbyak::CodeGenerator {
     }
     for (const EpilogueStep& step : s_.steps) apply(step);
     L(plain);
+    each_sum([&](int i, int j) { store(at(c_, i, j), sum(i, j), narrow(j)); });
+  }
+
+  void number(const Xmm& to, float value) { bits(to, std::bit_cast<uint32_t>(value)); }
+  void bits(const Xmm& to, uint32_t value) {
+    mov(eax, value);
+    if (wide_) {
+      vpbroadcastd(to, eax);
+    } else {
+      vmovd(Xmm(to.getIdx()), eax);
+      vbroadcastss(to, Xmm(to.getIdx()));
+    }
+  }
+
+  void add_residual(float scale) {
+    mov(r_, arg(offsetof(MicroKernelArgs, residual)));
+    const Xmm factor = b_vector(0);
+    if (scale != 1) number(factor, scale);
     each_sum([&](int i, int j) {
-      if (narrow(j))
-        vmovups(at(c_, i, j) | k1, sum(i, j));
+      // An operand in memory is read whole where no mask of AVX-512 forbids it.
+      const bool aside = narrow(j) && !wide_;
+      if (aside) load(spare(), at(r_, i, j), true);
+      const Xmm to = narrow(j) && wide_ ? sum(i, j) | k1 : sum(i, j);
+      const Xbyak::Address place = at(r_, i, j);
+      const Xmm beside = spare();
+      const Xbyak::Operand& from = aside ? static_cast<const Xbyak::Operand&>(beside)
+                                         : static_cast<const Xbyak::Operand&>(place);
+      if (scale == 1)
+        vaddps(to, sum(i, j), from);
       else
-        vmovups(at(c_, i, j), sum(i, j));
+        vfmadd231ps(to, factor, from);
     });
   }
 
-  void number(const Zmm& to, float value) {
-    mov(eax, std::bit_cast<uint32_t>(value));
-    vpbroadcastd(to, eax);
-  }
-
   void apply(const EpilogueStep& step) {
-    // Past the loop, the registers of b are free: one at least, two where there is a spare one.
-    const Zmm p = b_vector(0);
-    if (step.kind == EpilogueStep::Kind::kResidual) {
-      mov(r_, arg(offsetof(MicroKernelArgs, residual)));
-      if (step.scale == 1) {
-        each_sum([&](int i, int j) {
-          const Zmm masked = narrow(j) ? sum(i, j) | k1 : sum(i, j);
-          vaddps(masked, sum(i, j), at(r_, i, j));
-        });
-        return;
-      }
-      number(p, step.scale);
-      each_sum([&](int i, int j) {
-        const Zmm masked = narrow(j) ? sum(i, j) | k1 : sum(i, j);
-        vfmadd231ps(masked, p, at(r_, i, j));
-      });
-      return;
-    }
+    if (step.kind == EpilogueStep::Kind::kResidual) return add_residual(step.scale);
+    // Past the loop, the registers of b and of a number of a are free.
+    const Xmm p = b_vector(0);
     // Of two numbers one of which is NaN, vmaxps and vminps give the second: NaN stays.
     const auto all = [&](const auto& f) { each_sum([&](int i, int j) { f(sum(i, j)); }); };
     switch (step.op.code) {
-      case ScalarCode::kRelu: vpxord(p, p, p); return all([&](const Zmm& x) { vmaxps(x, p, x); });
+      case ScalarCode::kRelu: vxorps(p, p, p); return all([&](const Xmm& x) { vmaxps(x, p, x); });
       case ScalarCode::kClip:
         number(p, step.op.p0);
-        all([&](const Zmm& x) { vmaxps(x, p, x); });
+        all([&](const Xmm& x) { vmaxps(x, p, x); });
         number(p, step.op.p1);
-        return all([&](const Zmm& x) { vminps(x, p, x); });
+        return all([&](const Xmm& x) { vminps(x, p, x); });
       case ScalarCode::kLeakyRelu:
         number(p, step.op.p0);
-        return all([&](const Zmm& x) {
-          vpmovd2m(k2, x);  // those below zero
-          vmulps(x | k2, x, p);
+        return all([&](const Xmm& x) {  // those whose sign is set
+          if (wide_) {
+            vpmovd2m(k2, x);
+            vmulps(x | k2, x, p);
+          } else {
+            vmulps(spare(), x, p);
+            vblendvps(x, x, spare(), x);
+          }
         });
       case ScalarCode::kNeg:
-        mov(eax, 0x80000000u);
-        vpbroadcastd(p, eax);
-        return all([&](const Zmm& x) { vpxord(x, x, p); });
+        bits(p, 0x80000000u);
+        return all([&](const Xmm& x) { vxorps(x, x, p); });
       case ScalarCode::kAbs:
-        mov(eax, 0x7fffffffu);
-        vpbroadcastd(p, eax);
-        return all([&](const Zmm& x) { vpandd(x, x, p); });
+        bits(p, 0x7fffffffu);
+        return all([&](const Xmm& x) { vandps(x, x, p); });
       case ScalarCode::kAffine:
         number(p, step.op.p0);
-        all([&](const Zmm& x) { vmulps(x, x, p); });
+        all([&](const Xmm& x) { vmulps(x, x, p); });
         number(p, step.op.p1);
-        return all([&](const Zmm& x) { vaddps(x, x, p); });
+        return all([&](const Xmm& x) { vaddps(x, x, p); });
       default: return;  // the identity
     }
   }
@@ -253,6 +322,9 @@ class GeneratedTile final : public MicroKernel, private Xbyak::CodeGenerator {
 
   const Xbyak::Reg64 args_ = rdi, a_ = rsi, b_ = rdx, c_ = rcx, k_ = r8, r_ = r9;
   const MicroKernelSpec s_;
+  const bool wide_ = vector_registers().lanes == kGemmLanes;
+  const int lanes_ = vector_registers().lanes;
+  const int columns_, across_;  ///< of the tile: numbers, and registers
 };
 
 struct Held {
@@ -270,10 +342,8 @@ Shelf& shelf() {
 
 std::string reason() {
   limit_instruction_set();
-  if (!std::string_view(instruction_set()).starts_with("AVX3") ||
-      !Xbyak::util::Cpu().has(Xbyak::util::Cpu::tAVX512F) ||
-      !Xbyak::util::Cpu().has(Xbyak::util::Cpu::tAVX512DQ))
-    return "code is generated for AVX-512, which is not to be used here";
+  if (!has_avx512() && !has_avx2())
+    return "code is generated for AVX-512 and AVX2, neither of which is to be used here";
   try {
     GeneratedTile probe({});
   } catch (const Xbyak::Error& e) {
@@ -283,6 +353,12 @@ std::string reason() {
 }
 
 }  // namespace
+
+const VectorRegisters& vector_registers() {
+  static const VectorRegisters registers =
+      has_avx512() ? VectorRegisters{} : VectorRegisters{.count = 16, .lanes = 8};
+  return registers;
+}
 
 const std::string& no_generated_kernels() {
   static const std::string why = reason();
@@ -303,8 +379,12 @@ std::shared_ptr<const MicroKernel> micro_kernel(const MicroKernelSpec& spec) {
 
 #else  // other processors
 
+const VectorRegisters& vector_registers() {
+  static const VectorRegisters registers;
+  return registers;
+}
 const std::string& no_generated_kernels() {
-  static const std::string why = "code is generated for x86 with AVX-512 only";
+  static const std::string why = "code is generated for x86 only";
   return why;
 }
 std::shared_ptr<const MicroKernel> micro_kernel(const MicroKernelSpec&) {

@@ -14,10 +14,19 @@
 
 namespace espalier::kernels {
 
-/// Lanes of a vector register: f32 in 512 bits.
+/// Columns of a vector, what tiles and panels are counted in: f32 in 512 bits, which are one
+/// register of AVX-512 or two of AVX2.
 inline constexpr int kGemmLanes = 16;
-/// Vector registers.
-inline constexpr int kGemmRegisters = 32;
+
+/// The vector registers of the instruction set that code is generated for.
+struct VectorRegisters {
+  int count = 32;
+  int lanes = kGemmLanes;  ///< f32 in each
+  int per_vector() const { return kGemmLanes / lanes; }
+};
+inline constexpr int kMostRegisters = 32;
+/// 32 of 16 lanes with AVX-512, else 16 of 8.
+const VectorRegisters& vector_registers();
 
 /// What a tile is generated for. Strides in elements.
 struct MicroKernelSpec {
@@ -26,8 +35,9 @@ struct MicroKernelSpec {
   int last_lanes = 16;  ///< columns in its last vector
   int unroll = 1;       ///< steps of k in the body of the loop
   int prefetch = 0;     ///< steps of k that b is fetched ahead into the first cache; 0: not at all
-  /// Between the rows of a: 0 where a is packed, `rows` numbers for each step of k.
+  /// Between the rows of a: 0 where a is packed, `packed_rows` numbers for each step of k.
   int64_t a_stride = 0;
+  int packed_rows = 0;  ///< 0: as many as the tile has
   /// Between the rows of b: 0 where b is packed, `vectors` whole vectors for each step of k.
   int64_t b_stride = 0;
   int64_t c_stride = 0;             ///< between the rows of the result, and of a residual
@@ -53,14 +63,18 @@ struct MicroKernelArgs {
 /// The step is part of generated code: the cheap functions of one operand, and adding a residual.
 bool inlined(const EpilogueStep& step);
 
-/// Registers hold the tile's sums, a row of b, and where several vectors share it a number of a.
-constexpr bool tile_fits(int rows, int vectors) {
-  return rows >= 1 && vectors >= 1 &&
-         rows * vectors + vectors + (vectors > 1 ? 1 : 0) <= kGemmRegisters;
-}
+/// Registers hold the tile's sums, a row of b, where several of them share it a number of a, and
+/// with AVX2 which columns the last vector has.
+bool tile_fits(int rows, int vectors);
 
-/// Whether code can be generated here: AVX-512, not forbidden by ESPALIER_MAX_ISA, and memory that
-/// may be executed. Empty, or the reason why not.
+/// A tile that keeps the units busy whatever the extents, with two registers to spare at most.
+struct RegisterTile {
+  int rows, vectors;
+};
+RegisterTile busy_tile();
+
+/// Whether code can be generated here: AVX-512 or AVX2, not forbidden by ESPALIER_MAX_ISA, and
+/// memory that may be executed. Empty, or the reason why not.
 const std::string& no_generated_kernels();
 
 /// Generated code; immutable, any thread may call it.

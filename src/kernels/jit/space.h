@@ -3,6 +3,7 @@
 // 2023, systems.tsv 203): what the hardware rules out is not measured.
 #pragma once
 
+#include <optional>
 #include <vector>
 
 #include "kernels/jit/gemm.h"
@@ -17,6 +18,7 @@ struct GemmDevice {
   /// way to keep the units busy.
   int fma_per_cycle = 2, fma_latency = 4;
   int loads_per_cycle = 2;
+  int registers_per_vector = 1;  ///< 2 with AVX2
 
   bool operator==(const GemmDevice&) const = default;
 };
@@ -33,8 +35,13 @@ std::vector<GemmTile> device_space(const GemmProblem& problem, const GemmDevice&
 std::vector<GemmTile> whole_space(const GemmProblem& problem, const GemmDevice& device,
                                   int threads);
 
+/// What to take for a product that nobody measured; nothing where a library's kernels are as good.
+/// oneDNN 2.6.3 has none of its own for f32 products with AVX2: a general one packs both operands
+/// in each call, and reaches 64 % of what generated code can.
+std::optional<GemmTile> unmeasured_tile(const GemmProblem& problem, int threads);
+
 /// What a library built ahead of time would do: one tile for all products. It is the 12 by 32 that
-/// BLIS ships for f32 under AVX-512 (Van Zee and van de Geijn 2015).
+/// BLIS ships for f32 under AVX-512, or its 6 by 16 of AVX2 (Van Zee and van de Geijn 2015).
 GemmTile fixed_tile();
 
 /// Cycles that the device model expects of one core; a relative figure, for ordering.

@@ -119,10 +119,16 @@ void emit(const CrossEntropy& a, CWriter& c) {
   c.block(for_loop("i", rows), [&] {
     const std::string row = times("i", classes), at = plus(row, "k");
     declare_label(c, "i", classes);
-    c.line(real + "most = -INFINITY, sum = 0, uniform = 0;");
-    c.block(each, [&] { c.line(with_suffix("most = fmax~(most, " + c.load(0, at) + ");", t)); });
-    c.block(each, [&] { c.line(with_suffix("sum += exp~(" + c.load(0, at) + " - most);", t)); });
-    c.line(with_suffix("const " + real + "shift = log~(sum);", t));
+    c.line("int top = 0;");
+    c.block(each, [&] {
+      c.line("if (" + c.load(0, at) + " > " + c.load(0, plus(row, "top")) + ") top = k;");
+    });
+    c.line("const " + real + "most = " + c.load(0, plus(row, "top")) + ";");
+    c.line(real + "others = 0, uniform = 0;");
+    c.block(each, [&] {
+      c.line(with_suffix("if (k != top) others += exp~(" + c.load(0, at) + " - most);", t));
+    });
+    c.line(with_suffix("const " + real + "shift = log1p~(others);", t));
     c.line(real + "own = 0;");
     c.block(each, [&] {
       c.line("const " + real + "log_p = " + c.load(0, at) + " - most - shift;");

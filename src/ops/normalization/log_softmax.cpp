@@ -12,11 +12,14 @@ void reference(const Softmax& a, Ref<Real>& r) {
   const auto x = r.real(0);
   const auto y = r.out_real(0);
   for_each_slice(r.shape(0), a.axis, [&](size_t first, size_t step, int64_t count) {
-    Real largest = x[first];
-    for (int64_t i = 1; i < count; ++i) largest = std::max(largest, x[first + size_t(i) * step]);
-    Real sum = 0;
-    for (int64_t i = 0; i < count; ++i) sum += std::exp(x[first + size_t(i) * step] - largest);
-    const Real log_sum = std::log(sum);
+    int64_t most = 0;
+    for (int64_t i = 1; i < count; ++i)
+      if (x[first + size_t(i) * step] > x[first + size_t(most) * step]) most = i;
+    const Real largest = x[first + size_t(most) * step];
+    Real others = 0;
+    for (int64_t i = 0; i < count; ++i)
+      if (i != most) others += std::exp(x[first + size_t(i) * step] - largest);
+    const Real log_sum = std::log1p(others);
     for (int64_t i = 0; i < count; ++i) {
       const size_t at = first + size_t(i) * step;
       y[at] = x[at] - largest - log_sum;
