@@ -43,7 +43,7 @@ Graph small_network() {
 class Always : public KernelChoices {
  public:
   std::optional<kernels::GemmTile> tile_for(const kernels::GemmProblem&) const override {
-    return kernels::GemmTile{.rows = 4, .vectors = 2};
+    return kernels::GemmTile{.rows = 2, .vectors = 2};
   }
 };
 
@@ -157,7 +157,8 @@ TEST_F(Tuning, GeneratedKernelsServeWhereTheyAreChosenAndAgree) {
   CompileOptions plain{.threads = 1}, chosen{.threads = 1};
   chosen.choices = std::make_shared<const Always>();
   EXPECT_EQ(count_of("jit.matmul", g, chosen), 4);
-  EXPECT_EQ(count_of("jit", g, plain), 0);
+  // With AVX2, unmeasured: products with a weight.
+  EXPECT_EQ(count_of("jit", g, plain), kernels::vector_registers().per_vector() == 1 ? 0 : 3);
   const Tensor want = run(g, plain), one = run(g, chosen);
   EXPECT_LE(testing::mismatch(one, want, 1e-5, 1e-5), 1);
   chosen.threads = 2;
@@ -190,7 +191,7 @@ TEST_F(Tuning, ASessionIsTunedWhileItRuns) {
   const auto inputs = inputs_of(*session.program());
   const Tensor want = run(g, o.compile);
   do {
-    EXPECT_LE(testing::mismatch(session.run(inputs)[0], want, 1e-5, 1e-5), 1);
+    EXPECT_LE(testing::mismatch(session.run(inputs)[0], want, 2e-5, 2e-5), 1);
   } while (session.tuning());
   session.wait();
   EXPECT_EQ(session.kernels().products().size(), 4u);
