@@ -98,6 +98,13 @@ class Rewriter {
   }
 
  private:
+  /// A name that no value has, nor will have once it is copied.
+  std::string fresh_name(const std::string& base) const {
+    std::string name = to_->fresh_name(base);
+    while (g_.find(name) != kNoValue) name = to_->fresh_name(name + "+");
+    return name;
+  }
+
   ValueId mapped(ValueId v) const { return v == kNoValue ? kNoValue : first_[size_t(v)]; }
 
   /// States that the forward pass moves on, as running statistics, are copied before: what reads
@@ -108,9 +115,8 @@ class Rewriter {
       if (made_forward(g_, forward_, p.output) && is_float(g_.value(p.input).tensor().dtype)) {
         const std::string& name = g_.value(p.input).name;  // Identity would be folded away
         const Values less =
-            b.op("Neg", {mapped(p.input)}, {}, "", {to_->fresh_name(name + ":less")});
-        again_[size_t(p.input)] =
-            b.op("Neg", less, {}, "", {to_->fresh_name(name + ":before")})[0];
+            b.op("Neg", {mapped(p.input)}, {}, "", {fresh_name(name + ":less")});
+        again_[size_t(p.input)] = b.op("Neg", less, {}, "", {fresh_name(name + ":before")})[0];
       }
   }
 
@@ -126,7 +132,7 @@ class Rewriter {
         const Values operands = {needed(g_.find(how->second.sum)),
                                  needed(g_.find(how->second.term))};
         again_[size_t(v)] =
-            Builder(*to_).op("Sub", operands, {}, "", {to_->fresh_name(name + ":inverted")})[0];
+            Builder(*to_).op("Sub", operands, {}, "", {fresh_name(name + ":inverted")})[0];
         return again_[size_t(v)];
       }
       const NodeId n = g_.value(v).producer;
@@ -144,7 +150,7 @@ class Rewriter {
     for (ValueId v : node.outputs) {
       types.push_back(v == kNoValue ? Type() : g_.value(v).type);
       names.push_back(v == kNoValue ? "" : g_.value(v).name);
-      if (fresh) names.back() = to_->fresh_name(names.back() + ":again");
+      if (fresh) names.back() = fresh_name(names.back() + ":again");
     }
     const NodeId made = to_->add_node(*node.room, node.attrs, std::move(inputs), std::move(types),
                                       node.name, std::move(names));

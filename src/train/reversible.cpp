@@ -57,21 +57,26 @@ class Finder {
     }
   }
 
-  /// From the last to the first: what a coupling's stream follows from is known before it. No
+  /// Each from the last to the first: what a coupling's stream follows from is known before it. No
   /// stream lies inside the function of a coupling found before, which will be computed forward
-  /// again: what is inverted would follow from itself.
+  /// again: what is inverted would follow from itself. Then those whose stream nobody reads, the
+  /// first of their chains: of them the function is computed again.
   std::vector<Found> run() {
     std::vector<Found> found;
-    for (size_t i = additions_.size(); i-- > 0;) {
-      const Addition& a = additions_[i];
-      const auto stream = size_t(a.stream);
-      if (!saved_.contains(a.stream) || inverted_[stream] || inside_[stream]) continue;
-      if (auto f = invertible(a)) {
-        inverted_[stream] = true;
+    for (const bool read : {true, false})
+      for (size_t i = additions_.size(); i-- > 0;) {
+        const Addition& a = additions_[i];
+        const auto stream = size_t(a.stream);
+        if (saved_.contains(a.stream) != read || inverted_[stream] || inside_[stream]) continue;
+        auto f = invertible(a, read);
+        if (!f) continue;
+        inverted_[stream] = read;
         for (ValueId v : f->inside) inside_[size_t(v)] = true;
         found.push_back({a, *std::move(f)});
       }
-    }
+    std::ranges::sort(found, {}, [&](const Found& f) {
+      return place_[size_t(g_.value(f.addition.sum).producer)];
+    });
     return found;
   }
 
@@ -122,13 +127,13 @@ class Finder {
   }
 
   /// Its partner follows from what comes later, or is the end of the other stream's chain: the sum
-  /// of a coupling whose term is a function of this one's stream.
-  std::optional<Function> invertible(const Addition& a) const {
+  /// of a coupling whose term is a function of this one's stream, where ends are `allowed`.
+  std::optional<Function> invertible(const Addition& a, bool allowed) const {
     return function_of(a.term, a.stream, [&](ValueId partner) {
       if (partner == a.stream) return false;
       if (inverted_[size_t(partner)]) return true;
       const auto others = by_sum_.find(partner);
-      return others != by_sum_.end() &&
+      return allowed && others != by_sum_.end() &&
              std::ranges::any_of(others->second, [&](const Addition& other) {
                return function_of(other.term, other.stream,
                                   [&](ValueId v) { return v == a.stream; })
@@ -153,9 +158,11 @@ class Keeping {
  public:
   Keeping(const Graph& g, const Finder& finder, const std::vector<Found>& found)
       : g_(g), finder_(finder) {
-    for (const Found& f : found)
+    for (const Found& f : found) {
+      if (!finder.inverted(f.addition.stream)) continue;
       for (ValueId end : {f.addition.sum, f.function.of})
         if (!finder.inverted(end)) kept_.insert(end);
+    }
     for (ValueId v : finder.saved())
       if (!finder.inside(v)) keep(v);
   }
@@ -216,7 +223,6 @@ std::vector<Coupling> couplings(const StepGraph& s) {
   for (const Found& f : Finder(s).run())
     all.push_back({name(f.addition.sum), name(f.addition.stream), name(f.addition.term),
                    name(f.function.of)});
-  std::ranges::reverse(all);
   return all;
 }
 
@@ -231,7 +237,8 @@ ReversibleStep reversible(const StepGraph& s) {
   std::map<std::string, Inversion> inverted;
   const auto name = [&](ValueId v) { return s.graph.value(v).name; };
   for (const Found& f : found)
-    inverted[name(f.addition.stream)] = {name(f.addition.sum), name(f.addition.term)};
+    if (finder.inverted(f.addition.stream))
+      inverted[name(f.addition.stream)] = {name(f.addition.sum), name(f.addition.term)};
   ReversibleStep r;
   r.step = keeping(s, Keeping(s.graph, finder, found).names(), inverted);
   r.couplings = int64_t(found.size());

@@ -18,15 +18,15 @@ struct Coupling {
   std::string sum, stream, term, partner;
 };
 
-/// The couplings of a step whose stream follows from what comes after it, in the order in which
-/// the forward pass computes them: their partners do, or are sums of couplings of the other stream.
-/// They are found by what depends on what, whatever the network's definition calls them. An
-/// addition x + F(x) is none, and nor is one whose stream the backward pass does not read.
+/// The couplings of a step, in the order in which the forward pass computes them, that can be
+/// inverted: their partners follow from what comes later, or are sums of couplings of the other
+/// stream. They are found by what depends on what, whatever the network's definition calls them.
+/// An addition x + F(x) is none.
 std::vector<Coupling> couplings(const StepGraph& step);
 
 struct ReversibleStep {
   StepGraph step;
-  int64_t couplings = 0;  ///< that are inverted
+  int64_t couplings = 0;
   /// Bytes of the forward pass that last until the backward pass, before and now.
   int64_t saved_before = 0, saved = 0;
 };
