@@ -86,24 +86,24 @@ class Body {
     const Vector middle = draw.vector(0.05f);
     add(middle, semi_axes(draw, 0.8f, 0.98f), body, kGround);
     for (int n = draw.between(1, 2); n > 0; --n) {
-      const Vector center = draw.vector(0.5f), lengths = semi_axes(draw, 0.12f, 0.28f);
+      const Vector center = draw.vector(0.5f), lengths = semi_axes(draw, 0.15f, 0.3f);
       add(center, lengths, kAir + draw.uniform(0, 0.1f), kGround);
     }
     std::vector<Vector> centers;
     for (int n = draw.between(2, 3); n > 0; --n) {
       centers.push_back(draw.vector(0.45f));
-      const Vector lengths = semi_axes(draw, 0.28f, 0.45f);
+      const Vector lengths = semi_axes(draw, 0.35f, 0.55f);
       add(centers.back(), lengths, body + draw.uniform(kLeastContrast, kMostContrast), kOrgan);
     }
     for (Vector at : centers) {
       for (float& v : at) v += draw.uniform(-0.1f, 0.1f);
-      const Vector lengths = semi_axes(draw, 0.1f, 0.2f);
+      const Vector lengths = semi_axes(draw, 0.16f, 0.28f);
       add(at, lengths, body + draw.uniform(-0.03f, 0.03f), kLesion);
     }
     for (int n = draw.between(1, 3); n > 0; --n) {
       const Vector center = draw.vector(0.6f);
-      Vector lengths = semi_axes(draw, 0.08f, 0.16f);
-      lengths[0] = draw.uniform(0.3f, 0.6f);
+      Vector lengths = semi_axes(draw, 0.12f, 0.22f);
+      lengths[0] = draw.uniform(0.4f, 0.8f);
       add(center, lengths, draw.uniform(kLeastBone, kMostBone), kBone);
     }
   }
