@@ -20,7 +20,7 @@ enum class PictureLayout {
 
 /// Samples that go through a network together.
 struct Batch {
-  Tensor inputs;   ///< f32 [N, sample shape]; i64 where samples are tokens
+  Tensor inputs;  ///< f32 [N, sample shape]; i64 where samples are tokens
   /// i64 [N] class labels, or [N, ...] for each place; i64 [N, context] next tokens; or f32 [N,
   /// target shape].
   Tensor targets;

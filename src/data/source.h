@@ -95,7 +95,7 @@ std::vector<int64_t> drawn_rows(int64_t n, int64_t begin, int64_t end, std::stri
 /// Rows of `parts` one after another; all have one type and one row shape. Throws UserError naming
 /// `where` otherwise.
 Tensor concat_rows(const std::vector<Tensor>& parts, const std::string& where);
-/// Labels as i64, checked to lie in [0, classes), one per row, or one per place of samples [rows, C,
+/// Labels as i64, checked to lie in [0, classes), one per row or per place of samples [rows, C,
 /// ...]; when `classes` is 0, in the range
 /// that a set of so many rows can show. Sets `raw.targets` and `raw.classes`.
 void set_labels(RawData& raw, Tensor labels, int64_t classes, const std::string& where);

@@ -260,8 +260,7 @@ ValueId BlockBuilder::reversible(Fields& fields, ValueId x, const Scope& scope) 
     fields.map().fail("a reversible block needs two halves along axis " + std::to_string(axis) +
                       ", its input is " + to_string(whole));
   const int64_t half = extent.value() / 2;
-  const Values halves =
-      builder_.op("Split", {x, builder_.ints({half, half})}, {{"axis", axis}});
+  const Values halves = builder_.op("Split", {x, builder_.ints({half, half})}, {{"axis", axis}});
   ValueId x1 = halves[0], x2 = halves[1];
   const auto coupled = [&](const char* which, const Yaml& blocks, ValueId to, ValueId from,
                            const Scope& round) {

@@ -15,9 +15,14 @@ StepExtension gradients_told();
 /// taken at rate 0.
 std::map<std::string, Tensor> gradients_of(const StepGraph& step, const Batch& batch);
 
-/// The largest distance of two parameters' gradients, as a part of their norm; not finite where a
-/// gradient is not.
+/// The largest distance of two parameters' gradients, as a part of their norm in `a`; not finite
+/// where a gradient is not. Norms count as no less than `least` times what they would be if all
+/// elements of all gradients were of the same size: the gradient of a bias that a normalisation
+/// behind it takes away is nothing but rounding.
 double largest_difference(const std::map<std::string, Tensor>& a,
-                          const std::map<std::string, Tensor>& b);
+                          const std::map<std::string, Tensor>& b, double least = 0);
+/// The distance of all gradients together, as a part of their norm in `a`.
+double whole_difference(const std::map<std::string, Tensor>& a,
+                        const std::map<std::string, Tensor>& b);
 
 }  // namespace espalier

@@ -72,9 +72,8 @@ std::map<std::string, Tensor> gradients_in(const TuningTask& task) {
   std::vector<int64_t> rows;
   for (int64_t i = 0; i < o.batch; ++i) rows.push_back(i);
   const StepExtension told = gradients_told();
-  return gradients_of(
-      build_training_step(task.network, step_options(o, *task.train), {&told, 1}),
-      task.train->fetch(rows));
+  return gradients_of(build_training_step(task.network, step_options(o, *task.train), {&told, 1}),
+                      task.train->fetch(rows));
 }
 
 /// The median, over channels, of scale / sqrt(var + epsilon) of the factors that are folded: by the

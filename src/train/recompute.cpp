@@ -114,8 +114,7 @@ class Rewriter {
     for (const StatePair& p : g_.states())
       if (made_forward(g_, forward_, p.output) && is_float(g_.value(p.input).tensor().dtype)) {
         const std::string& name = g_.value(p.input).name;  // Identity would be folded away
-        const Values less =
-            b.op("Neg", {mapped(p.input)}, {}, "", {fresh_name(name + ":less")});
+        const Values less = b.op("Neg", {mapped(p.input)}, {}, "", {fresh_name(name + ":less")});
         again_[size_t(p.input)] = b.op("Neg", less, {}, "", {fresh_name(name + ":before")})[0];
       }
   }

@@ -189,8 +189,8 @@ class Keeping {
     if (at_hand(v)) return true;
     const NodeId n = mover(v);
     return n != kNoNode && std::ranges::any_of(g_.node(n).inputs, [&](ValueId from) {
-      return from != kNoValue && copies(from);
-    });
+             return from != kNoValue && copies(from);
+           });
   }
 
   /// Of a copy the operands: joined streams need not be kept beside the streams.

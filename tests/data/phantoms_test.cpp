@@ -21,8 +21,10 @@ TEST(Phantoms, AnyVolumeCanBeDrawnByItselfOnAnyThread) {
   for (int64_t i = 0; i < 7; ++i) {
     draw_phantom(1, i < 5 ? Split::train : Split::test, i < 5 ? i : i - 5, 10, voxels.data(),
                  labels.data());
-    EXPECT_TRUE(std::ranges::equal(voxels, std::span(raw.samples.data<uint8_t>() + i * 1000, 1000)));
-    EXPECT_TRUE(std::ranges::equal(labels, std::span(raw.targets.data<int64_t>() + i * 1000, 1000)));
+    EXPECT_TRUE(
+        std::ranges::equal(voxels, std::span(raw.samples.data<uint8_t>() + i * 1000, 1000)));
+    EXPECT_TRUE(
+        std::ranges::equal(labels, std::span(raw.targets.data<int64_t>() + i * 1000, 1000)));
   }
   std::vector<uint8_t> others(1000);
   draw_phantom(2, Split::train, 0, 10, others.data(), labels.data());
@@ -85,11 +87,13 @@ TEST(Phantoms, ArraysMayHaveALabelForEachPlace) {
   const auto data = load_dataset(DataSpec::parse(save({10, 3, 4}, 2)), Split::all);
   EXPECT_EQ(data->target_shape(), (Shape{3, 4}));
   EXPECT_EQ(data->classes(), 3);
-  EXPECT_NE(user_error([&] { DataSource(DataSpec::parse(save({10, 4, 3}, 2))); })
-                .find("one per sample or one per place of it"),
+  EXPECT_NE(user_error([&] {
+              DataSource(DataSpec::parse(save({10, 4, 3}, 2)));
+            }).find("one per sample or one per place of it"),
             std::string::npos);
-  EXPECT_NE(user_error([&] { DataSource(DataSpec::parse(save({10, 3, 4}, -1))); })
-                .find("gives sample 9 the label -1"),
+  EXPECT_NE(user_error([&] {
+              DataSource(DataSpec::parse(save({10, 3, 4}, -1)));
+            }).find("gives sample 9 the label -1"),
             std::string::npos);
 }
 

@@ -131,8 +131,7 @@ TEST(Blueprint, ReversibleBlocksCoupleHalves) {
     const Tensor& w = *g.value(g.find(names[k])).constant;
     double(&to)[2] = x[k % 2];
     const double(&from)[2] = x[1 - k % 2];
-    for (int64_t i = 0; i < 2; ++i)
-      to[i] += w.at(2 * i) * from[0] + w.at(2 * i + 1) * from[1];
+    for (int64_t i = 0; i < 2; ++i) to[i] += w.at(2 * i) * from[0] + w.at(2 * i + 1) * from[1];
   }
   const Tensor y = interpret(g, {input}).at(0);
   for (int64_t i = 0; i < 4; ++i) EXPECT_NEAR(y.at(i), x[i / 2][i % 2], 1e-5);
@@ -146,11 +145,11 @@ TEST(Blueprint, ReversibleBlocksCoupleHalves) {
 }
 
 TEST(Blueprint, TransposedConvolutionsAndClassesOfPlaces) {
-  const Graph g = build_blueprint(
-      Yaml::parse("espalier: 1\nname: net\ninput: {shape: [N, 3, 4, 5, 6]}\nbody:\n"
-                  "  - conv_transpose: {name: up, out: 7, kernel: 2, stride: 2}\n"
-                  "  - channels_last\n",
-                  "net.yaml"));
+  const Graph g =
+      build_blueprint(Yaml::parse("espalier: 1\nname: net\ninput: {shape: [N, 3, 4, 5, 6]}\nbody:\n"
+                                  "  - conv_transpose: {name: up, out: 7, kernel: 2, stride: 2}\n"
+                                  "  - channels_last\n",
+                                  "net.yaml"));
   EXPECT_EQ(violation(g), "");
   EXPECT_EQ(to_string(g.value(g.outputs()[0]).tensor()), "f32[N,8,10,12,7]");
   EXPECT_EQ(g.value(g.find("up.weight")).tensor().shape(), (Shape{3, 7, 2, 2, 2}));

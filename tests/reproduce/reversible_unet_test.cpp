@@ -53,8 +53,9 @@ TEST(ReversibleUNetReproduction, RunsAndCounts) {
 }
 
 TEST(ReversibleUNetReproduction, WhatCannotBeIsToldBeforeAnythingIsTrained) {
-  EXPECT_THAT(error_of([] { reproduced("phantoms, samples: 10, size: 8", "rates: []\ngrowing: {}\n"); }),
-              HasSubstr("rates is empty"));
+  EXPECT_THAT(
+      error_of([] { reproduced("phantoms, samples: 10, size: 8", "rates: []\ngrowing: {}\n"); }),
+      HasSubstr("rates is empty"));
   EXPECT_THAT(error_of([] { reproduced("glyphs, samples: 20", "rates: [1e-3]\ngrowing: {}\n"); }),
               HasSubstr("has no label for each place | synthetic:phantoms has"));
 }

@@ -51,10 +51,9 @@ Graph small_chain() {
     return b.op("Dropout", {b.one("Gelu", {y}), b.constant(Tensor::scalar(0.3f))})[0];
   };
   const Dims dims = {Dim::symbol("N"), Dim(2), Dim(6), Dim(6)};
-  Values x = b.op("Split",
-                  {conv(g.add_input("x", TensorType(DType::f32, dims)), "stem", 2, 8),
-                   b.ints({4, 4})},
-                  {{"axis", int64_t{1}}}, "", {"x1", "x2"});
+  Values x = b.op(
+      "Split", {conv(g.add_input("x", TensorType(DType::f32, dims)), "stem", 2, 8), b.ints({4, 4})},
+      {{"axis", int64_t{1}}}, "", {"x1", "x2"});
   for (const std::string n : {"0", "1"}) {
     x[0] = b.add(x[0], term(x[1], "f" + n));
     x[1] = b.add(x[1], term(x[0], "g" + n));
