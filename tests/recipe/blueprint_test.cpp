@@ -126,14 +126,14 @@ TEST(Blueprint, ReversibleBlocksCoupleHalves) {
   EXPECT_THAT(names, ::testing::ElementsAre("block0.f.fc.weight", "block0.g.fc.weight",
                                             "block1.f.fc.weight", "block1.g.fc.weight"));
   double x[2][2] = {{0.5, -1}, {2, 0.25}};
-  const Tensor input = Tensor::from<float>({1, 4}, {0.5f, -1, 2, 0.25f});
+  const std::vector<Tensor> input = {Tensor::from<float>({1, 4}, {0.5f, -1, 2, 0.25f})};
   for (size_t k = 0; k < 4; ++k) {
     const Tensor& w = *g.value(g.find(names[k])).constant;
     double(&to)[2] = x[k % 2];
     const double(&from)[2] = x[1 - k % 2];
     for (int64_t i = 0; i < 2; ++i) to[i] += w.at(2 * i) * from[0] + w.at(2 * i + 1) * from[1];
   }
-  const Tensor y = interpret(g, {input}).at(0);
+  const Tensor y = interpret(g, input).at(0);
   for (int64_t i = 0; i < 4; ++i) EXPECT_NEAR(y.at(i), x[i / 2][i % 2], 1e-5);
 
   EXPECT_THAT(error_of(kHead + "  - reversible: {f: [{linear: {out: 3}}]}\n"),
