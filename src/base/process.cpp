@@ -1,11 +1,13 @@
 #include "base/process.h"
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstdlib>
@@ -105,11 +107,33 @@ int run_command(const Command& c) {
   return exit_code(status);
 }
 
-int64_t peak_resident_bytes() {
+namespace {
+
+/// A line of /proc/self/status in bytes; 0 where there is none.
+int64_t status_bytes(const std::string& key) {
   std::ifstream status("/proc/self/status");
   for (std::string line; std::getline(status, line);)
-    if (line.starts_with("VmHWM:")) return 1024 * std::atoll(line.c_str() + 6);  // in kB
+    if (line.starts_with(key)) return 1024 * std::atoll(line.c_str() + key.size());  // in kB
   return 0;
+}
+
+}  // namespace
+
+int64_t peak_resident_bytes() { return status_bytes("VmHWM:"); }
+
+ResidentGrowth::ResidentGrowth() {
+#ifdef __GLIBC__
+  ::malloc_trim(0);
+#endif
+  std::ofstream clear("/proc/self/clear_refs");  // 5: the peak becomes what is in use now
+  clear << 5 << std::flush;
+  const int64_t now = status_bytes("VmRSS:");
+  if (clear && now > 0) before_ = now;
+}
+
+std::optional<int64_t> ResidentGrowth::bytes() const {
+  if (!before_) return std::nullopt;
+  return std::max<int64_t>(0, peak_resident_bytes() - *before_);
 }
 
 }  // namespace espalier

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <functional>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -31,5 +32,19 @@ int run_command(const Command& command);
 
 /// The most memory this process has had in use at once, in bytes; 0 where the system does not say.
 int64_t peak_resident_bytes();
+
+/// How far memory in use grows while something is done.
+class ResidentGrowth {
+ public:
+  /// Gives back what the allocator has to spare and lets the peak begin anew, of the whole process:
+  /// peak_resident_bytes() afterwards is since then.
+  ResidentGrowth();
+  /// Bytes of the peak since, over what was in use at the beginning; nothing where the system does
+  /// not say.
+  std::optional<int64_t> bytes() const;
+
+ private:
+  std::optional<int64_t> before_;
+};
 
 }  // namespace espalier

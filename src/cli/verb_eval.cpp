@@ -63,6 +63,7 @@ ExitCode evaluate_on(const Args& args, const Common& common) {
       j["bits_per_byte"] = bits;
       j["accuracy"] = e.accuracy;
     }
+    if (!e.dice.empty()) j["dice"] = e.dice;
     print_json(j);
   } else if (text) {
     std::printf("perplexity %s (%s nats a token, %s bits a byte, %.2f %% of tokens right) on %s\n",
@@ -71,6 +72,10 @@ ExitCode evaluate_on(const Args& args, const Common& common) {
   } else if (classes) {
     std::printf("top-1 %.2f %% (cross-entropy %s) on %s\n", 100 * value,
                 short_number(e.loss).c_str(), data->description().c_str());
+    const auto& names = data->class_names();
+    for (size_t c = 0; c < e.dice.size(); ++c)
+      std::printf("Dice %.3f of %s\n", e.dice[c],
+                  c < names.size() ? names[c].c_str() : ("class " + std::to_string(c)).c_str());
   } else {
     std::printf("mean squared error %s on %s\n", short_number(value).c_str(),
                 data->description().c_str());

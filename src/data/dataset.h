@@ -20,8 +20,10 @@ enum class PictureLayout {
 
 /// Samples that go through a network together.
 struct Batch {
-  Tensor inputs;   ///< f32 [N, sample shape]; i64 where samples are tokens
-  Tensor targets;  ///< i64 [N] class labels, i64 [N, context] next tokens, or f32 [N, target shape]
+  Tensor inputs;  ///< f32 [N, sample shape]; i64 where samples are tokens
+  /// i64 [N] class labels, or [N, ...] for each place; i64 [N, context] next tokens; or f32 [N,
+  /// target shape].
+  Tensor targets;
 };
 
 /// Extents of a picture and its layout; `channels` 0 when samples are no pictures.
@@ -78,7 +80,7 @@ class ArrayDataset : public Dataset {
  public:
   struct Parts {
     Tensor samples;             ///< u8 or f32 [rows, ...]; pictures are [rows, C, H, W]
-    Tensor targets;             ///< i64 [rows] or f32 [rows, ...]
+    Tensor targets;             ///< i64 or f32 [rows, ...]
     std::vector<int64_t> rows;  ///< which rows are samples, in order
     int64_t classes = 0;
     std::vector<std::string> class_names;

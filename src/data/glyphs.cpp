@@ -323,10 +323,7 @@ RawData make_glyphs(uint64_t seed, int64_t train, int64_t test) {
   return raw;
 }
 
-RawData load_synthetic_source(const DataSpec& spec) {
-  if (spec.path != "glyphs")
-    throw usage_error("synthetic:" + spec.path, "is not known",
-                      "synthetic:glyphs and synthetic:text are");
+RawData load_glyphs(const DataSpec& spec) {
   const int64_t samples = spec.int_option("samples", 20000, 1);
   const auto seed = uint64_t(spec.int_option("seed", 1, 0));
   const auto make = [&] { return make_glyphs(seed, samples, std::max<int64_t>(1, samples / 5)); };

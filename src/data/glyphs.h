@@ -30,5 +30,7 @@ void draw_glyph(uint64_t seed, Split split, int64_t index, uint8_t* pixels);
 
 /// `train` and `test` pictures, drawn in parallel.
 RawData make_glyphs(uint64_t seed, int64_t train, int64_t test);
+/// Those of a spec, from the cache where they are there.
+RawData load_glyphs(const DataSpec& spec);
 
 }  // namespace espalier

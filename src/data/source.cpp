@@ -5,7 +5,9 @@
 
 #include "base/rng.h"
 #include "base/threads.h"
+#include "data/glyphs.h"
 #include "data/locate.h"
+#include "data/phantoms.h"
 #include "data/text.h"
 #include "formats/images.h"
 
@@ -50,8 +52,10 @@ std::vector<int64_t> range(int64_t begin, int64_t end) {
   return rows;
 }
 
-/// Glyphs are rows; text is not.
+/// Glyphs and phantoms are rows; text is not.
 std::unique_ptr<const SplitSource> open_synthetic(const DataSpec& spec) {
+  if (spec.extra.contains("size") && spec.path != "phantoms")
+    throw usage_error(spec.text(), "holds no volumes, which alone have the key size");
   if (spec.path == "text") return open_text_source(spec);
   for (const DataKey& key : text_keys())
     if (spec.extra.contains(key.name))
@@ -60,11 +64,20 @@ std::unique_ptr<const SplitSource> open_synthetic(const DataSpec& spec) {
   return nullptr;
 }
 
+RawData load_synthetic(const DataSpec& spec) {
+  if (spec.path == "phantoms") return load_phantoms(spec);
+  if (spec.path == "glyphs") return load_glyphs(spec);
+  throw usage_error("synthetic:" + spec.path, "is not known",
+                    "synthetic:glyphs, synthetic:phantoms and synthetic:text are");
+}
+
 std::vector<DataKey> synthetic_keys() {
   std::vector<DataKey> keys = {
       {"samples",
-       "glyphs to train on (20000), a fifth as many to test; of text, a 64th of its bytes (16000)"},
-      {"seed", "of the generator (1)"}};
+       "glyphs (20000) or phantoms (200) to train on, a fifth as many to test; of text, a 64th of "
+       "its bytes (16000)"},
+      {"seed", "of the generator (1)"},
+      {"size", "of phantoms: voxels along an edge (24)"}};
   keys.insert(keys.end(), text_keys().begin(), text_keys().end());
   return keys;
 }
@@ -134,8 +147,9 @@ const std::vector<DataKind>& data_kinds() {
        "text as windows of tokens whose targets are the tokens after them", text_keys(), nullptr,
        /*generated=*/false, open_text_source},
       {"synthetic", "synthetic:glyphs",
-       "generated here: 32x32 colour pictures of 20 glyphs; synthetic:text: English-like sentences",
-       synthetic_keys(), load_synthetic_source,
+       "generated here: 32x32 colour pictures of 20 glyphs; synthetic:phantoms: volumes with a "
+       "label for each voxel; synthetic:text: English-like sentences",
+       synthetic_keys(), load_synthetic,
        /*generated=*/true, open_synthetic},
   };
   return kinds;
@@ -243,18 +257,22 @@ Tensor concat_rows(const std::vector<Tensor>& parts, const std::string& where) {
 }
 
 void set_labels(RawData& raw, Tensor labels, int64_t classes, const std::string& where) {
-  if (!is_int(labels.dtype()) || labels.shape() != Shape{raw.rows()})
+  Shape of_places = raw.samples.shape();
+  if (of_places.size() > 2) of_places.erase(of_places.begin() + 1);
+  const bool of_samples = labels.shape() == Shape{raw.rows()};
+  if (!is_int(labels.dtype()) || (!of_samples && labels.shape() != of_places))
     throw bad_input(where,
                     "has labels " + std::string(name_of(labels.dtype())) + " " +
                         to_string(labels.shape()) + " for " + std::to_string(raw.rows()) +
                         " samples",
-                    "labels are whole numbers, one per sample");
+                    "labels are whole numbers, one per sample or one per place of it");
   labels = labels.cast(DType::i64);
   const int64_t limit = classes > 0 ? classes : std::max(kMostClassesOfFew, raw.rows());
-  const auto refuse = [&](int64_t sample, const std::string& why, const std::string& hint = "") {
+  const int64_t each = labels.size() / std::max<int64_t>(1, raw.rows());
+  const auto refuse = [&](int64_t label, const std::string& why, const std::string& hint = "") {
     throw bad_input(where,
-                    "gives sample " + std::to_string(sample) + " the label " +
-                        std::to_string(labels.data<int64_t>()[sample]) + why,
+                    "gives sample " + std::to_string(label / each) + " the label " +
+                        std::to_string(labels.data<int64_t>()[label]) + why,
                     hint);
   };
   int64_t most = -1;

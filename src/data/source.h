@@ -13,7 +13,9 @@ namespace espalier {
 /// All samples of a source before a split is chosen.
 struct RawData {
   Tensor samples;  ///< u8 or f32 [rows, ...]: training rows, then validation rows, then test rows
-  Tensor targets;  ///< i64 [rows] class labels, or f32 [rows, ...]
+  /// i64 [rows] class labels or, for each place of samples [rows, C, ...], [rows, ...]; or f32
+  /// [rows, ...].
+  Tensor targets;
   int64_t train = 0, val = 0, test = 0;  ///< rows of each; val or test 0 when the source names none
   int64_t classes = 0;                   ///< 0 for numeric targets
   std::vector<std::string> class_names;  ///< one per class, or none
@@ -84,7 +86,6 @@ RawData load_cifar_source(const DataSpec& spec);
 RawData load_images_source(const DataSpec& spec);
 RawData load_npz_source(const DataSpec& spec);
 RawData load_csv_source(const DataSpec& spec);
-RawData load_synthetic_source(const DataSpec& spec);
 
 // What the loaders share.
 
@@ -94,7 +95,8 @@ std::vector<int64_t> drawn_rows(int64_t n, int64_t begin, int64_t end, std::stri
 /// Rows of `parts` one after another; all have one type and one row shape. Throws UserError naming
 /// `where` otherwise.
 Tensor concat_rows(const std::vector<Tensor>& parts, const std::string& where);
-/// Labels as i64, checked to lie in [0, classes), one per row; when `classes` is 0, in the range
+/// Labels as i64, checked to lie in [0, classes), one per row or per place of samples [rows, C,
+/// ...]; when `classes` is 0, in the range
 /// that a set of so many rows can show. Sets `raw.targets` and `raw.classes`.
 void set_labels(RawData& raw, Tensor labels, int64_t classes, const std::string& where);
 /// Samples as f32, refused when one is not finite.

@@ -14,7 +14,8 @@ constexpr size_t kMaxRounds = 10000;
 
 /// Keys under which blocks stand; their variables are replaced when they are built.
 bool holds_blocks(const std::string& key) {
-  return key == "body" || key == "main" || key == "shortcut" || key == "branches";
+  return key == "body" || key == "main" || key == "shortcut" || key == "branches" || key == "f" ||
+         key == "g";
 }
 
 bool is_word(char c) { return std::isalnum(static_cast<unsigned char>(c)) || c == '_'; }
@@ -42,6 +43,14 @@ std::string replace_variables(const Yaml& place, const Variables& variables) {
     i = end + (braced ? 1 : 0);
   }
   return result;
+}
+
+/// How often something is repeated.
+size_t rounds_of(const Yaml& times, const Variables& variables) {
+  const auto rounds = size_t(BlockBuilder::substituted(times, variables).integer());
+  if (rounds < 1 || rounds > kMaxRounds)
+    times.fail("times must be between 1 and " + std::to_string(kMaxRounds));
+  return rounds;
 }
 
 std::string joined(const std::string& prefix, const std::string& name) {
@@ -125,8 +134,8 @@ ValueId BlockBuilder::block(const Yaml& entry, ValueId x, const Scope& scope) {
   } else if (!entry.is_scalar()) {
     entry.fail("a block is needed here", "write '- relu' or '- conv: {out: 16, kernel: 3}'");
   }
-  // A repeat binds variables that its own name may read.
-  const bool late = type->text() == "repeat";
+  // What is repeated binds variables that its own name may read.
+  const bool late = type->text() == "repeat" || type->text() == "reversible";
   Yaml resolved = late ? *settings : substituted(*settings, scope.variables);
   if (resolved.is_null()) resolved = Yaml::empty_map(*type);
   Fields fields(resolved, type->text());
@@ -140,6 +149,8 @@ ValueId BlockBuilder::block(const Yaml& entry, ValueId x, const Scope& scope) {
     result = repeat(fields, x, scope);
   } else if (kind == "concat") {
     result = concat(fields, x, scope);
+  } else if (kind == "reversible") {
+    result = reversible(fields, x, scope);
   } else if (const LeafBlock leaf = find_leaf_block(kind)) {
     const std::string name = claim_name(fields, scope);
     try {
@@ -152,7 +163,7 @@ ValueId BlockBuilder::block(const Yaml& entry, ValueId x, const Scope& scope) {
     if (g.find(name) == kNoValue) g.rename(result, name);
   } else {
     std::vector<std::string> types = leaf_block_types();
-    types.insert(types.end(), {"residual", "sequence", "repeat", "concat"});
+    types.insert(types.end(), {"residual", "sequence", "repeat", "concat", "reversible"});
     type->fail("there is no block '" + kind + "'", suggestion(kind, types));
   }
   fields.done();
@@ -196,9 +207,7 @@ ValueId BlockBuilder::repeat(Fields& fields, ValueId x, const Scope& scope) {
   if (!given == !times) fields.map().fail("repeat takes either 'for' or 'times'");
   const Yaml lists = substituted(given ? *given : Yaml::empty_map(*times), scope.variables);
   if (times) {
-    rounds = size_t(substituted(*times, scope.variables).integer());
-    if (rounds < 1 || rounds > kMaxRounds)
-      times->fail("times must be between 1 and " + std::to_string(kMaxRounds));
+    rounds = rounds_of(*times, scope.variables);
   } else {
     for (const auto& [name, list] : lists.entries()) {
       const size_t n = list.items().size();
@@ -234,6 +243,43 @@ ValueId BlockBuilder::concat(Fields& fields, ValueId x, const Scope& scope) {
   } catch (const UserError& e) {
     throw e.within(fields.map().where());
   }
+}
+
+// y1 = x1 + f(x2), y2 = x2 + g(y1), over and over, with x1 and x2 the halves of x along an axis.
+ValueId BlockBuilder::reversible(Fields& fields, ValueId x, const Scope& scope) {
+  const Yaml* times = fields.find("times");
+  const size_t rounds = times ? rounds_of(*times, scope.variables) : 1;
+  const Yaml* name = fields.find("name");
+  const Yaml& f = fields.require("f");
+  const Yaml* own = fields.find("g");
+  const Yaml& g = own ? *own : f;
+  const int64_t axis = fields.integer("axis", 1, 1, 8);
+  const TensorType whole = builder_.type(x);
+  const Dim extent = axis < whole.rank() ? whole.dims[size_t(axis)] : Dim(1);
+  if (!extent.known() || extent.value() % 2 != 0)
+    fields.map().fail("a reversible block needs two halves along axis " + std::to_string(axis) +
+                      ", its input is " + to_string(whole));
+  const int64_t half = extent.value() / 2;
+  const Values halves = builder_.op("Split", {x, builder_.ints({half, half})}, {{"axis", axis}});
+  ValueId x1 = halves[0], x2 = halves[1];
+  const auto coupled = [&](const char* which, const Yaml& blocks, ValueId to, ValueId from,
+                           const Scope& round) {
+    const ValueId term = body(blocks, from, round.inside(which));
+    if (builder_.type(term) != builder_.type(to))
+      blocks.fail(std::string(which) + " turns " + to_string(builder_.type(from)) + " into " +
+                      to_string(builder_.type(term)) + ", which cannot be added",
+                  "what a reversible block adds has the shape of its halves");
+    return builder_.add(to, term);
+  };
+  for (size_t i = 0; i < rounds; ++i) {
+    Scope round = scope;
+    round.variables["index"] = std::to_string(i);
+    round.variables["half"] = std::to_string(half);
+    if (name) round = round.inside(replace_variables(*name, round.variables));
+    x1 = coupled("f", f, x1, x2, round);
+    x2 = coupled("g", g, x2, x1, round);
+  }
+  return builder_.one("Concat", {x1, x2}, {{"axis", axis}});
 }
 
 }  // namespace espalier

@@ -49,6 +49,7 @@ class BlockBuilder {
   ValueId sequence(Fields& fields, ValueId x, const Scope& scope);
   ValueId repeat(Fields& fields, ValueId x, const Scope& scope);
   ValueId concat(Fields& fields, ValueId x, const Scope& scope);
+  ValueId reversible(Fields& fields, ValueId x, const Scope& scope);
 
   ValueId drawn(const std::string& name, Tensor first, double deviation);
 

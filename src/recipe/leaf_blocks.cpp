@@ -1,6 +1,8 @@
 // Blocks without blocks inside: convolutions, linear layers, normalisations, pools, activations.
+#include <algorithm>
 #include <array>
 #include <cmath>
+#include <variant>
 
 #include "base/error.h"
 #include "recipe/blocks.h"
@@ -110,6 +112,22 @@ ValueId depthwise_conv(BlockBuilder& b, Fields& fields, ValueId x, const std::st
   return convolve(b, fields, x, name, in * fields.integer("multiplier", 1, 1), in);
 }
 
+// The gradient of a convolution: windows of its result, one for each place of its input.
+ValueId conv_transpose(BlockBuilder& b, Fields& fields, ValueId x, const std::string& name) {
+  const int64_t in = channels(b, fields, x), out = fields.require_integer("out", 1);
+  const Window w = window(fields, spatial_axes(b, fields, x), true);
+  Shape shape = {in, out};
+  shape.insert(shape.end(), w.kernel.begin(), w.kernel.end());
+  // Each element of the result is a sum over the inputs whose windows hold it.
+  double windows = area(w.kernel);
+  for (int64_t s : std::get<std::vector<int64_t>>(w.attributes.at("strides"))) windows /= double(s);
+  const double summed = double(in) * std::max(1.0, windows);
+  Values operands = {x, b.he_weight(name + ".weight", shape, summed)};
+  if (fields.boolean("bias", true))
+    operands.push_back(b.uniform_parameter(name + ".bias", {out}, 1 / std::sqrt(summed)));
+  return b.builder().one("ConvTranspose", operands, w.attributes, name);
+}
+
 ValueId linear(BlockBuilder& b, Fields& fields, ValueId x, const std::string& name) {
   const TensorType type = b.builder().type(x);
   if (type.rank() < 2 || type.rank() > 3 || !type.dims.back().known())
@@ -180,6 +198,15 @@ ValueId flatten(BlockBuilder& b, Fields& fields, ValueId x, const std::string& n
   return b.builder().one("Flatten", {x}, {{"axis", fields.integer("axis", 1, 0, 8)}}, name);
 }
 
+// [N, C, ...] as [N, ..., C]: classes of places where a loss over labels reads them.
+ValueId channels_last(BlockBuilder& b, Fields& fields, ValueId x, const std::string& name) {
+  std::vector<int64_t> order = {0};
+  for (size_t axis = 0; axis < spatial_axes(b, fields, x); ++axis)
+    order.push_back(int64_t(axis) + 2);
+  order.push_back(1);
+  return b.builder().one("Transpose", {x}, {{"perm", order}}, name);
+}
+
 ValueId dropout(BlockBuilder& b, Fields& fields, ValueId x, const std::string& name) {
   const auto ratio = float(fields.number("ratio", 0.5, 0, 0.999));
   const ValueId operand = b.builder().constant(Tensor::scalar(ratio), name + ".ratio");
@@ -229,6 +256,7 @@ ValueId silu(BlockBuilder& b, Fields&, ValueId x, const std::string& name) {
 constexpr std::array kLeaves = {
     LeafType{"conv", conv},
     LeafType{"depthwise_conv", depthwise_conv},
+    LeafType{"conv_transpose", conv_transpose},
     LeafType{"linear", linear},
     LeafType{"batch_norm", batch_norm},
     LeafType{"layer_norm", layer_norm},
@@ -237,6 +265,7 @@ constexpr std::array kLeaves = {
     LeafType{"average_pool", average_pool},
     LeafType{"global_average_pool", global_average_pool},
     LeafType{"flatten", flatten},
+    LeafType{"channels_last", channels_last},
     LeafType{"dropout", dropout},
     LeafType{"softmax", softmax},
     LeafType{"relu", relu},

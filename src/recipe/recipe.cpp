@@ -65,6 +65,10 @@ void add_data_facts(const Yaml& definition, const Dataset& data,
   }
   set("channels", picture.channels);
   if (picture.height == picture.width) set("size", picture.height);
+  const Shape& volume = data.sample_shape();  // [channels, depth, height, width]
+  if (volume.size() != 4) return;
+  set("channels", volume[0]);
+  if (volume[1] == volume[2] && volume[2] == volume[3]) set("size", volume[1]);
 }
 
 /// A network as a file has it, its batch open, its regions apart and its parameters as they are
@@ -287,6 +291,7 @@ TrainOptions read_training(const Yaml& part, TrainOptions o, int64_t least_epoch
   if (const Yaml* memory = fields.find("memory"))
     o.memory =
         at_line(*memory, [&] { return int64_t(quantity("memory", memory->text(), byte_units())); });
+  o.reversible = fields.boolean("reversible", o.reversible);
   o.log_every = fields.integer("log_every", o.log_every, 0, kMany);
   o.save_every = fields.integer("save_every", o.save_every, 0, kMany);
   if (const Yaml* augment = fields.find("augment"))

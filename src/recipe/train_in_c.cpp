@@ -16,6 +16,8 @@ CTraining add_training(CFile& file, const Graph& network, const TrainRecipe& rec
   if (recipe.training.memory > 0)
     throw unsupported("training.memory", "is not offered for training in C",
                       "leave it out; a smaller batch needs less");
+  if (recipe.training.reversible)
+    throw unsupported("training.reversible", "is not offered for training in C", "leave it out");
   if (recipe.parametrization)
     throw unsupported("training.parametrization", "is not offered for training in C",
                       "leave it out; a network trained with it can be exported");

@@ -41,6 +41,7 @@ double macs_of(const Graph& g, const Dataset& data) {
 Json to_json(const Evaluation& e, const Dataset& data, bool classes) {
   Json j = {{"data", data.description()}, {"samples", e.samples}, {"loss", e.loss}};
   if (classes) j["accuracy"] = e.accuracy;
+  if (!e.dice.empty()) j["dice"] = e.dice;
   if (data.bytes_per_target() > 0) {
     j["perplexity"] = perplexity(e.loss);
     j["bits_per_byte"] = bits_per_byte(e.loss, data.bytes_per_target());

@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "reproduce/gradient_error.h"
 #include "reproduce/reproduce.h"
 #include "reproduce/transfer.h"
 #include "reproduce/tuning_tally.h"
@@ -63,45 +64,16 @@ void sweep(Contender& c, const TuningTask& task, const std::vector<double>& rate
     if (accuracy[i] >= best - points) c.highest = rates[i];
 }
 
-/// The gradients of a step's parameters on one batch, by name.
-std::map<std::string, Tensor> gradients_of(const TuningTask& task) {
+/// The gradients of its parameters on the first batch, by name.
+std::map<std::string, Tensor> gradients_in(const TuningTask& task) {
   TrainOptions o = task.training;
   o.optimizer.weight_decay = 0;
   o.batch = std::min(o.batch, task.train->size());
   std::vector<int64_t> rows;
   for (int64_t i = 0; i < o.batch; ++i) rows.push_back(i);
-  std::vector<std::string> names;
-  const StepExtension told{[&](StepGraph& s) {
-                             Builder b(s.graph);
-                             for (const StepParameter& p : s.parameters) {
-                               names.push_back(p.name);
-                               s.add_output(p.name + ":gradient", b.one("Identity", {p.gradient}));
-                             }
-                           },
-                           {}};
-  StepSession session(build_training_step(task.network, step_options(o, *task.train), {&told, 1}));
-  session.run(task.train->fetch(rows), 0, 1);
-  std::map<std::string, Tensor> all;
-  for (const std::string& name : names) all[name] = session.output(name + ":gradient");
-  return all;
-}
-
-/// The largest distance of two parameters' gradients, as a part of their norm.
-double largest_difference(const std::map<std::string, Tensor>& a,
-                          const std::map<std::string, Tensor>& b) {
-  double largest = 0;
-  for (const auto& [name, x] : a) {
-    const Tensor& y = b.at(name);
-    double difference = 0, norm = 0;
-    for (int64_t i = 0; i < x.size(); ++i) {
-      difference += std::pow(x.at(i) - y.at(i), 2);
-      norm += std::pow(x.at(i), 2);
-    }
-    if (difference == 0) continue;
-    const double share = std::sqrt(difference / norm);
-    largest = std::isfinite(share) ? std::max(largest, share) : share;
-  }
-  return largest;
+  const StepExtension told = gradients_told();
+  return gradients_of(build_training_step(task.network, step_options(o, *task.train), {&told, 1}),
+                      task.train->fetch(rows));
 }
 
 /// The median, over channels, of scale / sqrt(var + epsilon) of the factors that are folded: by the
@@ -169,8 +141,8 @@ Findings measure_norm_modes(Fields& recipe, const MeasureOptions& options) {
   recipe.done();
   TransferStart start = started(transfer, options.seed);
   TuningTask& task = start.task;
-  const double error = largest_difference(gradients_of(in_mode(task, NormMode::kEval)),
-                                          gradients_of(in_mode(task, NormMode::kTune)));
+  const double error = largest_difference(gradients_in(in_mode(task, NormMode::kEval)),
+                                          gradients_in(in_mode(task, NormMode::kTune)));
   std::vector<Contender> all;
   for (NormMode mode : {NormMode::kTrain, NormMode::kEval, NormMode::kTune, NormMode::kDeploy})
     all.push_back({.mode = mode, .name = norm_mode_names()[size_t(mode)]});

@@ -44,13 +44,24 @@ void check_fit(const Value& input, const Tensor& batch) {
       "the data gives " + to_string(given) + ", the network takes " + to_string(input.type), hint);
 }
 
+/// Answers of one class: places labelled so, answered so, and both.
+struct Overlap {
+  int64_t labelled = 0, answered = 0, both = 0;
+};
+
 struct Sums {
   double loss = 0, right = 0;
   int64_t answers = 0;
+  std::vector<Overlap> classes = {};
+};
+
+struct Classified {
+  double loss = 0;
+  int64_t answer = 0;
 };
 
 /// One row of logits, one label.
-Sums classified(const float* row, int64_t classes, int64_t label) {
+Classified classified(const float* row, int64_t classes, int64_t label) {
   if (label < 0 || label >= classes)
     throw bad_input("evaluation", "a sample has label " + std::to_string(label) +
                                       ", the network answers with " + std::to_string(classes) +
@@ -58,7 +69,7 @@ Sums classified(const float* row, int64_t classes, int64_t label) {
   const float* best = std::max_element(row, row + classes);
   double sum = 0;
   for (int64_t c = 0; c < classes; ++c) sum += std::exp(double(row[c]) - double(*best));
-  return {double(*best) + std::log(sum) - double(row[label]), best - row == label ? 1.0 : 0.0};
+  return {double(*best) + std::log(sum) - double(row[label]), best - row};
 }
 
 /// The first `samples` of a batch.
@@ -72,18 +83,32 @@ void add_classified(Sums& sums, const Tensor& answer, const Tensor& labels, int6
                                       " is needed, the output is " +
                                       to_string(TensorType(answer.dtype(), answer.shape())));
   const int64_t classes = shape.back(), rows = samples * (labels.size() / labels.shape()[0]);
-  std::vector<Sums> each(static_cast<size_t>(rows));
+  std::vector<Classified> each(static_cast<size_t>(rows));
   constexpr int64_t kGrain = 1 << 14;
   parallel_for(rows, std::max<int64_t>(1, kGrain / classes), [&](int64_t begin, int64_t end) {
     for (int64_t r = begin; r < end; ++r)
       each[size_t(r)] =
           classified(logits.data<float>() + r * classes, classes, labels.data<int64_t>()[r]);
   });
-  for (const Sums& s : each) {
-    sums.loss += s.loss;
-    sums.right += s.right;
+  sums.classes.resize(size_t(classes));
+  for (int64_t r = 0; r < rows; ++r) {
+    const int64_t label = labels.data<int64_t>()[r], answer = each[size_t(r)].answer;
+    sums.loss += each[size_t(r)].loss;
+    sums.right += answer == label;
     ++sums.answers;
+    ++sums.classes[size_t(label)].labelled;
+    ++sums.classes[size_t(answer)].answered;
+    sums.classes[size_t(label)].both += answer == label;
   }
+}
+
+std::vector<double> dice_of(const std::vector<Overlap>& classes) {
+  std::vector<double> dice;
+  for (const Overlap& c : classes) {
+    const int64_t places = c.labelled + c.answered;
+    dice.push_back(places == 0 ? 1 : 2 * double(c.both) / double(places));
+  }
+  return dice;
 }
 
 void add_squared(Sums& sums, const Tensor& output, const Tensor& targets, int64_t rows) {
@@ -132,7 +157,9 @@ Evaluation evaluate(const Graph& network, const Dataset& data, Loss loss, int64_
       add_squared(sums, answer, b.targets, valid);
   }
   const double n = double(std::max<int64_t>(1, sums.answers));
-  return {sums.loss / n, sums.right / n, data.size()};
+  Evaluation e{sums.loss / n, sums.right / n, data.size()};
+  if (!data.target_shape().empty() && data.bytes_per_target() == 0) e.dice = dice_of(sums.classes);
+  return e;
 }
 
 }  // namespace espalier

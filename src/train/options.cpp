@@ -20,6 +20,7 @@ std::string TrainOptions::fingerprint() const {
   for (double m : schedule.milestones) s << "," << m;
   s << ";optimizer=" << optimizer.text();
   if (memory > 0) s << ";memory=" << memory;
+  if (reversible) s << ";reversible=true";
   if (!rule.backpropagates()) s << ";rule=" << rule.text();
   if (trained) {
     std::string names;
@@ -53,6 +54,9 @@ void TrainOptions::check(const std::string& where) const {
   for (const auto& [name, factor] : rate_factors)
     need(factor > 0 && std::isfinite(factor), "a factor of a rate must be positive");
   need(precision == DType::f32 || precision == DType::bf16, "the precision must be f32 or bf16");
+  if (reversible && precision != DType::f32)
+    throw unsupported(where, "inverts blocks in f32 alone: in bf16 what was added to is lost",
+                      "leave reversible or the precision out");
   schedule.check(where);
 }
 

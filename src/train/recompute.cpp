@@ -12,22 +12,6 @@
 namespace espalier {
 namespace {
 
-/// Which nodes are of the forward pass: those that loss and right answers depend on.
-std::vector<bool> forward_nodes(const StepGraph& s) {
-  const Graph& g = s.graph;
-  std::vector<bool> forward(g.node_count(), false);
-  std::vector<ValueId> open = {s.objective, s.loss, s.correct};
-  while (!open.empty()) {
-    const ValueId v = open.back();
-    open.pop_back();
-    const NodeId made_by = v == kNoValue ? kNoNode : g.value(v).producer;
-    if (made_by == kNoNode || forward[size_t(made_by)]) continue;
-    forward[size_t(made_by)] = true;
-    for (ValueId in : g.node(made_by).inputs) open.push_back(in);
-  }
-  return forward;
-}
-
 bool made_forward(const Graph& g, const std::vector<bool>& forward, ValueId v) {
   return v != kNoValue && g.value(v).producer != kNoNode && forward[size_t(g.value(v).producer)];
 }
@@ -62,9 +46,11 @@ double macs_of_maker(const Graph& g, ValueId v) {
 /// backward pass.
 class Rewriter {
  public:
-  Rewriter(const StepGraph& s, const std::set<std::string>& kept)
+  Rewriter(const StepGraph& s, const std::set<std::string>& kept,
+           const std::map<std::string, Inversion>& inverted)
       : s_(s),
         g_(s.graph),
+        inverted_(inverted),
         forward_(forward_nodes(s)),
         first_(g_.value_count(), kNoValue),
         again_(g_.value_count(), kNoValue),
@@ -112,6 +98,13 @@ class Rewriter {
   }
 
  private:
+  /// A name that no value has, nor will have once it is copied.
+  std::string fresh_name(const std::string& base) const {
+    std::string name = to_->fresh_name(base);
+    while (g_.find(name) != kNoValue) name = to_->fresh_name(name + "+");
+    return name;
+  }
+
   ValueId mapped(ValueId v) const { return v == kNoValue ? kNoValue : first_[size_t(v)]; }
 
   /// States that the forward pass moves on, as running statistics, are copied before: what reads
@@ -121,8 +114,8 @@ class Rewriter {
     for (const StatePair& p : g_.states())
       if (made_forward(g_, forward_, p.output) && is_float(g_.value(p.input).tensor().dtype)) {
         const std::string& name = g_.value(p.input).name;  // Identity would be folded away
-        const Values less = b.op("Neg", {mapped(p.input)}, {}, "", {name + ":less"});
-        again_[size_t(p.input)] = b.op("Neg", less, {}, "", {name + ":before"})[0];
+        const Values less = b.op("Neg", {mapped(p.input)}, {}, "", {fresh_name(name + ":less")});
+        again_[size_t(p.input)] = b.op("Neg", less, {}, "", {fresh_name(name + ":before")})[0];
       }
   }
 
@@ -132,6 +125,15 @@ class Rewriter {
       return again_[size_t(v)];
     if (v == kNoValue || kept_[size_t(v)]) return mapped(v);
     if (again_[size_t(v)] == kNoValue) {
+      const std::string& name = g_.value(v).name;
+      if (const auto how = inverted_.find(name); how != inverted_.end()) {
+        ESP_CHECK(under_way_.insert(v).second, "'" + name + "' follows from itself");
+        const Values operands = {needed(g_.find(how->second.sum)),
+                                 needed(g_.find(how->second.term))};
+        again_[size_t(v)] =
+            Builder(*to_).op("Sub", operands, {}, "", {fresh_name(name + ":inverted")})[0];
+        return again_[size_t(v)];
+      }
       const NodeId n = g_.value(v).producer;
       std::vector<ValueId> inputs;
       for (ValueId in : g_.node(n).inputs) inputs.push_back(needed(in));
@@ -147,7 +149,7 @@ class Rewriter {
     for (ValueId v : node.outputs) {
       types.push_back(v == kNoValue ? Type() : g_.value(v).type);
       names.push_back(v == kNoValue ? "" : g_.value(v).name);
-      if (fresh) names.back() = to_->fresh_name(names.back() + ":again");
+      if (fresh) names.back() = fresh_name(names.back() + ":again");
     }
     const NodeId made = to_->add_node(*node.room, node.attrs, std::move(inputs), std::move(types),
                                       node.name, std::move(names));
@@ -161,9 +163,11 @@ class Rewriter {
 
   const StepGraph& s_;
   const Graph& g_;
+  const std::map<std::string, Inversion>& inverted_;
   const std::vector<bool> forward_;
   std::vector<ValueId> first_, again_;  ///< by value of the step that is rewritten
   std::vector<bool> kept_;
+  std::set<ValueId> under_way_;  ///< inverted, or about to be
   Graph* to_ = nullptr;
 };
 
@@ -320,6 +324,21 @@ class Fitting {
 
 }  // namespace
 
+std::vector<bool> forward_nodes(const StepGraph& s) {
+  const Graph& g = s.graph;
+  std::vector<bool> forward(g.node_count(), false);
+  std::vector<ValueId> open = {s.objective, s.loss, s.correct};
+  while (!open.empty()) {
+    const ValueId v = open.back();
+    open.pop_back();
+    const NodeId made_by = v == kNoValue ? kNoNode : g.value(v).producer;
+    if (made_by == kNoNode || forward[size_t(made_by)]) continue;
+    forward[size_t(made_by)] = true;
+    for (ValueId in : g.node(made_by).inputs) open.push_back(in);
+  }
+  return forward;
+}
+
 std::vector<SavedValue> saved_values(const StepGraph& s) {
   std::vector<SavedValue> saved;
   for (ValueId v : saved_ids(s, forward_nodes(s))) {
@@ -329,8 +348,9 @@ std::vector<SavedValue> saved_values(const StepGraph& s) {
   return saved;
 }
 
-StepGraph keeping(const StepGraph& step, const std::set<std::string>& values) {
-  return Rewriter(step, values).run();
+StepGraph keeping(const StepGraph& step, const std::set<std::string>& values,
+                  const std::map<std::string, Inversion>& inverted) {
+  return Rewriter(step, values, inverted).run();
 }
 
 FittedStep within_memory(const StepGraph& step, int64_t bytes) {

@@ -3,6 +3,7 @@
 // arXiv:1604.06174, "Training deep nets with sublinear memory cost").
 #pragma once
 
+#include <map>
 #include <set>
 #include <string>
 #include <vector>
@@ -20,11 +21,23 @@ struct SavedValue {
 /// In the order in which they are made.
 std::vector<SavedValue> saved_values(const StepGraph& step);
 
+/// By number of the node, which are of the forward pass: those that objective, loss and right
+/// answers depend on.
+std::vector<bool> forward_nodes(const StepGraph& step);
+
+/// A value of the forward pass had from what was made of it: value = sum - term, both values of the
+/// forward pass.
+struct Inversion {
+  std::string sum, term;
+};
+
 /// The step in which nothing of the forward pass lasts until the backward pass but the values
 /// named: it computes what else it needs anew, from them and the step's inputs, shortly before it
 /// first reads it. What the step computes is the same; what is drawn at random is drawn again
-/// alike.
-StepGraph keeping(const StepGraph& step, const std::set<std::string>& values);
+/// alike. Values of `inverted` (by name) are not computed as before but as it says, which rounds
+/// otherwise; following it must lead to values that are kept.
+StepGraph keeping(const StepGraph& step, const std::set<std::string>& values,
+                  const std::map<std::string, Inversion>& inverted = {});
 
 struct FittedStep {
   StepGraph step;

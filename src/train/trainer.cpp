@@ -17,6 +17,7 @@
 #include "train/estimator.h"
 #include "train/log.h"
 #include "train/recompute.h"
+#include "train/reversible.h"
 #include "train/step_session.h"
 #include "train/stop.h"
 
@@ -134,16 +135,31 @@ struct Trainer::Impl {
                             [hook](StepGraph& g) { hook->on_loss(g); }});
     StepGraph built = build_training_step(network, step_options(options, *train_data), extensions);
     check_classes(built);
+    if (options.reversible) built = inverted(built);
     if (options.memory > 0) built = within(std::move(built));
     step = std::make_unique<StepSession>(std::move(built));
   }
 
-  /// The step within the limit of memory; what that costs is told.
-  StepGraph within(StepGraph built) const {
+  void check_keeps(const char* hint) const {
     if (!options.rule.backpropagates())
       throw unsupported("rule '" + options.rule.kind + "'",
-                        "keeps nothing that could be computed again",
-                        "leave the limit of memory out");
+                        "keeps nothing that could be computed again", hint);
+  }
+
+  StepGraph inverted(const StepGraph& built) const {
+    check_keeps("leave reversible out");
+    ReversibleStep r = reversible(built);
+    log_info(options.name +
+             formatted(": %lld couplings are inverted: %.3g MB of the forward pass are kept "
+                       "instead of %.3g",
+                       (long long)r.couplings, double(r.saved) / 1e6,
+                       double(r.saved_before) / 1e6));
+    return std::move(r.step);
+  }
+
+  /// The step within the limit of memory; what that costs is told.
+  StepGraph within(StepGraph built) const {
+    check_keeps("leave the limit of memory out");
     FittedStep fitted = within_memory(built, options.memory);
     if (fitted.again == 0) return built;
     char text[160];

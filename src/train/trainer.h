@@ -42,6 +42,9 @@ struct TrainOptions {
   std::string output;  ///< see StepOptions
   /// Most bytes of a step (StepMemory::total); 0: whatever it takes. See train/recompute.h.
   int64_t memory = 0;
+  /// Whether the inputs of reversible blocks are computed again from their outputs. See
+  /// train/reversible.h.
+  bool reversible = false;
   /// Names of the parameters that are trained; nothing: all. See StepOptions.
   std::optional<std::set<std::string>> trained;
   /// In which mode normalisations train. Of mode deploy the network is given as deployed() gives
@@ -76,6 +79,10 @@ struct Evaluation {
   double loss = 0;      ///< mean over answers: samples, or the tokens of all windows
   double accuracy = 0;  ///< part answered rightly; 0 where there are no classes
   int64_t samples = 0;
+  /// Of labels per place (of a picture, a volume), for each class 2 |A and B| / (|A| + |B|) of the
+  /// places A that have the label and the places B that are answered with it, over all samples;
+  /// 1 where there are neither. Empty where a sample has one label, or its labels are tokens.
+  std::vector<double> dice = {};
 };
 
 /// e^loss of a loss in nats a token.

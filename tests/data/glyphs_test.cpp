@@ -73,8 +73,9 @@ TEST(Glyphs, SpecGivesTrainValAndTest) {
   EXPECT_EQ(cache.files().size(), 1u);
   const DataSource again(DataSpec::parse("synthetic:glyphs?samples=100"));
   EXPECT_TRUE(again.raw().samples.identical(source.raw().samples));
-  EXPECT_EQ(user_error([] { DataSource(DataSpec::parse("synthetic:cats")); }),
-            "synthetic:cats: is not known | synthetic:glyphs and synthetic:text are");
+  EXPECT_EQ(
+      user_error([] { DataSource(DataSpec::parse("synthetic:cats")); }),
+      "synthetic:cats: is not known | synthetic:glyphs, synthetic:phantoms and synthetic:text are");
 }
 
 /// Softmax regression by plain stochastic gradient descent; returns test accuracy.

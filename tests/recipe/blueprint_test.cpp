@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "ir/interpret.h"
 #include "ir/room.h"
 #include "ir/verify.h"
 #include "recipe/recipe.h"
@@ -108,6 +109,50 @@ TEST(Blueprint, ZooNamesUnknownNetworks) {
     EXPECT_THAT(e.what(), HasSubstr("network 'resnet21': there is no such definition"));
     EXPECT_THAT(e.hint(), HasSubstr("did you mean 'resnet2"));
   }
+}
+
+/// y1 = x1 + f(x2), y2 = x2 + g(y1), twice, computed by hand.
+TEST(Blueprint, ReversibleBlocksCoupleHalves) {
+  const std::string text =
+      "  - reversible:\n"
+      "      times: 2\n"
+      "      name: block$index\n"
+      "      f:\n"
+      "        - linear: {name: fc, out: $half, bias: false}\n";
+  const Graph g = build(text);
+  std::vector<std::string> names;
+  for (ValueId v : g.constants())
+    if (g.value(v).role == Role::kParameter) names.push_back(g.value(v).name);
+  EXPECT_THAT(names, ::testing::ElementsAre("block0.f.fc.weight", "block0.g.fc.weight",
+                                            "block1.f.fc.weight", "block1.g.fc.weight"));
+  double x[2][2] = {{0.5, -1}, {2, 0.25}};
+  const std::vector<Tensor> input = {Tensor::from<float>({1, 4}, {0.5f, -1, 2, 0.25f})};
+  for (size_t k = 0; k < 4; ++k) {
+    const Tensor& w = *g.value(g.find(names[k])).constant;
+    double(&to)[2] = x[k % 2];
+    const double(&from)[2] = x[1 - k % 2];
+    for (int64_t i = 0; i < 2; ++i) to[i] += w.at(2 * i) * from[0] + w.at(2 * i + 1) * from[1];
+  }
+  const Tensor y = interpret(g, input).at(0);
+  for (int64_t i = 0; i < 4; ++i) EXPECT_NEAR(y.at(i), x[i / 2][i % 2], 1e-5);
+
+  EXPECT_THAT(error_of(kHead + "  - reversible: {f: [{linear: {out: 3}}]}\n"),
+              HasSubstr("net.yaml:5: f turns f32[N,2] into f32[N,3], which cannot be added | what "
+                        "a reversible block adds has the shape of its halves"));
+  EXPECT_THAT(error_of(kHead + "  - linear: {out: 3}\n  - reversible: {f: [relu]}\n"),
+              HasSubstr("net.yaml:6: a reversible block needs two halves along axis 1, its input "
+                        "is f32[N,3]"));
+}
+
+TEST(Blueprint, TransposedConvolutionsAndClassesOfPlaces) {
+  const Graph g =
+      build_blueprint(Yaml::parse("espalier: 1\nname: net\ninput: {shape: [N, 3, 4, 5, 6]}\nbody:\n"
+                                  "  - conv_transpose: {name: up, out: 7, kernel: 2, stride: 2}\n"
+                                  "  - channels_last\n",
+                                  "net.yaml"));
+  EXPECT_EQ(violation(g), "");
+  EXPECT_EQ(to_string(g.value(g.outputs()[0]).tensor()), "f32[N,8,10,12,7]");
+  EXPECT_EQ(g.value(g.find("up.weight")).tensor().shape(), (Shape{3, 7, 2, 2, 2}));
 }
 
 }  // namespace

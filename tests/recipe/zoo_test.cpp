@@ -27,6 +27,11 @@ struct Published {
 
 void PrintTo(const Published& p, std::ostream* os) { *os << p.name; }
 
+constexpr int64_t kUNetWeights =
+    432 + 2 * 4 * 1032 + 2 * 4 * 2832 + 4 * 8736 + 4096 + 16384 + 16384 + 2048 + 4096 + 512 + 68;
+constexpr int64_t kUNetNormed =
+    16 + 2 * 4 * 56 + 2 * 4 * 112 + 4 * 224 + 32 + 64 + 32 + 32 + 16 + 16;
+
 const Published kPublished[] = {
     {"mlp",
      "LeNet-300-100 has 267 thousand weights (Han et al. 2015, Learning both weights and "
@@ -103,6 +108,14 @@ const Published kPublished[] = {
     {"row_rnn",
      "by hand: 100 units that read 14 pixels and each other, two biases each, 10 classes",
      1400 + 10000 + 200 + 1010, 12610, 14 * (1400.0 + 10000.0) + 1000},
+    // A chain of two blocks has four bottlenecks, each of 2 c h + 27 h weights and norms of h, h
+    // and c channels.
+    {"reversible_unet3d",
+     "by hand, of no publication: five chains at 13,824, 1,728 and 216 places, what leads from one "
+     "level to the next, and 4 classes",
+     kUNetWeights + 2 * kUNetNormed, kUNetWeights + 4 * kUNetNormed,
+     13824 * (432.0 + 2 * 4 * 1032 + 512 + 64) + 1728 * (4096.0 + 2 * 4 * 2832 + 2048 + 8 * 512) +
+         216 * (16384.0 + 4 * 8736 + 8 * 2048)},
 };
 
 class Zoo : public ::testing::TestWithParam<Published> {};
