@@ -45,7 +45,7 @@ struct ContrastiveTemperatures::Setup {
     o.loss = Loss::kContrastive;
     o.contrastive.kind =
         way == "fixed_in_batch" || way == "learned" ? Kind::kInfoNce : Kind::kGlobal;
-    Graph network = model.build(seed, nullptr);
+    Graph network = model.build(seed, train.get());
     if (way == "learned") {
       network = with_learned_temperature(network, choice);
     } else if (way == "tempnet") {

@@ -202,7 +202,7 @@ bool LanguageTemperatures::measure(Findings& f) const {
   }
   const Tally gain = paired(fixed, robust), joint_gain = paired(fixed, joint);
   f.baseline["test_loss"] = fixed.mean();
-  f.baseline["fixed_temperature"] = temperature.mean();
+  f.baseline["best_temperature"] = temperature.mean();
   f.baseline["test_loss_at_temperature_1"] = unit.mean();
   f.measured["test_loss"] = robust.mean();
   f.measured["loss_below_fixed"] = gain.mean();

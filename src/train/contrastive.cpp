@@ -80,11 +80,11 @@ class ContrastiveLoss {
     const ValueId u = stopped(log_u);
     // What each negative weighs in the gradient: exp(d_ij / tau_i) / u_i over their number.
     const ValueId weights = stopped(b_.mul(b_.exp(b_.sub(scaled, u)), 1 / others));
-    s_.objective = mean(b_.reduce_sum(b_.mul(weights, differences), {1}));
+    const ValueId pull = b_.reduce_sum(b_.mul(weights, differences), {1});
+    s_.objective = mean(pull);
     ValueId loss = b_.mul(log_u, temperature_);
     if (options_.rho) {
       // d/dtau_i = log u_i + rho - sum_j w_ij d_ij / tau_i.
-      const ValueId pull = b_.reduce_sum(b_.mul(weights, differences), {1});
       const ValueId slope = stopped(b_.sub(b_.add(u, *options_.rho), b_.div(pull, temperature_)));
       s_.objective = b_.add(s_.objective, mean(b_.mul(temperature_, slope)));
       loss = b_.add(loss, b_.mul(temperature_, *options_.rho));
