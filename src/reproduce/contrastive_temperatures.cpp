@@ -51,14 +51,13 @@ struct ContrastiveTemperatures::Setup {
     } else if (way == "tempnet") {
       network = with_temperature_net(network, net, seed);
       o.rho = choice;
+      for (ValueId v : network.constants())
+        if (const Value& value = network.value(v); value.name.starts_with(kTemperature))
+          if (value.role == Role::kParameter) o.rate_factors[value.name] = temperature_rate;
     } else {
       network = with_embedding(network);
       o.contrastive.temperature = choice;
     }
-    for (ValueId v : network.constants())
-      if (const Value& value = network.value(v);
-          value.role == Role::kParameter && value.name.starts_with(kTemperature))
-        o.rate_factors[value.name] = temperature_rate;
     o.output = network.value(network.outputs()[0]).name;
     const Quietly quietly;
     Trainer trainer(network, numbered(train), nullptr, o);
