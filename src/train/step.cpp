@@ -88,6 +88,8 @@ class StepBuilder {
     for (const StepExtension& e : extensions)
       if (e.on_updates) e.on_updates(s_);
     for (const StepParameter& p : s_.parameters) s_.graph.add_state(p.value, p.updated);
+    // Forward and backward are told apart by it, so it must last although nothing reads it.
+    if (s_.objective != s_.loss) s_.graph.add_output(s_.objective);
     s_.graph.erase_dead();
     return std::move(s_);
   }

@@ -18,6 +18,7 @@
 #include "tests/support/error_of.h"
 #include "tests/train/networks.h"
 #include "train/adapter.h"
+#include "train/recompute.h"
 #include "train/step_session.h"
 #include "train/trainer.h"
 
@@ -247,6 +248,27 @@ TEST(TemperatureAdapter, NothingIsLearnedThroughTheTemperature) {
     down[i / 3][i % 3] -= 1e-5;
     EXPECT_NEAR(before.at(int64_t(i)) - after.at(int64_t(i)), (loss(up) - loss(down)) / 2e-5, 2e-5);
   }
+}
+
+// What is minimised is another value than the loss that is told.
+TEST(TemperatureAdapter, TheForwardPassCanBeComputedAgain) {
+  const Linear l;
+  const AdaptedNetwork a = l.tempered({"w"});
+  StepOptions o;
+  o.input = {24, 2};
+  o.rho = 0.4;
+  o.trained = a.trained;
+  const StepGraph built = build_training_step(a.graph, o);
+  StepSession kept(built), again(keeping(built, {}));
+  std::vector<int64_t> order;
+  for (int64_t i = 0; i < 24; ++i) order.push_back(i);
+  for (int64_t number = 1; number <= 3; ++number) {
+    kept.run(l.data->fetch(order), 0.1, number);
+    again.run(l.data->fetch(order), 0.1, number);
+  }
+  for (const std::string& name : kept.state_names())
+    for (int64_t i = 0; i < kept.state(name).size(); ++i)
+      EXPECT_NEAR(kept.state(name).at(i), again.state(name).at(i), 1e-5) << name;
 }
 
 TrainOptions options(const AdaptedNetwork& a, std::optional<double> rho) {
