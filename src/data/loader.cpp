@@ -12,6 +12,9 @@ Loader::Loader(std::shared_ptr<const Dataset> data, LoaderOptions options)
     : data_(std::move(data)), options_(options) {
   if (options_.batch < 1) throw usage_error("batch", "must be at least 1");
   ESP_CHECK(options_.prefetch >= 0, "batches to prepare ahead are counted");
+  ESP_CHECK(options_.views >= 1, "a batch has a view of each sample");
+  if (options_.views > 1 && data_->input_type() != DType::f32)
+    throw usage_error(data_->description(), "has tokens for samples, of which no views are drawn");
   if (!options_.augment.none() && data_->picture_shape().channels == 0)
     throw usage_error("augment " + options_.augment.text(),
                       "samples of shape " + to_string(data_->sample_shape()) + " are no pictures");
@@ -71,8 +74,13 @@ Batch Loader::make(int64_t number) const {
   const int64_t begin = number * options_.batch;
   const int64_t count = std::min(options_.batch, data_->size() - begin);
   const std::span<const int64_t> indices(order_.data() + begin, size_t(count));
-  if (options_.augment.none()) return data_->fetch(indices);
+  if (options_.augment.none() && options_.views == 1) return data_->fetch(indices);
   Batch batch = data_->make_batch(count);
+  if (options_.views > 1) {
+    Shape inputs = batch.inputs.shape();
+    inputs[0] *= options_.views;
+    batch.inputs = Tensor(DType::f32, inputs);
+  }
   const PictureShape shape = data_->picture_shape();
   const int64_t elements = numel(data_->sample_shape());
   float* out = batch.inputs.mutable_data<float>();
@@ -81,8 +89,15 @@ Batch Loader::make(int64_t number) const {
     for (int64_t i = from; i < to; ++i) {
       const int64_t index = indices[size_t(i)];
       data_->read(index, plain.data());
-      augment_picture(options_.augment, augment_rng(options_.seed, epoch_, index), shape,
-                      plain.data(), out + i * elements);
+      for (int64_t v = 0; v < options_.views; ++v) {
+        float* view = out + (v * count + i) * elements;
+        const Rng rng = augment_rng(options_.seed, epoch_, index);
+        if (options_.augment.none())
+          std::ranges::copy(plain, view);
+        else
+          augment_picture(options_.augment, v == 0 ? rng : rng.fork(uint64_t(v)), shape,
+                          plain.data(), view);
+      }
       data_->copy_target(index, i, batch);
     }
   });

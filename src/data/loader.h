@@ -22,6 +22,9 @@ struct LoaderOptions {
   int64_t max_batches = 0;  ///< an epoch ends after so many; 0: with the data
   uint64_t seed = 0;        ///< of order and augmentation
   Augment augment;
+  /// How often each sample is in a batch, augmented anew each time: inputs are [views N, ...], all
+  /// samples' first views before the second ones, targets [N].
+  int64_t views = 1;
   int prefetch = 2;  ///< batches prepared ahead; 0 prepares on the calling thread
 };
 

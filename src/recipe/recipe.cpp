@@ -286,6 +286,11 @@ TrainOptions read_training(const Yaml& part, TrainOptions o, int64_t least_epoch
                     : DType::f32;
   o.loss = Loss(fields.choice("loss", size_t(o.loss), {"cross_entropy", "mean_squared"}));
   o.label_smoothing = fields.number("label_smoothing", o.label_smoothing, 0, 0.999);
+  if (const Yaml* rho = fields.find("rho")) {
+    o.rho = fields.number("rho", 0, 0);
+    if (o.loss != Loss::kCrossEntropy) rho->fail("rho is of the loss cross_entropy");
+    if (o.label_smoothing > 0) rho->fail("rho and label_smoothing do not go together");
+  }
   o.clip_norm = fields.number("clip_norm", o.clip_norm, 0);
   o.output = fields.string("output", o.output);
   if (const Yaml* memory = fields.find("memory"))

@@ -18,6 +18,7 @@
 //     augment: crop=4,flip
 //     loss: cross_entropy              # or mean_squared
 //     label_smoothing: 0.1
+//     rho: 3                           # of networks with a temperature: the robust loss' radius
 //     clip_norm: 0
 //     optimizer: {kind: sgd, momentum: 0.9, nesterov: true, weight_decay: 5e-4}
 //     schedule: {kind: cosine, peak: 0.1, warmup: 1, floor: 0}

@@ -133,6 +133,8 @@ double bits_per_byte(double loss, double bytes_per_token) {
 
 Evaluation evaluate(const Graph& network, const Dataset& data, Loss loss, int64_t batch,
                     const std::string& output) {
+  if (loss != Loss::kCrossEntropy && loss != Loss::kMeanSquared)
+    throw unsupported(data.description(), "is evaluated by cross-entropy or squared errors only");
   Graph g = with_output(network, output);
   if (g.inputs().size() != 1)
     throw unsupported(g.name, "takes " + std::to_string(g.inputs().size()) +

@@ -28,12 +28,14 @@ class TrainingCopy {
     forward_.graph.name = from.name;
   }
 
-  Forward run(const TensorType& input, const std::string& output) {
+  Forward run(const TensorType& input, const std::string& output,
+              const std::vector<std::string>& kept) {
     add_input(input);
     find_moving_buffers();
     for (ValueId v : from_.constants()) add_constant(v);
     for (NodeId id : from_.order()) add_node(id);
     forward_.graph.add_output(map_[size_t(output_of(output))]);
+    for (const std::string& name : kept) forward_.graph.add_output(map_[size_t(output_of(name))]);
     return std::move(forward_);
   }
 
@@ -181,9 +183,9 @@ class TrainingCopy {
 
 Forward training_forward(const Graph& network, const TensorType& input, const std::string& output,
                          uint64_t seed, const std::optional<std::set<std::string>>& trained,
-                         const NormRules& norms) {
+                         const NormRules& norms, const std::vector<std::string>& kept) {
   const auto modes = norm_modes(network, norms, deploys(norms));
-  Forward f = TrainingCopy(network, seed, trained, modes).run(input, output);
+  Forward f = TrainingCopy(network, seed, trained, modes).run(input, output, kept);
   // Next values must survive the removal of what the output does not need.
   Graph& g = f.graph;
   for (const auto& [buffer, next] : f.next) g.add_state(g.find(buffer), g.find(next));

@@ -39,11 +39,11 @@ struct Forward {
 /// folded, normalisations into contractions.
 ///
 /// `norms` says in which mode normalisations train; of mode deploy the network is given as
-/// deployed() gives it.
+/// deployed() gives it. `kept` names values that become further outputs.
 Forward training_forward(const Graph& network, const TensorType& input, const std::string& output,
                          uint64_t seed = 0,
                          const std::optional<std::set<std::string>>& trained = std::nullopt,
-                         const NormRules& norms = {});
+                         const NormRules& norms = {}, const std::vector<std::string>& kept = {});
 
 /// The graph with contractions computed in `precision`, and what lies between them as well where
 /// its room takes operands of that type. Values named in `keep` and outputs have the type they had.

@@ -31,6 +31,7 @@ void check(const StepOptions& o) {
                       "optimizer: {kind: sgd, momentum: 0, weight_decay: 0}");
   if (!o.rate_factors.empty())
     throw unsupported("rates of single parameters", "are not offered for networks in integers");
+  if (o.rho) throw unsupported("rho", "is not offered for networks in integers");
   if (o.clip_norm != 0)
     throw unsupported("clip_norm", "is not offered for networks in integers", "clip_norm: 0");
 }

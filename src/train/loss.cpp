@@ -1,15 +1,23 @@
 #include "train/loss.h"
 
 #include "base/error.h"
+#include "train/contrastive.h"
+#include "train/temperature.h"
 
 namespace espalier {
 
-void attach_loss(StepGraph& s, const StepOptions& options) {
+namespace {
+
+void attach(StepGraph& s, const StepOptions& options) {
   Graph& g = s.graph;
   Builder b(g);
   const TensorType logits = g.value(s.logits).tensor();
   const std::string where = "output '" + g.value(s.logits).name + "'";
   if (!is_float(logits.dtype)) throw bad_input(where, "is " + to_string(logits));
+  if (options.loss == Loss::kContrastive) {
+    attach_contrastive_loss(s, options);
+    return;
+  }
   if (options.loss == Loss::kMeanSquared) {
     s.targets = g.add_input(g.fresh_name("targets"), logits);
     s.loss = b.one("espalier.MeanSquaredError", {s.logits, s.targets}, {}, "loss");
@@ -41,8 +49,16 @@ void attach_loss(StepGraph& s, const StepOptions& options) {
   const ValueId answer = b.one("ArgMax", {rows}, {{"axis", int64_t{1}}, {"keepdims", int64_t{0}}});
   const ValueId right = b.cast(b.one("Equal", {answer, labels}), DType::f32);
   s.correct = b.reduce_sum(right, {0}, false);
+  if (options.rho) s.objective = robust_loss(b, s.logits, s.temperature, s.targets, *options.rho);
   g.add_output(s.loss);
   g.add_output(s.correct);
+}
+
+}  // namespace
+
+void attach_loss(StepGraph& step, const StepOptions& options) {
+  attach(step, options);
+  if (step.objective == kNoValue) step.objective = step.loss;
 }
 
 }  // namespace espalier

@@ -19,6 +19,10 @@ std::string TrainOptions::fingerprint() const {
     << schedule.warmup << "," << schedule.factor;
   for (double m : schedule.milestones) s << "," << m;
   s << ";optimizer=" << optimizer.text();
+  if (rho) s << ";rho=" << *rho;
+  if (loss == Loss::kContrastive)
+    s << ";contrastive=" << int(contrastive.kind) << "," << contrastive.temperature << ","
+      << contrastive.gamma;
   if (memory > 0) s << ";memory=" << memory;
   if (reversible) s << ";reversible=true";
   if (!rule.backpropagates()) s << ";rule=" << rule.text();
@@ -47,6 +51,10 @@ void TrainOptions::check(const std::string& where) const {
   need(epoch_steps >= 0, "the steps of an epoch cannot be negative");
   need(eval_batch >= 1, "the evaluation batch must be at least 1");
   need(part(label_smoothing), "label smoothing must lie in [0, 1)");
+  need(!rho || (*rho >= 0 && std::isfinite(*rho)), "the radius rho cannot be negative");
+  need(!rho || loss == Loss::kCrossEntropy || loss == Loss::kContrastive,
+       "a radius rho is of the loss cross_entropy");
+  need(!rho || label_smoothing == 0, "a radius rho and label smoothing do not go together");
   need(clip_norm >= 0 && std::isfinite(clip_norm), "the clipping norm cannot be negative");
   need(memory >= 0, "the limit of memory cannot be negative");
   optimizer.check(where);
@@ -61,16 +69,20 @@ void TrainOptions::check(const std::string& where) const {
 }
 
 StepOptions step_options(const TrainOptions& o, const Dataset& data) {
-  return step_options(o, data.sample_shape(), data.input_type());
+  StepOptions s = step_options(o, data.sample_shape(), data.input_type());
+  s.contrastive.samples = data.size();
+  return s;
 }
 
 StepOptions step_options(const TrainOptions& o, const Shape& sample, DType type) {
   StepOptions s;
-  s.input = {o.batch};
+  s.input = {o.batch * views_of(o.loss)};
   s.input.insert(s.input.end(), sample.begin(), sample.end());
   s.input_type = type;
   s.loss = o.loss;
   s.label_smoothing = o.label_smoothing;
+  s.rho = o.rho;
+  s.contrastive = o.contrastive;
   s.clip_norm = o.clip_norm;
   s.optimizer = o.optimizer;
   s.rule = o.rule;

@@ -89,7 +89,7 @@ class Rewriter {
     for (ValueId v : g_.outputs()) to_->add_output(mapped(v));
     for (const StatePair& p : g_.states()) to_->add_state(mapped(p.input), mapped(p.output));
     for (ValueId* v : {&to.input, &to.targets, &to.rate, &to.step, &to.logits, &to.loss,
-                       &to.objective, &to.correct})
+                       &to.objective, &to.correct, &to.temperature})
       *v = mapped(*v);
     for (StepParameter& p : to.parameters)
       for (ValueId* v : {&p.value, &p.gradient, &p.updated}) *v = mapped(*v);

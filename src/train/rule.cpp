@@ -60,6 +60,8 @@ void RuleStep::differentiate(ValueId minimised) {
   // What differentiation expands keeps its name, not its number.
   const std::string loss = g.value(step_.loss).name, logits = g.value(step_.logits).name;
   const std::string objective = g.value(step_.objective).name;
+  const bool tempered = step_.temperature != kNoValue;
+  const std::string temperature = tempered ? g.value(step_.temperature).name : "";
   std::vector<ValueId> wrt;
   for (const StepParameter& p : step_.parameters) wrt.push_back(p.value);
   for (const std::string& name : by_gradient_) wrt.push_back(g.find(name));
@@ -67,6 +69,7 @@ void RuleStep::differentiate(ValueId minimised) {
   step_.loss = g.find(loss);
   step_.logits = g.find(logits);
   step_.objective = g.find(objective);
+  if (tempered) step_.temperature = g.find(temperature);
   for (StepParameter& p : step_.parameters) p.gradient = gradients.at(p.value);
   for (const std::string& name : by_gradient_)
     g.add_state(g.find(name), gradients.at(g.find(name)));

@@ -6,6 +6,7 @@
 #include "ir/derive.h"
 #include "train/forward.h"
 #include "train/loss.h"
+#include "train/temperature.h"
 
 namespace espalier {
 
@@ -56,6 +57,15 @@ bool only_multiplied(const Graph& g, const std::vector<std::vector<NodeId>>& use
   });
 }
 
+/// Whether the loss reads temperatures. UserError where it needs them and the network has none.
+bool reads_temperature(const Graph& network, const StepOptions& o) {
+  const bool there = network.find(kTemperature) != kNoValue;
+  if (o.rho && !there)
+    throw bad_input(network.name, "predicts no temperature, which 'rho' is about",
+                    "adapt: {kind: temperature} puts a prediction behind its logits");
+  return there && (o.rho || o.loss == Loss::kContrastive);
+}
+
 /// Writes one step.
 class StepBuilder {
  public:
@@ -65,7 +75,6 @@ class StepBuilder {
   StepGraph run(std::span<const StepExtension> extensions) {
     add_forward();
     attach_loss(s_, options_);
-    s_.objective = s_.loss;
     for (const StepExtension& e : extensions)
       if (e.on_loss) e.on_loss(s_);
     add_rate();
@@ -79,14 +88,19 @@ class StepBuilder {
     for (const StepExtension& e : extensions)
       if (e.on_updates) e.on_updates(s_);
     for (const StepParameter& p : s_.parameters) s_.graph.add_state(p.value, p.updated);
+    // Forward and backward are told apart by it, so it must last although nothing reads it.
+    if (s_.objective != s_.loss) s_.graph.add_output(s_.objective);
     s_.graph.erase_dead();
     return std::move(s_);
   }
 
  private:
   void add_forward() {
+    const bool tempered = reads_temperature(network_, options_);
+    std::vector<std::string> kept;
+    if (tempered) kept.emplace_back(kTemperature);
     Forward f = training_forward(network_, {options_.input_type, options_.input}, options_.output,
-                                 options_.seed, options_.trained, options_.norms);
+                                 options_.seed, options_.trained, options_.norms, kept);
     if (f.parameters.empty())
       throw bad_input(network_.name, "has no parameters to train",
                       "weights must be constants of a float type");
@@ -100,6 +114,7 @@ class StepBuilder {
     Graph& g = s_.graph;
     s_.input = g.inputs()[0];
     s_.logits = g.outputs()[0];
+    if (tempered) s_.temperature = g.outputs()[1];
     g.set_outputs({});
     for (ValueId v : std::vector<ValueId>(g.inputs().begin() + 1, g.inputs().end()))
       if (g.value(v).name != f.step)
@@ -135,10 +150,10 @@ class StepBuilder {
                             options_.rule.kind + "' has not",
                         "leave the rule out");
     if (s_.objective != s_.loss && !options_.rule.backpropagates())
-      throw unsupported(network_.name,
-                        "is trained with penalties beside its loss, which rule '" +
-                            options_.rule.kind + "' does not see",
-                        "leave the rule out");
+      throw unsupported(
+          network_.name,
+          "minimises more than its loss, which rule '" + options_.rule.kind + "' does not see",
+          "leave the rule out");
   }
 
   void clip() {

@@ -30,6 +30,26 @@ enum class Loss : uint8_t {
   /// Logits [N, C], targets f32 [N]: the sum of the samples' entropies in nats times their targets.
   /// Nothing is to be answered: what is trained becomes surer of what it says.
   kEntropy,
+  /// Embeddings [2 N, D] of length 1, first those of one view of N samples, then of another;
+  /// targets i64 [N] are the samples' numbers. See train/contrastive.h.
+  kContrastive,
+};
+
+/// How many views of each sample a loss reads.
+inline int64_t views_of(Loss loss) { return loss == Loss::kContrastive ? 2 : 1; }
+
+/// Of kContrastive.
+struct ContrastiveOptions {
+  enum class Kind : uint8_t {
+    kInfoNce,  ///< cross-entropy of the own other view among those of the batch
+    /// Over all samples: what a batch estimates of the sum over negatives is averaged with what
+    /// earlier batches did.
+    kGlobal,
+  };
+  Kind kind = Kind::kInfoNce;
+  double temperature = 0.1;  ///< where the network predicts none (train/temperature.h)
+  double gamma = 0.8;        ///< of kGlobal: what the batch counts in the averages; 1: alone
+  int64_t samples = 0;       ///< of kGlobal: in all
 };
 
 struct StepOptions {
@@ -37,7 +57,11 @@ struct StepOptions {
   DType input_type = DType::f32;  ///< or i64, for tokens
   Loss loss = Loss::kCrossEntropy;
   double label_smoothing = 0;  ///< of kCrossEntropy
-  double clip_norm = 0;        ///< largest global norm of all gradients; 0: unclipped
+  /// Of kCrossEntropy and global kContrastive, of networks that predict temperatures: the radius in
+  /// nats of the robust loss that is minimised (train/temperature.h).
+  std::optional<double> rho = {};
+  ContrastiveOptions contrastive = {};
+  double clip_norm = 0;  ///< largest global norm of all gradients; 0: unclipped
   Optimizer optimizer;
   Rule rule;  ///< where gradients come from
   /// bf16 runs contractions and the activations between them in bf16; parameters, statistics,
@@ -75,8 +99,10 @@ struct StepGraph {
   ValueId rate = kNoValue;     ///< f32 [], the learning rate
   ValueId step = kNoValue;     ///< i64 [], counts from 1
   ValueId logits = kNoValue;   ///< f32, what the loss reads
-  ValueId loss = kNoValue;     ///< f32 []
-  /// f32 [], what is minimised: the loss, and penalties that hooks add to it.
+  /// f32, the temperatures that the loss reads; kNoValue where it reads none.
+  ValueId temperature = kNoValue;
+  ValueId loss = kNoValue;  ///< f32 []
+  /// f32 [], what is minimised: the loss or what stands for it, and penalties that hooks add.
   ValueId objective = kNoValue;
   ValueId correct = kNoValue;  ///< f32 [], right answers; kNoValue without labels
   std::vector<StepParameter> parameters;

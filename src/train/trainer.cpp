@@ -49,6 +49,7 @@ LoaderOptions loader_options(const TrainOptions& o) {
   l.max_batches = o.epoch_steps;
   l.seed = o.seed;
   l.augment = o.augment;
+  l.views = views_of(o.loss);
   return l;
 }
 
@@ -177,6 +178,10 @@ struct Trainer::Impl {
     if (options.loss == Loss::kCrossEntropy && !labels)
       throw bad_input(train_data->description(), "has numeric targets, cross-entropy needs labels",
                       "train with the loss mean_squared");
+    if (options.loss == Loss::kContrastive && train_data->classes() != train_data->size())
+      throw bad_input(train_data->description(),
+                      "has other targets than samples' numbers, by which views are told apart",
+                      "numbered() gives them");
     if (options.loss == Loss::kMeanSquared && labels)
       throw bad_input(train_data->description(), "has class labels, mean_squared needs numbers",
                       "train with the loss cross_entropy");

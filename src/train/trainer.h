@@ -37,6 +37,8 @@ struct TrainOptions {
   Rule rule;  ///< where gradients come from
   Loss loss = Loss::kCrossEntropy;
   double label_smoothing = 0;
+  std::optional<double> rho = {};       ///< see StepOptions
+  ContrastiveOptions contrastive = {};  ///< of kContrastive; `samples` are the data's
   double clip_norm = 0;
   DType precision = DType::f32;
   std::string output;  ///< see StepOptions

@@ -225,5 +225,31 @@ TEST(Augment, NeedsPictures) {
             "augment crop=4,flip,cutout=6: samples of shape [7] are no pictures");
 }
 
+// The first views are what a loader of one view gives; the others differ and are drawn alike.
+TEST(Loader, GivesSeveralViewsOfEachSample) {
+  const auto data = sample_data();
+  LoaderOptions options = busy_options();
+  Loader one(data, options);
+  options.views = 2;
+  Loader two(data, options), again(data, options);
+  const auto single = epoch(one, 1), both = epoch(two, 1);
+  expect_equal(both, epoch(again, 1));
+  ASSERT_EQ(single.size(), both.size());
+  for (size_t i = 0; i < both.size(); ++i) {
+    const Tensor &first = single[i].inputs, &views = both[i].inputs;
+    EXPECT_TRUE(single[i].targets.identical(both[i].targets));
+    ASSERT_EQ(views.size(), 2 * first.size());
+    const float *a = views.data<float>(), *b = a + first.size();
+    EXPECT_TRUE(std::equal(a, b, first.data<float>()));
+    EXPECT_FALSE(std::equal(a, b, b));
+  }
+  // Without augmentation they are equal.
+  options.augment = {};
+  Loader plain(data, options);
+  const Tensor views = epoch(plain, 0).at(0).inputs;
+  const float* a = views.data<float>();
+  EXPECT_TRUE(std::equal(a, a + views.size() / 2, a + views.size() / 2));
+}
+
 }  // namespace
 }  // namespace espalier

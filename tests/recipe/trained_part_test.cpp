@@ -130,6 +130,31 @@ TEST(TrainedPart, AnAdapterIsMergedIntoWhatIsExported) {
   EXPECT_NE(after.find("fc1.weight"), kNoValue);
 }
 
+TEST(TrainedPart, ATemperatureIsTaughtByTheRobustLossAndExported) {
+  const Folder folder;
+  const std::string part = "  rho: 1.5\n  adapt: {kind: temperature, width: 8, least: 0.5}\n";
+  const TrainRecipe r = read("{zoo: lenet5}", part);
+  EXPECT_EQ(r.training.rho, 1.5);
+  run_training(r, {.folder = folder.path / "run"});
+  const Graph after = result_of(folder.path / "run");
+  EXPECT_EQ(after.outputs().size(), 1U);
+  EXPECT_NE(after.find("temperature"), kNoValue);
+  const auto summary = nlohmann::json::parse(read_file(folder.path / "run" / "summary.json"));
+  EXPECT_EQ(summary["trained"]["merged"], false);
+  EXPECT_EQ(summary["trained"]["params"], 20 * 8 + 8 + 8 * 8 + 8 + 1 + 8 + 1);
+  // What was exported can be taught further.
+  const std::string model = "{file: " + (folder.path / "run" / "model.onnx").string() + "}";
+  run_training(read(model, "  rho: 1\n  only: \"temperature.*\"\n"),
+               {.folder = folder.path / "further"});
+  const auto wrong = [&](const std::string& text) {
+    return error_of(
+        [&] { run_training(read("{zoo: lenet5}", text), {.folder = folder.path / "wrong"}); });
+  };
+  EXPECT_THAT(wrong("  rho: 1\n"), HasSubstr("adapt: {kind: temperature}"));
+  EXPECT_THAT(wrong("  rho: -1\n"), HasSubstr("r.yaml:11"));
+  EXPECT_THAT(wrong("  rho: 1\n  label_smoothing: 0.1\n"), HasSubstr("do not go together"));
+}
+
 TEST(TrainedPart, NormalisationsAreTrainedInTheModeOfTheirRule) {
   const TrainRecipe r =
       read("{zoo: resnet8}", "  batch_norm: [{mode: eval, names: bn1.*}, tune]\n");

@@ -77,7 +77,8 @@ std::vector<Use> uses() {
           {"channels of convolutions", {"channels", {{"share", 0.5}}}, cnn()},
           {"bottleneck", {"bottleneck", {{"width", 3}}}, gpt()},
           {"bottleneck behind a convolution", {"bottleneck", {}, {"conv1.weight"}}, cnn()},
-          {"prefix", {"prefix", {{"length", 2}}}, gpt(), false}};
+          {"prefix", {"prefix", {{"length", 2}}}, gpt(), false},
+          {"temperature", {"temperature", {{"width", 8}, {"most", 3}}}, gpt(), false}};
 }
 
 TEST(Adapters, BeginWhereTheNetworkIs) {
