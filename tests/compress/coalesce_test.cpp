@@ -176,7 +176,8 @@ TEST(Coalesce, ClassesCanBeLeftWhole) {
   const Tensors small = constant_values(c.small());
   EXPECT_EQ(small.at("fc1.weight").shape(), (Shape{16, 4}));
   EXPECT_EQ(small.at("attn.qkv.weight").shape(), (Shape{24, 4}));
-  EXPECT_THAT(error_of([&] { Coarsening(g, {.whole = {"fc9*"}}); }), HasSubstr("'fc9*'"));
+  EXPECT_THAT(error_of([&] { Coarsening(g, {.width = 2, .depth = 1, .whole = {"fc9*"}}); }),
+              HasSubstr("'fc9*'"));
   EXPECT_THAT(error_of([&] { Coarsening(g, {.width = 7, .depth = 1}); }),
               HasSubstr("no widths that are multiples of 7"));
 }
