@@ -5,6 +5,7 @@
 #include <sstream>
 
 #include "base/error.h"
+#include "base/files.h"
 #include "base/rng.h"
 #include "ir/count.h"
 #include "ir/derive.h"
@@ -120,6 +121,7 @@ struct VCycleTrainer::Impl {
     TrainFiles kept;
     if (!files.folder.empty()) {
       const std::filesystem::path own = files.folder / std::to_string(number);
+      make_folder(own);
       kept = {own / "checkpoints", own / "log.jsonl"};
     }
     CarriedStates carried;
