@@ -41,6 +41,9 @@ TuningTask task_of(const TrainRecipe& recipe) {
   if (recipe.parametrization)
     throw usage_error(recipe.parametrization->place.where(), "says how a new network begins",
                       "peft bench takes networks with weights; leave parametrization out");
+  if (recipe.v_cycle)
+    throw usage_error(recipe.v_cycle->place.where(), "trains other sizes of the network first",
+                      "peft bench trains one network; leave v_cycle out");
   const DataSource source(recipe.data);
   TuningTask t{recipe.name,
                {},

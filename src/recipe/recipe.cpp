@@ -269,13 +269,15 @@ Schedule read_schedule(const Yaml& part, Schedule s) {
 
 TrainOptions read_training(const Yaml& part, TrainOptions o, int64_t least_epochs,
                            TrainedPart* trained,
-                           std::optional<ParametrizationPart>* parametrization) {
+                           std::optional<ParametrizationPart>* parametrization,
+                           std::optional<VCyclePart>* v_cycle) {
   Fields fields(part, "training");
   if (trained) {
     *trained = read_trained_part(fields);
     if (const Yaml* norms = fields.find("batch_norm")) o.norms = read_norm_rules(*norms);
   }
   const Yaml* by_width = parametrization ? fields.find("parametrization") : nullptr;
+  const Yaml* cycle = v_cycle ? fields.find("v_cycle") : nullptr;
   constexpr int64_t kMany = 1'000'000'000;
   o.epochs = fields.integer("epochs", o.epochs, least_epochs, kMany);
   o.batch = fields.integer("batch", o.batch, 1, kMany);
@@ -309,6 +311,12 @@ TrainOptions read_training(const Yaml& part, TrainOptions o, int64_t least_epoch
   fields.done();
   if (by_width) *parametrization = read_parametrization(*by_width, o.optimizer);
   if (trained) check_together(*trained, o, by_width);
+  if (!cycle) return o;
+  *v_cycle = read_v_cycle(*cycle);
+  // They name parameters and normalisations of one size.
+  if (by_width || (trained && !trained->everything()) || !o.norms.empty())
+    cycle->fail(
+        "v_cycle does not go together with only, adapt, generate, batch_norm and parametrization");
   return o;
 }
 
@@ -390,7 +398,8 @@ TrainRecipe read_train_recipe(const Yaml& recipe, RecipeParts parts) {
   }
   const Yaml nothing = Yaml::empty_map(recipe);
   const Yaml* training = fields.find("training");
-  r.training = read_training(training ? *training : nothing, {}, 1, &r.trained, &r.parametrization);
+  r.training = read_training(training ? *training : nothing, {}, 1, &r.trained, &r.parametrization,
+                             &r.v_cycle);
   r.training.seed = uint64_t(seed);
   r.training.name = r.name;
   fields.done();

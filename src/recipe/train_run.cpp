@@ -14,6 +14,8 @@
 #include "ir/derive.h"
 #include "ir/interpret.h"
 #include "onnx/export.h"
+#include "recipe/at_line.h"
+#include "recipe/journal.h"
 #include "train/condition.h"
 
 namespace espalier {
@@ -28,6 +30,7 @@ constexpr const char* kCheckpoints = "checkpoints";
 constexpr const char* kSummary = "summary.json";
 constexpr const char* kModel = "model.onnx";
 constexpr const char* kTrained = "trained.safetensors";
+constexpr const char* kCycle = "v_cycle";
 
 /// Multiply-accumulates of one sample.
 double macs_of(const Graph& g, const Dataset& data) {
@@ -71,7 +74,8 @@ void prepare_run_folder(const TrainRunOptions& options) {
   std::error_code error;
   const bool used = fs::exists(options.folder / kLog, error) ||
                     fs::exists(options.folder / kCheckpoints, error) ||
-                    fs::exists(options.folder / kSummary, error);
+                    fs::exists(options.folder / kSummary, error) ||
+                    fs::exists(options.folder / kCycle, error);
   if (used && !options.resume && !options.overwrite)
     throw usage_error(options.folder.string(), "holds a run already",
                       "--resume goes on with it, --overwrite replaces it, --out names another");
@@ -84,6 +88,7 @@ void clear_run_folder(const fs::path& folder) {
     fs::remove(folder / name, error);
   for (const fs::path& file : CheckpointFolder(folder / kCheckpoints).files())
     fs::remove(file, error);
+  fs::remove_all(folder / kCycle, error);
 }
 
 /// What was trained of a network that is frozen otherwise.
@@ -104,6 +109,28 @@ Json to_json(const PreparedNetwork& n, const AdapterSpec* adapter, const StepMem
   j["constant_bytes"] = m.constants;
   j["state_bytes"] = m.states;
   return j;
+}
+
+/// The cycle's stretches have a folder each; that it is the same cycle is what the journal is for.
+CycleFiles cycle_files(const VCycle& cycle, const TrainRunOptions& options) {
+  const fs::path folder = options.folder / kCycle;
+  make_folder(folder);
+  Journal(folder, cycle.text()).once("begun", [] { return "yes"; });
+  return {folder, options.resume, options.any_threads};
+}
+
+Json to_json(const CycledNetwork& cycled, const Trainer& last) {
+  Json stretches = Json::array();
+  double macs = macs_of_step(last.step_graph()) * double(last.steps_done());
+  for (const CycleStretch& s : cycled.stretches) {
+    stretches.push_back({{"size", s.level + 1},
+                         {"params", s.parameters},
+                         {"epochs", s.history.size()},
+                         {"macs", s.macs()},
+                         {"val_loss", s.history.back().val_loss}});
+    macs += s.macs();
+  }
+  return {{"macs", macs}, {"stretches", stretches}};
 }
 
 /// A hypernetwork's weights for conditions in equal steps: the means, and each.
@@ -146,8 +173,16 @@ TrainRun run_training(const TrainRecipe& recipe, const TrainRunOptions& options)
       prepared_network(deployed(first, training.norms), recipe.trained, train, training.seed);
   training.trained = network.trained;
   ConditionDraws draws(1, training.seed);
+  CarriedStates carried;
   std::vector<TrainHook*> hooks;
   if (network.hypernetwork) hooks.push_back(&draws);
+  std::optional<VCycleTrainer> cycle;
+  if (recipe.v_cycle) {
+    at_line(recipe.v_cycle->place,
+            [&] { cycle.emplace(network.graph, train, val, training, recipe.v_cycle->cycle); });
+    training = last_options(training);
+    hooks.push_back(&carried);
+  }
   Trainer trainer(network.graph, train, val, training,
                   {options.folder / kCheckpoints, options.folder / kLog}, hooks);
   // An earlier run goes only now that this one is known to be possible.
@@ -155,11 +190,19 @@ TrainRun run_training(const TrainRecipe& recipe, const TrainRunOptions& options)
   const bool goes_on = options.resume && trainer.resume(options.any_threads);
   if (goes_on) log_info("going on after step " + std::to_string(trainer.steps_done()));
   write_file_atomic(options.folder / kRecipe, recipe.source.dump());
+  TrainRun run;
+  CycledNetwork cycled;
+  if (cycle) {
+    cycled = cycle->train(cycle_files(recipe.v_cycle->cycle, options));
+    for (const CycleStretch& s : cycled.stretches)
+      run.steps += s.history.empty() ? 0 : s.history.back().steps;
+    if (!cycled.finished) return run;
+    carried.give(cycled.states, cycled.steps);
+  }
   const TrainResult result = trainer.train();
   const int64_t peak = peak_resident_bytes();
-  TrainRun run;
   run.finished = result.finished;
-  run.steps = trainer.steps_done();
+  run.steps += trainer.steps_done();
   if (!result.finished) return run;
 
   const Graph trained = network.merged(trainer.network());
@@ -213,6 +256,7 @@ TrainRun run_training(const TrainRecipe& recipe, const TrainRunOptions& options)
     // What an earlier process asked for is not known here.
     if (!goes_on && trainer.queries() > 0) summary["rule"]["queries"] = trainer.queries();
   }
+  if (cycle) summary[kCycle] = to_json(cycled, trainer);
   if (recipe.parametrization) summary["parametrization"] = recipe.parametrization->exponents.text();
   if (network.hypernetwork) summary["conditions"] = conditions;
   run.summary = summary.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";
