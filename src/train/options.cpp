@@ -20,6 +20,7 @@ std::string TrainOptions::fingerprint() const {
   for (double m : schedule.milestones) s << "," << m;
   s << ";optimizer=" << optimizer.text();
   if (memory > 0) s << ";memory=" << memory;
+  if (saved_activations) s << ";saved_activations=" << text_of(*saved_activations);
   if (!rule.backpropagates()) s << ";rule=" << rule.text();
   if (trained) {
     std::string names;
@@ -48,6 +49,14 @@ void TrainOptions::check(const std::string& where) const {
   need(part(label_smoothing), "label smoothing must lie in [0, 1)");
   need(clip_norm >= 0 && std::isfinite(clip_norm), "the clipping norm cannot be negative");
   need(memory >= 0, "the limit of memory cannot be negative");
+  if (saved_activations && memory > 0)
+    throw unsupported(where, "a limit of memory and saved_activations do not go together",
+                      "leave one of them out");
+  if (saved_activations && !rule.backpropagates())
+    throw unsupported(
+        where,
+        "saved_activations are those of a backward pass, which rule '" + rule.kind + "' has not",
+        "leave one of them out");
   optimizer.check(where);
   rule.check(where);
   for (const auto& [name, factor] : rate_factors)
