@@ -28,6 +28,8 @@ Bound bind_quantize(const BindRequest& r) {
 Bound bind_dequantize(const BindRequest& r) {
   const DType type = r.out_dtype(0);
   if (!lanes(type)) return Refuse{"the result is " + std::string(name_of(type))};
+  if (r.in_dtype(1) != DType::bf16)
+    return Refuse{"the scales are " + std::string(name_of(r.in_dtype(1)))};
   const Float8Groups groups = float8_groups(*r.room, r.attrs);
   const int64_t n = r.in[0].numel();
   return function_kernel("dequantize_float8", [groups, type, n](const KernelArgs& k) {

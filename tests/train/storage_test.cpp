@@ -69,7 +69,7 @@ std::vector<double> through(std::vector<double> x, const Float8Groups& g) {
 
 /// Some steps of a layer [in, out]: how many elements are not where those are whose moments went
 /// through the format.
-int64_t strays(int64_t in, int64_t out, const Storage& states) {
+int64_t strays(int64_t in, int64_t out, const Storage& states, int64_t steps) {
   // What was rounded to zero must not blow up steps of this test.
   StepSession session = session_of({"adamw", {{"epsilon", 1e-2}}, 0, states}, in, out);
   const Tensor x = testing::random_tensor({kBatch, in}, "x", 1);
@@ -78,7 +78,7 @@ int64_t strays(int64_t in, int64_t out, const Storage& states) {
   std::vector<double> w, m(size_t(in * out), 0), v(size_t(in * out), 0);
   for (int64_t i = 0; i < first.size(); ++i) w.push_back(first.at(i));
   int64_t astray = 0;
-  for (int64_t t = 1; t <= 6; ++t) {
+  for (int64_t t = 1; t <= steps; ++t) {
     session.run({x, y}, kRate, t);
     std::vector<double> gradient(size_t(in * out), 0);
     for (int64_t n = 0; n < kBatch; ++n)
@@ -111,14 +111,14 @@ int64_t strays(int64_t in, int64_t out, const Storage& states) {
 TEST(StoredMoments, AdamStepsAsWithNumbersThatWentThroughTheFormat) {
   for (const bool expand : {true, false})
     for (const Float8Format* format : {&kE4M3, &kE5M2})
-      EXPECT_EQ(strays(6, 5, fp8(8, expand, format)), 0) << format->name << expand;
+      EXPECT_EQ(strays(6, 5, fp8(8, expand, format), 6), 0) << format->name << expand;
 }
 
 /// More elements than are taken at once, and a last group that is short. An element that rounding
-/// put on the other side of a middle goes another way from there.
+/// put on the other side of a middle goes another way from there, and takes others along.
 TEST(StoredMoments, LargeParametersStepInParts) {
-  EXPECT_LE(strays(67, 41, fp8(48, false)), 5);
-  EXPECT_LE(strays(67, 41, fp8(128, true)), 20);
+  EXPECT_LE(strays(67, 41, fp8(48, false), 2), 5);
+  EXPECT_LE(strays(67, 41, fp8(128, true), 2), 5);
 }
 
 TEST(StoredMoments, BytesAreThoseOfTheStates) {

@@ -1,4 +1,4 @@
-// espalier.DequantizeFloat8(codes u8, scales bf16 [groups, 1 or 2]) -> x in the type `to`. Undoes
+// espalier.DequantizeFloat8(codes u8, scales [groups, 1 or 2]) -> x in the type `to`. Undoes
 // espalier.QuantizeFloat8 of the same attributes: with t the number that a code stands for,
 //   x = m sign(t) (|t| / most)^(1 / k)
 #include <cmath>
@@ -13,7 +13,8 @@ Types infer(const Float8Attributes& a, const TypesIn& in) {
   if (in[0].dtype != DType::u8) in.fail("codes are u8, not " + to_string(in[0]));
   if (!is_float(a.to)) in.fail("cannot dequantise to " + std::string(name_of(a.to)));
   const TensorType scales = float8_scales(a, in[0].dims);
-  if (in[1].dtype != scales.dtype || (in[1].is_static() && scales.is_static() && in[1] != scales))
+  require_float(in, 1);
+  if (in[1].is_static() && scales.is_static() && in[1].dims != scales.dims)
     in.fail("scales are " + to_string(scales) + ", not " + to_string(in[1]));
   return {TensorType(a.to, in[0].dims)};
 }
@@ -25,13 +26,13 @@ void reference(const Float8Attributes& a, Ref<Real>& r) {
   const auto codes = r.ints(0);
   const auto y = r.out_real(0);
   const auto n = int64_t(codes.size()), run = groups.run(n);
-  const auto* beside = r.tensor(1).template data<bfloat16>();
+  const auto beside = r.real(1);
   for (int64_t i = 0; i < n; ++i) {
-    const bfloat16* own = beside + i / run * groups.beside();
+    const Real* own = beside.data() + i / run * groups.beside();
     const Real part = Real(format.decode(uint8_t(codes[size_t(i)]))) / Real(format.most);
     const Real magnitude =
-        a.expand && part != 0 ? std::pow(std::abs(part), 1 / Real(float(own[1]))) : std::abs(part);
-    y[size_t(i)] = std::copysign(magnitude, part) * Real(float(own[0]));
+        a.expand && part != 0 ? std::pow(std::abs(part), 1 / own[1]) : std::abs(part);
+    y[size_t(i)] = std::copysign(magnitude, part) * own[0];
   }
 }
 
