@@ -31,6 +31,8 @@ Entries picked_entries();
 Entries gather_entries();
 Entries recurrent_entries();
 Entries few_bits_entries();
+Entries float8_entries();
+Entries stored_step_entries();
 
 /// All families in order of preference.
 inline std::vector<Entries (*)()> families() {
@@ -52,7 +54,9 @@ inline std::vector<Entries (*)()> families() {
           picked_entries,
           gather_entries,
           recurrent_entries,
-          few_bits_entries};
+          few_bits_entries,
+          float8_entries,
+          stored_step_entries};
 }
 
 /// What serves every operator whose room answers the pointwise facet.

@@ -15,6 +15,14 @@ int64_t bytes_of(const Graph& g, const std::vector<ValueId>& values) {
   return sum;
 }
 
+/// Whether a node makes less than it reads of what others make.
+bool shrinks(const Graph& g, NodeId id) {
+  std::vector<ValueId> made;
+  for (ValueId v : g.node(id).inputs)
+    if (v != kNoValue && g.value(v).producer != kNoNode) made.push_back(v);
+  return bytes_of(g, g.node(id).outputs) < bytes_of(g, made);
+}
+
 /// Whether a node makes more than it reads: integers become numbers, a number becomes many.
 bool grows(const Graph& g, NodeId id) {
   return bytes_of(g, g.node(id).outputs) > bytes_of(g, g.node(id).inputs);
@@ -50,7 +58,7 @@ std::vector<NodeId> c_order(const Graph& graph) {
       if (v != kNoValue) readers[size_t(v)].push_back(int(works.size()));
     for (ValueId v : n.outputs)
       if (v != kNoValue) maker[size_t(v)] = int(works.size());
-    works.push_back({n.inputs, n.outputs});
+    works.push_back({n.inputs, n.outputs, shrinks(graph, id)});
   }
   std::vector<bool> wanted(graph.value_count(), false);
   for (ValueId v : graph.outputs()) wanted[size_t(v)] = true;

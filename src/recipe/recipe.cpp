@@ -13,6 +13,7 @@
 #include "recipe/blueprint.h"
 #include "recipe/network_file.h"
 #include "recipe/quantity.h"
+#include "recipe/storage_part.h"
 #include "recipe/weights.h"
 
 namespace espalier {
@@ -223,6 +224,7 @@ Optimizer read_optimizer(const Yaml& part, Optimizer o) {
   if (kind != o.kind) o.settings.clear();
   o.kind = kind;
   o.weight_decay = fields.number("weight_decay", o.weight_decay, 0);
+  if (const Yaml* states = fields.find("states")) o.states = read_states(*states);
   read_settings(fields, o.unit().settings, o.settings);
   fields.done();
   return o;
@@ -299,6 +301,8 @@ TrainOptions read_training(const Yaml& part, TrainOptions o, int64_t least_epoch
     o.memory =
         at_line(*memory, [&] { return int64_t(quantity("memory", memory->text(), byte_units())); });
   o.reversible = fields.boolean("reversible", o.reversible);
+  if (const Yaml* saved = fields.find("saved_activations"))
+    o.saved_activations = read_saved_activations(*saved);
   o.log_every = fields.integer("log_every", o.log_every, 0, kMany);
   o.save_every = fields.integer("save_every", o.save_every, 0, kMany);
   if (const Yaml* augment = fields.find("augment"))

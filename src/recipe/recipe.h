@@ -20,7 +20,8 @@
 //     label_smoothing: 0.1
 //     rho: 3                           # of networks with a temperature: the robust loss' radius
 //     clip_norm: 0
-//     optimizer: {kind: sgd, momentum: 0.9, nesterov: true, weight_decay: 5e-4}
+//     optimizer: {kind: sgd, momentum: 0.9, nesterov: true, weight_decay: 5e-4, states: f32}
+//     saved_activations: fp8           # left out: as they are computed (storage_part.h)
 //     schedule: {kind: cosine, peak: 0.1, warmup: 1, floor: 0}
 //     rule: backprop                   # or another way to gradients: {kind: spsa, directions: 16}
 //     log_every: 50

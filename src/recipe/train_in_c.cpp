@@ -18,6 +18,11 @@ CTraining add_training(CFile& file, const Graph& network, const TrainRecipe& rec
                       "leave it out; a smaller batch needs less");
   if (recipe.training.reversible)
     throw unsupported("training.reversible", "is not offered for training in C", "leave it out");
+  if (recipe.training.saved_activations)
+    throw unsupported("training.saved_activations", "is not offered for training in C",
+                      "leave it out; a smaller batch needs less");
+  if (!recipe.training.optimizer.states.is_f32())
+    throw unsupported("optimizer.states", "are f32 in C", "--set training.optimizer.states=f32");
   if (recipe.parametrization)
     throw unsupported("training.parametrization", "is not offered for training in C",
                       "leave it out; a network trained with it can be exported");

@@ -14,6 +14,7 @@
 #include "base/threads.h"
 #include "data/source.h"
 #include "recipe/journal.h"
+#include "recipe/storage_part.h"
 
 namespace espalier {
 namespace {
@@ -92,6 +93,8 @@ Contender read_contender(const Yaml& part) {
       rate.fail("rates must rise");
   }
   if (c.rates.empty()) rates.fail("a contender needs a rate");
+  if (const Yaml* saved = fields.find("saved_activations"))
+    c.saved_activations = read_saved_activations(*saved);
   fields.done();
   return c;
 }
@@ -158,13 +161,27 @@ void OptimizerRace::require(const std::vector<std::string>& names) const {
       list_.fail("a contender '" + name + "' is needed");
 }
 
-RacedRun OptimizerRace::train(const Contender& contender, double rate, uint64_t seed) const {
+TrainOptions OptimizerRace::options(const Contender& contender, double rate, uint64_t seed) const {
   TrainOptions o = training_;
   o.optimizer = contender.optimizer;
+  if (contender.saved_activations) o.saved_activations = contender.saved_activations;
   o.schedule.peak = rate;
   o.seed = seed;
   o.log_every = 0;
   o.name = contender.name;
+  return o;
+}
+
+StepBytes OptimizerRace::bytes(const Contender& contender, DType precision) const {
+  TrainOptions o = options(contender, contender.rates.front(), first_seed_);
+  o.precision = precision;
+  const Quietly quietly;
+  const Trainer trainer(model_.build(first_seed_, train_.get()), train_, val_, o);
+  return {trainer.optimizer_bytes(), trainer.saved_bytes(), trainer.memory().arena};
+}
+
+RacedRun OptimizerRace::train(const Contender& contender, double rate, uint64_t seed) const {
+  TrainOptions o = options(contender, rate, seed);
   RacedRun r;
   r.rate = rate;
   r.seed = seed;

@@ -39,9 +39,10 @@ struct Contender {
   Optimizer optimizer;
   std::vector<double> rates;
   std::optional<UpdateProgram> program = {};  ///< in the optimiser's place
+  std::optional<Float8Groups> saved_activations = {};
 };
 
-/// Keys `name`, `optimizer`, `rates`. UserError at the line of what cannot be.
+/// Keys `name`, `optimizer`, `rates`, `saved_activations`. UserError at the line of what cannot be.
 Contender read_contender(const Yaml& part);
 
 struct RacedContender {
@@ -67,10 +68,18 @@ struct Race {
   const RacedContender& find(const std::string& name) const;
 };
 
-/// Reads the keys `model`, `data`, `training`, `seeds`, `contenders` (each `name`, `optimizer`,
-/// `rates`) and trains. The first seed is that of `options`. Runs that are done are kept in the
-/// cache folder until they are forgotten, so that an interrupted race goes on where it stopped. The
-/// rate is chosen by the last validation loss of the first seed; the test split is read once a run.
+/// Bytes of a step beside the parameters.
+struct StepBytes {
+  int64_t states = 0;  ///< of the optimiser
+  int64_t saved = 0;   ///< of activations, as they wait for the backward pass
+  int64_t arena = 0;   ///< of activations, gradients and scratch memory, as planned
+};
+
+/// Reads the keys `model`, `data`, `training`, `seeds`, `contenders` (as
+/// read_contender has them) and trains. The first seed is that of `options`. Runs that are done are
+/// kept in the cache folder until they are forgotten, so that an interrupted race goes on where it
+/// stopped. The rate is chosen by the last validation loss of the first seed; the test split is
+/// read once a run.
 class OptimizerRace {
  public:
   /// `batch`, where it is not 0, takes the place of the recipe's. UserError at the line of what
@@ -84,6 +93,8 @@ class OptimizerRace {
   RacedContender run(const Contender& contender);
   /// The first half of that.
   RacedContender tuned(const Contender& contender);
+  /// What a step of the contender takes in that precision; nothing is trained.
+  StepBytes bytes(const Contender& contender, DType precision) const;
   /// What `compute` gives, a number, or gave before an interruption.
   double once(const std::string& key, const std::function<double()>& compute);
   /// Removes what is kept.
@@ -94,6 +105,7 @@ class OptimizerRace {
   std::shared_ptr<const Dataset> val_split() const { return val_; }
 
  private:
+  TrainOptions options(const Contender& contender, double rate, uint64_t seed) const;
   RacedRun train(const Contender& contender, double rate, uint64_t seed) const;
   RacedRun run_once(const Contender& contender, double rate, uint64_t seed);
   Journal& journal();

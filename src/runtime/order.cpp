@@ -28,6 +28,17 @@ std::vector<int> wanted_places(std::span<const Work> works, std::vector<bool> re
     for (int r : works[i].results)
       if (r >= 0) maker[size_t(r)] = int(i);
   }
+  // What other works make and no update but this one reads need not be kept if this one shrinks it.
+  std::vector<int> early_reads(read_later.size(), 0);
+  for (size_t i = 0; i < n; ++i)
+    for (int o : works[i].operands)
+      if (o >= 0) early_reads[size_t(o)] += early[i];
+  const auto frees = [&](size_t i) {
+    return works[i].shrinks && std::ranges::all_of(works[i].operands, [&](int o) {
+             return o < 0 || maker[size_t(o)] < 0 ||
+                    (!early[size_t(maker[size_t(o)])] && early_reads[size_t(o)] == 1);
+           });
+  };
   // No sooner than one of its readers can run, which may wait for something else: what is computed
   // again for the backward pass finds its operands there long before.
   std::vector<int> first_read(read_later.size(), int(n));
@@ -35,7 +46,7 @@ std::vector<int> wanted_places(std::span<const Work> works, std::vector<bool> re
     int soonest = int(n);
     for (int r : works[i].results)
       if (r >= 0) soonest = std::min(soonest, first_read[size_t(r)]);
-    if (early[i] && soonest < int(n)) place[i] = std::max(place[i], soonest);
+    if (early[i] && soonest < int(n) && !frees(i)) place[i] = std::max(place[i], soonest);
     for (int o : works[i].operands)
       if (o >= 0) first_read[size_t(o)] = std::min(first_read[size_t(o)], place[i]);
   }

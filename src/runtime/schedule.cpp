@@ -25,10 +25,23 @@ bool may_overwrite(const Instruction& writer, const StateWrite& w) {
   return uses == 0 || (uses == 1 && allowed);
 }
 
+/// Whether the results take less of the arena than the operands.
+bool shrinks(const ProgramImpl& p, const Instruction& ins) {
+  const auto bytes = [&](const std::vector<int>& buffers) {
+    size_t sum = 0;
+    for (int b : buffers)
+      if (b != kNoBuffer && p.buffers[size_t(b)].place == Place::kArena)
+        sum += p.buffers[size_t(b)].bytes;
+    return sum;
+  };
+  return bytes(ins.results) < bytes(ins.operands);
+}
+
 /// The order of the instructions with `before` edges; empty if they form a cycle.
 std::vector<int> ordered(const ProgramImpl& p, const std::vector<std::pair<int, int>>& before) {
   std::vector<Work> works;
-  for (const Instruction& ins : p.instructions) works.push_back({ins.operands, ins.results});
+  for (const Instruction& ins : p.instructions)
+    works.push_back({ins.operands, ins.results, shrinks(p, ins)});
   std::vector<bool> wanted;
   for (const Buffer& b : p.buffers) wanted.push_back(b.place == Place::kOutput);
   return update_early(works, wanted, before);

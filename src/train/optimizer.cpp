@@ -46,6 +46,7 @@ std::string Optimizer::text() const {
   std::ostringstream out;
   out.precision(17);
   out << settings_text(kind, unit().settings, settings) << ",weight_decay=" << weight_decay;
+  if (!states.is_f32()) out << ",states=" << states.text();
   return out.str();
 }
 
@@ -70,6 +71,20 @@ int64_t ParameterStep::seed(const std::string& suffix) const {
   return int64_t(Rng(step_.seed, stream_of(parameter_.name + ":" + suffix)).bits(0) >> 1);
 }
 
+ValueId ParameterStep::moment(const std::string& suffix, const Shape& shape) {
+  has_moments_ = true;
+  if (storage_.is_f32()) return state(suffix, shape);
+  const std::string name = parameter_.name + ":" + suffix;
+  Values kept;
+  for (const Tensor& zero : stored_zeros(shape, storage_))
+    kept.push_back(step_.add_optimizer_state(kept.empty() ? name : name + ":scales", zero.shape(),
+                                             zero.dtype()));
+  Builder b = builder();
+  const ValueId value = read_back(b, kept, storage_, DType::f32, name + ":read");
+  stored_[value] = kept;
+  return value;
+}
+
 ValueId ParameterStep::state(const std::string& suffix, const Shape& shape) {
   return step_.add_optimizer_state(parameter_.name + ":" + suffix, shape);
 }
@@ -78,6 +93,13 @@ ValueId ParameterStep::shared_state(const std::string& suffix, const Shape& shap
   return step_.add_optimizer_state("optimizer:" + suffix, shape);
 }
 
-void ParameterStep::next(ValueId state, ValueId value) { step_.set_next(state, value); }
+void ParameterStep::next(ValueId state, ValueId value) {
+  const auto moment = stored_.find(state);
+  if (moment == stored_.end()) return step_.set_next(state, value);
+  Builder b = builder();
+  const Values next =
+      stored(b, value, storage_, step_.graph.value(moment->second[0]).name + ":next");
+  for (size_t i = 0; i < next.size(); ++i) step_.set_next(moment->second[i], next[i]);
+}
 
 }  // namespace espalier

@@ -12,6 +12,7 @@
 
 #include "ir/builder.h"
 #include "train/setting.h"
+#include "train/storage.h"
 
 namespace espalier {
 
@@ -22,10 +23,12 @@ struct StepParameter;
 class ParameterStep {
  public:
   ParameterStep(StepGraph& step, const StepParameter& parameter,
-                const std::map<std::string, double>& settings, double decay, double rate_factor = 1)
+                const std::map<std::string, double>& settings, const Storage& storage, double decay,
+                double rate_factor = 1)
       : step_(step),
         parameter_(parameter),
         settings_(settings),
+        storage_(storage),
         decay_(decay / rate_factor),
         rate_factor_(rate_factor) {}
 
@@ -46,18 +49,26 @@ class ParameterStep {
   float setting(const std::string& name) const { return float(settings_.at(name)); }
   double precise(const std::string& name) const { return settings_.at(name); }
   int64_t whole(const std::string& name) const { return int64_t(settings_.at(name)); }
-  /// A state "PARAMETER:suffix" that is zero before the first step.
+  /// A moving mean of gradients or of their squares, f32, zero before the first step; between steps
+  /// it is stored as the optimiser's `states` say, in one state "PARAMETER:suffix" or two.
+  ValueId moment(const std::string& suffix, const Shape& shape);
+  bool has_moments() const { return has_moments_; }
+  /// A state "PARAMETER:suffix" that is zero before the first step, stored in f32.
   ValueId state(const std::string& suffix, const Shape& shape);
   /// A state "optimizer:suffix" of all parameters together, zero before the first step.
   ValueId shared_state(const std::string& suffix, const Shape& shape);
-  /// What the state is after the step.
+  /// What the state or moment is after the step.
   void next(ValueId state, ValueId value);
 
  private:
   StepGraph& step_;
   const StepParameter& parameter_;
   const std::map<std::string, double>& settings_;
+  const Storage& storage_;
   double decay_, rate_factor_;
+  bool has_moments_ = false;
+  /// By what is read back of them: the states of moments, under their names.
+  std::map<ValueId, Values> stored_;
 };
 
 struct OptimizerUnit {
@@ -86,6 +97,8 @@ struct Optimizer {
   std::map<std::string, double> settings = {};
   /// Applied to parameters of two axes and more: biases and normalisations are left alone.
   double weight_decay = 5e-4;
+  /// How moments are stored between steps.
+  Storage states = {};
 
   const OptimizerUnit& unit() const { return find_optimizer(kind); }
   /// All settings of the unit, in their order.

@@ -25,6 +25,7 @@ std::string TrainOptions::fingerprint() const {
       << contrastive.gamma;
   if (memory > 0) s << ";memory=" << memory;
   if (reversible) s << ";reversible=true";
+  if (saved_activations) s << ";saved_activations=" << text_of(*saved_activations);
   if (!rule.backpropagates()) s << ";rule=" << rule.text();
   if (trained) {
     std::string names;
@@ -57,6 +58,19 @@ void TrainOptions::check(const std::string& where) const {
   need(!rho || label_smoothing == 0, "a radius rho and label smoothing do not go together");
   need(clip_norm >= 0 && std::isfinite(clip_norm), "the clipping norm cannot be negative");
   need(memory >= 0, "the limit of memory cannot be negative");
+  if (saved_activations && memory > 0)
+    throw unsupported(where, "a limit of memory and saved_activations do not go together",
+                      "leave one of them out");
+  if (saved_activations && reversible)
+    throw unsupported(where,
+                      "reversible blocks and saved_activations do not go together: what is "
+                      "inverted must not be rounded",
+                      "leave one of them out");
+  if (saved_activations && !rule.backpropagates())
+    throw unsupported(
+        where,
+        "saved_activations are those of a backward pass, which rule '" + rule.kind + "' has not",
+        "leave one of them out");
   optimizer.check(where);
   rule.check(where);
   for (const auto& [name, factor] : rate_factors)

@@ -7,29 +7,11 @@
 
 #include "base/error.h"
 #include "ir/derive.h"
+#include "train/step_copy.h"
 #include "train/step_session.h"
 
 namespace espalier {
 namespace {
-
-bool made_forward(const Graph& g, const std::vector<bool>& forward, ValueId v) {
-  return v != kNoValue && g.value(v).producer != kNoNode && forward[size_t(g.value(v).producer)];
-}
-
-/// Values in the order in which they are made.
-std::vector<ValueId> saved_ids(const StepGraph& s, const std::vector<bool>& forward) {
-  const Graph& g = s.graph;
-  std::set<ValueId> read;
-  for (NodeId n : g.order())
-    if (!forward[size_t(n)])
-      for (ValueId v : g.node(n).inputs)
-        if (made_forward(g, forward, v)) read.insert(v);
-  std::vector<ValueId> saved;
-  for (NodeId n : g.order())
-    for (ValueId v : g.node(n).outputs)
-      if (read.contains(v)) saved.push_back(v);
-  return saved;
-}
 
 int64_t bytes_of(const Value& v) { return v.tensor().numel() * int64_t(size_of(v.tensor().dtype)); }
 
@@ -42,17 +24,15 @@ double macs_of_maker(const Graph& g, ValueId v) {
   return g.node(n).inputs.empty() ? 0 : macs_of_maker(g, g.node(n).inputs[0]);
 }
 
-/// Writes a step anew, node by node, with copies of nodes of the forward pass among those of the
-/// backward pass.
+/// A step with copies of nodes of the forward pass among those of the backward pass.
 class Rewriter {
  public:
   Rewriter(const StepGraph& s, const std::set<std::string>& kept,
            const std::map<std::string, Inversion>& inverted)
-      : s_(s),
-        g_(s.graph),
+      : g_(s.graph),
         inverted_(inverted),
         forward_(forward_nodes(s)),
-        first_(g_.value_count(), kNoValue),
+        to_(s),
         again_(g_.value_count(), kNoValue),
         kept_(g_.value_count(), true) {
     for (NodeId n : g_.order())
@@ -67,55 +47,27 @@ class Rewriter {
   }
 
   StepGraph run() {
-    StepGraph to = s_;
-    to.graph = Graph();
-    to_ = &to.graph;
-    to_->name = g_.name;
-    to_->metadata = g_.metadata;
-    for (ValueId v : g_.inputs()) {
-      first_[size_t(v)] = to_->add_input(g_.value(v).name, g_.value(v).type);
-      to_->mutable_value(first_[size_t(v)]).role = g_.value(v).role;
-    }
-    for (ValueId v : g_.constants())
-      first_[size_t(v)] =
-          to_->add_constant(g_.value(v).name, *g_.value(v).constant, g_.value(v).role);
     copy_states();
     for (NodeId n : g_.order()) {
       std::vector<ValueId> inputs;
       for (ValueId v : g_.node(n).inputs)
-        inputs.push_back(forward_[size_t(n)] ? mapped(v) : needed(v));
-      copy(n, inputs, first_, false);
+        inputs.push_back(forward_[size_t(n)] ? to_.mapped(v) : needed(v));
+      to_.copy(n, inputs);
     }
-    for (ValueId v : g_.outputs()) to_->add_output(mapped(v));
-    for (const StatePair& p : g_.states()) to_->add_state(mapped(p.input), mapped(p.output));
-    for (ValueId* v : {&to.input, &to.targets, &to.rate, &to.step, &to.logits, &to.loss,
-                       &to.objective, &to.correct, &to.temperature})
-      *v = mapped(*v);
-    for (StepParameter& p : to.parameters)
-      for (ValueId* v : {&p.value, &p.gradient, &p.updated}) *v = mapped(*v);
-    to_->erase_dead();
-    return to;
+    return to_.finish();
   }
 
  private:
-  /// A name that no value has, nor will have once it is copied.
-  std::string fresh_name(const std::string& base) const {
-    std::string name = to_->fresh_name(base);
-    while (g_.find(name) != kNoValue) name = to_->fresh_name(name + "+");
-    return name;
-  }
-
-  ValueId mapped(ValueId v) const { return v == kNoValue ? kNoValue : first_[size_t(v)]; }
-
   /// States that the forward pass moves on, as running statistics, are copied before: what reads
   /// them again would else have to do so before they change.
   void copy_states() {
-    Builder b(*to_);
+    Builder b(to_.graph());
     for (const StatePair& p : g_.states())
       if (made_forward(g_, forward_, p.output) && is_float(g_.value(p.input).tensor().dtype)) {
         const std::string& name = g_.value(p.input).name;  // Identity would be folded away
-        const Values less = b.op("Neg", {mapped(p.input)}, {}, "", {fresh_name(name + ":less")});
-        again_[size_t(p.input)] = b.op("Neg", less, {}, "", {fresh_name(name + ":before")})[0];
+        const Values less =
+            b.op("Neg", {to_.mapped(p.input)}, {}, "", {to_.fresh_name(name + ":less")});
+        again_[size_t(p.input)] = b.op("Neg", less, {}, "", {to_.fresh_name(name + ":before")})[0];
       }
   }
 
@@ -123,52 +75,34 @@ class Rewriter {
   ValueId needed(ValueId v) {
     if (v != kNoValue && g_.value(v).producer == kNoNode && again_[size_t(v)] != kNoValue)
       return again_[size_t(v)];
-    if (v == kNoValue || kept_[size_t(v)]) return mapped(v);
+    if (v == kNoValue || kept_[size_t(v)]) return to_.mapped(v);
     if (again_[size_t(v)] == kNoValue) {
       const std::string& name = g_.value(v).name;
       if (const auto how = inverted_.find(name); how != inverted_.end()) {
         ESP_CHECK(under_way_.insert(v).second, "'" + name + "' follows from itself");
         const Values operands = {needed(g_.find(how->second.sum)),
                                  needed(g_.find(how->second.term))};
-        again_[size_t(v)] =
-            Builder(*to_).op("Sub", operands, {}, "", {fresh_name(name + ":inverted")})[0];
+        Builder b(to_.graph());
+        again_[size_t(v)] = b.op("Sub", operands, {}, "", {to_.fresh_name(name + ":inverted")})[0];
         return again_[size_t(v)];
       }
       const NodeId n = g_.value(v).producer;
       std::vector<ValueId> inputs;
       for (ValueId in : g_.node(n).inputs) inputs.push_back(needed(in));
-      copy(n, inputs, again_, true);
+      const Values &before = g_.node(n).outputs, made = to_.copy_again(n, inputs);
+      for (size_t i = 0; i < before.size(); ++i)
+        if (before[i] != kNoValue) again_[size_t(before[i])] = made[i];
     }
     return again_[size_t(v)];
   }
 
-  void copy(NodeId n, std::vector<ValueId> inputs, std::vector<ValueId>& map, bool fresh) {
-    const Node& node = g_.node(n);
-    std::vector<Type> types;
-    std::vector<std::string> names;
-    for (ValueId v : node.outputs) {
-      types.push_back(v == kNoValue ? Type() : g_.value(v).type);
-      names.push_back(v == kNoValue ? "" : g_.value(v).name);
-      if (fresh) names.back() = fresh_name(names.back() + ":again");
-    }
-    const NodeId made = to_->add_node(*node.room, node.attrs, std::move(inputs), std::move(types),
-                                      node.name, std::move(names));
-    for (size_t i = 0; i < node.outputs.size(); ++i) {
-      const ValueId v = node.outputs[i];
-      if (v == kNoValue) continue;
-      map[size_t(v)] = to_->node(made).outputs[i];
-      to_->mutable_value(map[size_t(v)]).role = g_.value(v).role;
-    }
-  }
-
-  const StepGraph& s_;
   const Graph& g_;
   const std::map<std::string, Inversion>& inverted_;
   const std::vector<bool> forward_;
-  std::vector<ValueId> first_, again_;  ///< by value of the step that is rewritten
+  StepCopy to_;
+  std::vector<ValueId> again_;  ///< by value of the step that is rewritten
   std::vector<bool> kept_;
   std::set<ValueId> under_way_;  ///< inverted, or about to be
-  Graph* to_ = nullptr;
 };
 
 /// Looks for the step that computes least again.
@@ -324,24 +258,9 @@ class Fitting {
 
 }  // namespace
 
-std::vector<bool> forward_nodes(const StepGraph& s) {
-  const Graph& g = s.graph;
-  std::vector<bool> forward(g.node_count(), false);
-  std::vector<ValueId> open = {s.objective, s.loss, s.correct};
-  while (!open.empty()) {
-    const ValueId v = open.back();
-    open.pop_back();
-    const NodeId made_by = v == kNoValue ? kNoNode : g.value(v).producer;
-    if (made_by == kNoNode || forward[size_t(made_by)]) continue;
-    forward[size_t(made_by)] = true;
-    for (ValueId in : g.node(made_by).inputs) open.push_back(in);
-  }
-  return forward;
-}
-
 std::vector<SavedValue> saved_values(const StepGraph& s) {
   std::vector<SavedValue> saved;
-  for (ValueId v : saved_ids(s, forward_nodes(s))) {
+  for (ValueId v : read_behind(s.graph, forward_nodes(s))) {
     const Value& value = s.graph.value(v);
     saved.push_back({value.name, bytes_of(value), macs_of_maker(s.graph, v)});
   }

@@ -21,10 +21,6 @@ struct SavedValue {
 /// In the order in which they are made.
 std::vector<SavedValue> saved_values(const StepGraph& step);
 
-/// By number of the node, which are of the forward pass: those that objective, loss and right
-/// answers depend on.
-std::vector<bool> forward_nodes(const StepGraph& step);
-
 /// A value of the forward pass had from what was made of it: value = sum - term, both values of the
 /// forward pass.
 struct Inversion {

@@ -11,6 +11,7 @@
 #include "ir/derive.h"
 #include "ir/room.h"
 #include "train/recompute.h"
+#include "train/step_copy.h"
 
 namespace espalier {
 namespace {

@@ -16,8 +16,8 @@ ValueId StepGraph::add_state(const std::string& name, const Tensor& first) {
   return graph.add_input(name, TensorType(first.dtype(), first.shape()));
 }
 
-ValueId StepGraph::add_optimizer_state(const std::string& name, const Shape& shape) {
-  const Tensor zero(DType::f32, shape);
+ValueId StepGraph::add_optimizer_state(const std::string& name, const Shape& shape, DType type) {
+  const Tensor zero(type, shape);
   optimizer_bytes += int64_t(zero.bytes());
   return add_state(name, zero);
 }
@@ -172,7 +172,7 @@ class StepBuilder {
     std::vector<ParameterStep> steps;
     for (const StepParameter& p : s_.parameters) {
       const auto factor = options_.rate_factors.find(p.name);
-      steps.emplace_back(s_, p, settings_, p.decays ? o.weight_decay : 0,
+      steps.emplace_back(s_, p, settings_, o.states, p.decays ? o.weight_decay : 0,
                          factor == options_.rate_factors.end() ? 1 : factor->second);
     }
     Values updated;
@@ -180,6 +180,10 @@ class StepBuilder {
       updated = o.unit().together(steps);
     else
       for (ParameterStep& step : steps) updated.push_back(o.unit().step(step));
+    if (!o.states.is_f32() && std::ranges::none_of(steps, &ParameterStep::has_moments))
+      throw unsupported("optimizer '" + o.kind + "'",
+                        "keeps no moments that could be stored as " + o.states.text(),
+                        "leave its states out, or choose adamw");
     for (size_t i = 0; i < updated.size(); ++i) s_.parameters[i].updated = updated[i];
   }
 

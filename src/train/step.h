@@ -123,8 +123,8 @@ struct StepGraph {
   void set_next(ValueId state, ValueId next) { graph.add_state(state, next); }
   /// Minimises a scalar f32 [] besides the loss; of use in on_loss.
   void add_penalty(ValueId penalty);
-  /// A state of the optimiser's, f32 zeros at first; counted in optimizer_bytes.
-  ValueId add_optimizer_state(const std::string& name, const Shape& shape);
+  /// A state of the optimiser's, zeros at first; counted in optimizer_bytes.
+  ValueId add_optimizer_state(const std::string& name, const Shape& shape, DType type = DType::f32);
   /// An input that keeps its value until it is set anew.
   ValueId add_input(const std::string& name, const Tensor& first);
   /// A further result, read through Trainer::output(name) after each step.

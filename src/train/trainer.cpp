@@ -18,6 +18,7 @@
 #include "train/log.h"
 #include "train/recompute.h"
 #include "train/reversible.h"
+#include "train/saved_activations.h"
 #include "train/step_session.h"
 #include "train/stop.h"
 
@@ -78,6 +79,7 @@ struct Trainer::Impl {
   std::vector<TrainHook*> hooks;
   Loader loader;
   std::unique_ptr<StepSession> step;
+  int64_t saved_bytes = 0;  ///< of activations
 
   Checkpoint at;  ///< where the run stands; its states and hooks are filled when it is saved
   std::optional<Checkpoint> good;  ///< some steps ago, to look from when numbers stop being finite
@@ -138,6 +140,17 @@ struct Trainer::Impl {
     check_classes(built);
     if (options.reversible) built = inverted(built);
     if (options.memory > 0) built = within(std::move(built));
+    if (options.saved_activations) {
+      StoredActivations s = storing_activations(built, *options.saved_activations);
+      saved_bytes = s.after;
+      log_info(options.name +
+               formatted(": %lld activations are kept in 8 bits: %.3g MB instead of %.3g",
+                         static_cast<long long>(s.values), double(s.after) / 1e6,
+                         double(s.before) / 1e6));
+      built = std::move(s.step);
+    } else if (options.rule.backpropagates()) {
+      saved_bytes = espalier::saved_bytes(built);
+    }
     step = std::make_unique<StepSession>(std::move(built));
   }
 
@@ -506,6 +519,7 @@ Tensor Trainer::output(const std::string& name) const { return impl_->step->outp
 
 StepMemory Trainer::memory() const { return impl_->step->memory(); }
 int64_t Trainer::optimizer_bytes() const { return impl_->step->graph().optimizer_bytes; }
+int64_t Trainer::saved_bytes() const { return impl_->saved_bytes; }
 int64_t Trainer::steps_done() const { return impl_->at.step; }
 int64_t Trainer::queries() const {
   const auto& estimator = impl_->step->graph().estimator;

@@ -47,6 +47,9 @@ struct TrainOptions {
   /// Whether the inputs of reversible blocks are computed again from their outputs. See
   /// train/reversible.h.
   bool reversible = false;
+  /// Activations that the backward pass reads are kept in 8-bit floats; nothing: as they were
+  /// computed. See train/saved_activations.h.
+  std::optional<Float8Groups> saved_activations = {};
   /// Names of the parameters that are trained; nothing: all. See StepOptions.
   std::optional<std::set<std::string>> trained;
   /// In which mode normalisations train. Of mode deploy the network is given as deployed() gives
@@ -170,6 +173,9 @@ class Trainer {
   /// Bytes of the states that the optimiser keeps beside the parameters.
   int64_t optimizer_bytes() const;
   int64_t steps_per_epoch() const;
+  /// Bytes of what the backward pass reads of the forward pass, as it is kept; 0 of rules without
+  /// one.
+  int64_t saved_bytes() const;
   /// Losses of batches that the rule has asked for beside the steps' own; 0 of rules that ask none.
   int64_t queries() const;
   /// Milliseconds of each of the last steps, newest last, data waiting included.

@@ -15,5 +15,17 @@ TEST(Order, UpdatesComeEarlyAndWhatTheyAloneReadNotBefore) {
   EXPECT_EQ(update_early(works, wanted, {}), (std::vector<int>{0, 2, 6, 1, 3, 5, 4}));
 }
 
+// Tensors: 0 and 1 are layers' outputs, 2 the answer; 3 is what is kept of 0 in fewer bytes, 4 that
+// in full again, 5 the update that compares it with the answer's.
+TEST(Order, WhatShrinksDoesNotWaitForItsReaders) {
+  std::vector<Work> works = {{{}, {0}},  {{0}, {3}}, {{0}, {1}},
+                             {{1}, {2}}, {{3}, {4}}, {{2, 4}, {5}}};
+  std::vector<bool> wanted(6, false);
+  wanted[2] = true;
+  EXPECT_EQ(update_early(works, wanted, {}), (std::vector<int>{0, 2, 3, 1, 4, 5}));
+  works[1].shrinks = true;
+  EXPECT_EQ(update_early(works, wanted, {}), (std::vector<int>{0, 1, 2, 3, 4, 5}));
+}
+
 }  // namespace
 }  // namespace espalier

@@ -8,7 +8,7 @@ namespace {
 
 ValueId step(ParameterStep& p) {
   Builder b = p.builder();
-  const ValueId momentum = p.state("momentum", p.shape());
+  const ValueId momentum = p.moment("momentum", p.shape());
   const Values next = b.op(
       "espalier.LionStep", {p.parameter(), p.gradient(), momentum, p.rate()},
       {{"beta1", p.setting("beta1")}, {"beta2", p.setting("beta2")}, {"weight_decay", p.decay()}});

@@ -67,7 +67,7 @@ ValueId MatrixStep::adam(ValueId gradient, ValueId first, ValueId second, ValueI
 
 ValueId adamw_step(ParameterStep& p) {
   Builder b = p.builder();
-  const ValueId first = p.state("first", p.shape()), second = p.state("second", p.shape());
+  const ValueId first = p.moment("first", p.shape()), second = p.moment("second", p.shape());
   const Values next =
       b.op("espalier.AdamWStep", {p.parameter(), p.gradient(), first, second, p.rate(), p.number()},
            {{"beta1", p.setting("beta1")},

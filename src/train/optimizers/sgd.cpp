@@ -13,7 +13,7 @@ ValueId step(ParameterStep& p) {
     if (p.decay() != 0) g = b.add(g, b.mul(p.parameter(), double(p.decay())));
     return b.sub(p.parameter(), b.mul(g, p.rate()));
   }
-  const ValueId velocity = p.state("velocity", p.shape());
+  const ValueId velocity = p.moment("velocity", p.shape());
   const Values next = b.op("espalier.SgdStep", {p.parameter(), p.gradient(), velocity, p.rate()},
                            {{"momentum", p.setting("momentum")},
                             {"nesterov", int64_t{p.setting("nesterov") != 0}},

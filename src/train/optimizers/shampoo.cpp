@@ -28,8 +28,8 @@ ValueId step(ParameterStep& p) {
   const double beta1 = p.precise("beta1"), beta2 = p.precise("beta2");
   const Shape shape = {m.rows(), m.columns()};
   const ValueId g = m.gradient();
-  const ValueId first = m.moved(p.state("first", shape), beta1, g);
-  const ValueId second = m.moved(p.state("second", shape), beta2, b.mul(g, g));
+  const ValueId first = m.moved(p.moment("first", shape), beta1, g);
+  const ValueId second = m.moved(p.moment("second", shape), beta2, b.mul(g, g));
   const ValueId root = b.sqrt(b.mul(second, m.unbias(beta2)));
   const ValueId adam = b.div(b.mul(first, m.unbias(beta1)), b.add(root, p.precise("epsilon")));
   const double power = p.precise("power");

@@ -19,9 +19,9 @@ ValueId step(ParameterStep& p) {
   Builder& b = m.builder();
   const double beta1 = p.precise("beta1"), beta2 = p.precise("beta2");
   const Shape shape = {m.rows(), m.columns()};
-  const ValueId first = m.moved(p.state("first", shape), beta1, m.gradient());
+  const ValueId first = m.moved(p.moment("first", shape), beta1, m.gradient());
   const ValueId turned = sides.between(m.gradient(), true);
-  const ValueId second = m.moved(p.state("second", shape), beta2, b.mul(turned, turned));
+  const ValueId second = m.moved(p.moment("second", shape), beta2, b.mul(turned, turned));
   // Nothing was rotated in the first step, so the second moment has seen one gradient less.
   const ValueId root = b.sqrt(b.mul(second, m.unbias(beta2, 1)));
   const ValueId direction =
