@@ -40,10 +40,9 @@ void reference(const Float8Attributes& a, Ref<Real>& r) {
     if (a.expand) beside[1] = bfloat16(power);
     for (int64_t i = begin; i < end; ++i) {
       const Real v = x[size_t(i)];
-      const Real part = std::abs(v) / Real(scale);
-      const Real filled = a.expand ? std::pow(part, Real(power)) : part;
-      codes[size_t(i)] =
-          scale == 0 ? 0 : format.encode(float(std::copysign(filled * Real(format.most), v)));
+      const Real part = std::abs(v) * Real(a.expand ? 1 / scale : format.most / scale);
+      const Real filled = a.expand ? std::pow(part, Real(power)) * Real(format.most) : part;
+      codes[size_t(i)] = scale == 0 ? 0 : format.encode(float(std::copysign(filled, v)));
     }
   }
 }
