@@ -1,7 +1,7 @@
 // Coalescing and de-coalescing: a network's smaller copy, with neighbouring groups of its axis
 // classes and neighbouring blocks merged, and the way back, for values and for moments
 // (Zou et al. 2024, arXiv:2404.07999, "A multi-level framework for accelerating training
-// transformer models", equations 1 to 6).
+// transformer models"; read from its abstract and the authors' tool).
 //
 // In width, the large network with de-coalesced values computes what the small one does. In depth,
 // blocks become their mean and a block is copied, as in the paper; that changes the function.

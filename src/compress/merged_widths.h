@@ -1,6 +1,6 @@
 // Groups of an axis class that become one, so that the network with each such group written out
 // several times computes the same: where values are made they are alike, so what adds them up must
-// count each less. This is coalescing in width (Zou et al. 2024, arXiv:2404.07999, section 3.1) on
+// count each less. This is coalescing in width (Zou et al. 2024, arXiv:2404.07999) on
 // axis classes.
 //
 // A constant is on one of two sides of a class. It gives values along it (filters, biases, scales,

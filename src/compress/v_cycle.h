@@ -1,5 +1,5 @@
-// Training in a V-cycle over networks of several sizes (Zou et al. 2024, arXiv:2404.07999,
-// algorithm 1): the network is trained shortly, coalesced, its smaller copy is trained, which is
+// Training in a V-cycle over networks of several sizes (Zou et al. 2024, arXiv:2404.07999): the
+// network is trained shortly, coalesced, its smaller copy is trained, which is
 // cheap, and de-coalesced. Copies of a neuron are alike and would stay so; interpolation with what
 // the network was before makes them differ. Then the network is trained on.
 #pragma once

@@ -63,9 +63,10 @@ TEST(Docs, TrainingOfThePageWorks) {
   const Scratch scratch;
   const auto blocks = yaml_blocks(read_file(testing::source_dir() + "/docs/training.md"));
   for (const char* name : {"gpt.yaml", "lion.yaml", "frugal.yaml", "rule.yaml", "part.yaml",
-                           "modes.yaml", "unified.yaml", "lora.yaml", "wide.yaml", "turned.yaml"})
+                           "modes.yaml", "unified.yaml", "lora.yaml", "wide.yaml", "turned.yaml",
+                           "volumes.yaml", "coat.yaml", "tempered.yaml", "cycle.yaml"})
     ASSERT_TRUE(blocks.contains(name)) << name;
-  ASSERT_EQ(blocks.size(), 10u);
+  ASSERT_EQ(blocks.size(), 14u);
   for (const auto& [name, text] : blocks) scratch.write(name, text);
   const std::string tokenizer = scratch.path("sentences.bpe");
   const Ran learned = run_program(
@@ -101,6 +102,10 @@ TEST(Docs, TrainingOfThePageWorks) {
   train("turned.yaml", "turned", {});
   train("modes.yaml", "modes", {});
   train("unified.yaml", "unified", {});
+  train("volumes.yaml", "volumes", {"--set", "data.samples=40"});
+  train("coat.yaml", "coat", {});
+  train("tempered.yaml", "tempered", {});
+  train("cycle.yaml", "cycle", {});
   const Ran eval = run_program({"eval", scratch.path("gpt/model.onnx"), "--data",
                                 "synthetic:text?context=32&samples=1000", "--json"});
   EXPECT_EQ(eval.code, 0) << eval.err;

@@ -11,6 +11,7 @@
 #include "formats/cifar.h"
 #include "formats/csv.h"
 #include "ir/interpret.h"
+#include "kernels/primitive.h"
 #include "onnx/export.h"
 #include "onnx/import.h"
 #include "onnx/tensor_proto.h"
@@ -179,6 +180,7 @@ TEST(MlperfTiny, KeywordsAreSpottedInInt8) {
 
 TEST(MlperfTiny, IntegerNetworksRunIntegerKernels) {
   ESP_SKIP_WITHOUT_DATA(kModels);
+  if (kernels::integer_sums_saturate()) GTEST_SKIP() << "without VNNI, regions run in float";
   for (const std::string& name :
        {kImage + "pretrainedResnet_quant.tflite", kPerson + "vww_96_int8.tflite",
         kKeyword + "kws_ref_model.tflite", kAnomaly + "ad01_int8.tflite"}) {

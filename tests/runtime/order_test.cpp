@@ -22,7 +22,7 @@ TEST(Order, WhatShrinksDoesNotWaitForItsReaders) {
                              {{1}, {2}}, {{3}, {4}}, {{2, 4}, {5}}};
   std::vector<bool> wanted(6, false);
   wanted[2] = true;
-  EXPECT_EQ(update_early(works, wanted, {}), (std::vector<int>{0, 2, 3, 1, 4, 5}));
+  EXPECT_EQ(update_early(works, wanted, {}), (std::vector<int>{0, 2, 1, 3, 4, 5}));
   works[1].shrinks = true;
   EXPECT_EQ(update_early(works, wanted, {}), (std::vector<int>{0, 1, 2, 3, 4, 5}));
 }
