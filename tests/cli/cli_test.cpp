@@ -84,8 +84,17 @@ TEST_F(Cli, InspectCounts) {
   EXPECT_EQ(o["params"], 4);
   EXPECT_EQ(o["macs"], 16);
   EXPECT_EQ(o["weight_bytes"], 16);
-  // One kernel from the input to the output may need no memory between.
+  // One kernel from the input to the output may need no memory between; two layers do.
   EXPECT_TRUE(o["peak_activation_bytes"].is_number_unsigned());
+  scratch.write("two.esp", R"(graph "two"(%x: f32[4,2]) -> (%y) {
+  %a = parameter f32[2,3] [1, 2, 3, 4, 5, 6]
+  %b = parameter f32[3,2] [1, 2, 3, 4, 5, 6]
+  %h: f32[4,3] = MatMul(%x, %a)
+  %y: f32[4,2] = MatMul(%h, %b)
+}
+)");
+  const json two = object_of(run_program({"inspect", scratch.path("two.esp"), "--json"}));
+  EXPECT_GE(two["peak_activation_bytes"], 4 * 3 * 4);
   ASSERT_EQ(o["nodes"].size(), 2u);
   EXPECT_EQ(o["nodes"][0]["op"], "MatMul");
   EXPECT_EQ(o["inputs"][0]["type"], "f32[4,2]");

@@ -4,13 +4,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "kernels/jit/micro_kernel.h"
 #include "kernels/primitive.h"
 #include "tests/runtime/network.h"
 
 namespace espalier {
 namespace {
 
-using ::testing::AnyOf;
 using ::testing::HasSubstr;
 using testing::kernels_of;
 using testing::Network;
@@ -171,7 +171,8 @@ TEST(IntegerProducts, GeluOfManyNumbersInFloat) {
   n.g.add_output(n.b.one("Gelu", {n.b.add(y, r)}));
   const auto p = n.check(1e-5, 1e-5);
   EXPECT_EQ(runs(*p), 1u) << kernels_of(*p);
-  EXPECT_THAT(kernels_of(*p), AnyOf(HasSubstr(", pass"), HasSubstr("jit.matmul")));
+  const bool generated = kernels::vector_registers().per_vector() > 1;  // with AVX2, unmeasured
+  EXPECT_THAT(kernels_of(*p), HasSubstr(generated ? "jit.matmul" : ", pass"));
 }
 
 // What is added is no bias: a number for every column that comes at run time, one number for all,

@@ -16,7 +16,7 @@ constexpr size_t kRegisterTiles = 8;   // of the small space
 constexpr double kWorthTrying = 1.25;  // times the best modelled
 constexpr int64_t kFloat = sizeof(float);
 /// Sums that only just hide the latency leave the units idle at every miss: 4 rows of 16 columns
-/// run at two thirds of what 6 do with AVX2.
+/// run at three quarters of what 6 do with AVX2.
 constexpr double kSlack = 1.5;
 
 int64_t ceil_div(int64_t a, int64_t b) { return (a + b - 1) / b; }

@@ -36,8 +36,8 @@ std::vector<GemmTile> whole_space(const GemmProblem& problem, const GemmDevice& 
                                   int threads);
 
 /// What to take for a product that nobody measured; nothing where a library's kernels are as good.
-/// oneDNN 2.6.3 has none of its own for f32 products with AVX2: a general one packs both operands
-/// in each call, and reaches 64 % of what generated code can.
+/// oneDNN 2.6.3 has none of its own for f32 products with AVX2: a general one
+/// reaches 33 of Zen 3's 51.8 GMAC/s on 128x256x1024, generated code 44.
 std::optional<GemmTile> unmeasured_tile(const GemmProblem& problem, int threads);
 
 /// What a library built ahead of time would do: one tile for all products. It is the 12 by 32 that
