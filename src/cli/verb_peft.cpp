@@ -44,6 +44,9 @@ TuningTask task_of(const TrainRecipe& recipe) {
   if (recipe.v_cycle)
     throw usage_error(recipe.v_cycle->place.where(), "trains other sizes of the network first",
                       "peft bench trains one network; leave v_cycle out");
+  if (recipe.incubation)
+    throw usage_error(recipe.incubation->place.where(), "trains modules of the network first",
+                      "peft bench trains one network; leave incubation out");
   const DataSource source(recipe.data);
   TuningTask t{recipe.name,
                {},

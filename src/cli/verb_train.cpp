@@ -40,6 +40,14 @@ ExitCode train(Args args, const Common& common) {
   catch_stop_signals();
   const TrainRun run = run_training(recipe, args.run);
   const std::string folder = args.run.folder.string();
+  if (!run.job.empty()) {
+    if (common.json)
+      print_json(nlohmann::ordered_json::parse(run.job));
+    else
+      std::printf("%s is trained; without --job, --resume goes on with all that are left\n",
+                  args.run.job.c_str());
+    return ExitCode::kOk;
+  }
   if (!run.finished) {
     std::fprintf(stderr, "espalier: stopped after step %lld; everything is kept in %s\n",
                  static_cast<long long>(run.steps), folder.c_str());
@@ -76,6 +84,11 @@ Action train_verb(CLI::App& app) {
   app.add_flag("--resume", args->run.resume, "Go on where an earlier run of the recipe stopped");
   app.add_flag("--any-threads", args->run.any_threads,
                "Resume at another thread count; the result may differ in its last digits");
+  app.add_option("--job", args->run.job,
+                 "Of a recipe with an incubation, train this alone: meta, then module1 and so on, "
+                 "in any order or at once")
+      ->check(given("the name of the job"))
+      ->option_text("NAME");
   app.add_option("--epochs", args->epochs, "Epochs, in place of the recipe's")
       ->transform(whole_number(1));
   app.add_option("--batch", args->batch, "Batch, in place of the recipe's")
@@ -93,6 +106,7 @@ Action train_verb(CLI::App& app) {
       "  espalier train recipes/train/glyphs-resnet8.yaml\n"
       "  espalier train recipes/train/mnist-lenet5.yaml --out runs/a --epochs 2 --threads 2\n"
       "  espalier train recipes/train/shakespeare-gpt.yaml --memory 100MB\n"
+      "  espalier train modules.yaml --out runs/a --resume --job module2\n"
       "Ctrl-C saves and ends; the same command with --resume goes on to the same result.");
   return [args](const Common& common) { return train(*args, common); };
 }

@@ -21,11 +21,12 @@ namespace {
 /// one.
 Graph shortened(const Graph& network, int64_t by,
                 std::map<std::string, std::vector<std::string>>& names) {
-  Graph g = network.compacted();
+  const Graph g = network.compacted();
   const std::vector<BlockRun> runs = repeated_blocks(g);
   if (runs.empty())
     throw bad_input(network.name, "repeats no blocks that could be merged",
                     "depth: 1 merges widths alone");
+  std::vector<RepeatedBlock> others;
   for (const BlockRun& run : runs)
     for (size_t first = 0; first < run.size(); first += size_t(by)) {
       const size_t end = std::min(first + size_t(by), run.size());
@@ -34,17 +35,9 @@ Graph shortened(const Graph& network, int64_t by,
           const ValueId kept = run[first].constants[c], other = run[i].constants[c];
           if (kept != other) names[g.value(kept).name].push_back(g.value(other).name);
         }
-      const ValueId from = run[end - 1].out, to = run[first].out;
-      if (from == to) continue;
-      const bool result = std::ranges::count(g.outputs(), from) > 0;
-      const std::string name = g.value(from).name;
-      g.replace_uses(from, to);
-      g.erase_dead();
-      if (result) g.rename(to, name);
+      others.insert(others.end(), run.begin() + int64_t(first) + 1, run.begin() + int64_t(end));
     }
-  g = g.compacted();
-  verify(g, "coalescing");
-  return g;
+  return without_blocks(g, others);
 }
 
 /// Multiplies a result for all that read it.

@@ -7,6 +7,7 @@
 
 #include "base/rng.h"
 #include "ir/text.h"
+#include "ir/verify.h"
 #include "train/graph_part.h"
 
 namespace espalier {
@@ -122,6 +123,24 @@ std::vector<BlockRun> repeated_blocks(const Graph& g) {
     at += covered;
   }
   return runs;
+}
+
+Graph without_blocks(const Graph& network, std::span<const RepeatedBlock> blocks) {
+  Graph g = network;
+  for (size_t first = 0; first < blocks.size();) {
+    size_t last = first;
+    while (last + 1 < blocks.size() && blocks[last + 1].in == blocks[last].out) ++last;
+    const ValueId from = blocks[last].out, to = blocks[first].in;
+    const bool result = std::ranges::count(g.outputs(), from) > 0;
+    const std::string name = g.value(from).name;
+    g.replace_uses(from, to);
+    g.erase_dead();
+    if (result) g.rename(to, name);
+    first = last + 1;
+  }
+  g = g.compacted();
+  verify(g, "leaving out blocks");
+  return g;
 }
 
 }  // namespace espalier

@@ -2,6 +2,7 @@
 // on, stretches that compute the same function of it with parameters of their own.
 #pragma once
 
+#include <span>
 #include <vector>
 
 #include "ir/graph.h"
@@ -21,5 +22,9 @@ using BlockRun = std::vector<RepeatedBlock>;
 /// the run that covers most, of the smallest blocks. A block has a parameter. Blocks are alike
 /// where operators, attributes, shapes and constants that are neither parameters nor buffers are.
 std::vector<BlockRun> repeated_blocks(const Graph& network);
+
+/// The network without some of its blocks, which are in its order: what reads what they give reads
+/// what they are given. Constants that nothing reads any more go too.
+Graph without_blocks(const Graph& network, std::span<const RepeatedBlock> blocks);
 
 }  // namespace espalier

@@ -272,7 +272,8 @@ Schedule read_schedule(const Yaml& part, Schedule s) {
 TrainOptions read_training(const Yaml& part, TrainOptions o, int64_t least_epochs,
                            TrainedPart* trained,
                            std::optional<ParametrizationPart>* parametrization,
-                           std::optional<VCyclePart>* v_cycle) {
+                           std::optional<VCyclePart>* v_cycle,
+                           std::optional<IncubationPart>* incubation) {
   Fields fields(part, "training");
   if (trained) {
     *trained = read_trained_part(fields);
@@ -280,6 +281,7 @@ TrainOptions read_training(const Yaml& part, TrainOptions o, int64_t least_epoch
   }
   const Yaml* by_width = parametrization ? fields.find("parametrization") : nullptr;
   const Yaml* cycle = v_cycle ? fields.find("v_cycle") : nullptr;
+  const Yaml* hatched = incubation ? fields.find("incubation") : nullptr;
   constexpr int64_t kMany = 1'000'000'000;
   o.epochs = fields.integer("epochs", o.epochs, least_epochs, kMany);
   o.batch = fields.integer("batch", o.batch, 1, kMany);
@@ -315,12 +317,14 @@ TrainOptions read_training(const Yaml& part, TrainOptions o, int64_t least_epoch
   fields.done();
   if (by_width) *parametrization = read_parametrization(*by_width, o.optimizer);
   if (trained) check_together(*trained, o, by_width);
-  if (!cycle) return o;
-  *v_cycle = read_v_cycle(*cycle);
-  // They name parameters and normalisations of one size.
-  if (by_width || (trained && !trained->everything()) || !o.norms.empty())
-    cycle->fail(
-        "v_cycle does not go together with only, adapt, generate, batch_norm and parametrization");
+  if (cycle) *v_cycle = read_v_cycle(*cycle);
+  if (hatched) *incubation = read_incubation(*hatched);
+  // They name parameters and normalisations of one network.
+  const bool others = by_width || (trained && !trained->everything()) || !o.norms.empty();
+  constexpr const char* kOthers = "only, adapt, generate, batch_norm and parametrization";
+  if (cycle && others) cycle->fail(std::string("v_cycle does not go together with ") + kOthers);
+  if (hatched && (others || cycle))
+    hatched->fail(std::string("incubation does not go together with v_cycle, ") + kOthers);
   return o;
 }
 
@@ -403,7 +407,7 @@ TrainRecipe read_train_recipe(const Yaml& recipe, RecipeParts parts) {
   const Yaml nothing = Yaml::empty_map(recipe);
   const Yaml* training = fields.find("training");
   r.training = read_training(training ? *training : nothing, {}, 1, &r.trained, &r.parametrization,
-                             &r.v_cycle);
+                             &r.v_cycle, &r.incubation);
   r.training.seed = uint64_t(seed);
   r.training.name = r.name;
   fields.done();

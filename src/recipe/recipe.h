@@ -30,6 +30,7 @@
 //     batch_norm: tune                 # or a list of {mode, names} (train/norm_mode.h)
 //     parametrization: {...}           # by the network's width (parametrization_part.h)
 //     v_cycle: {first: 2, small: 8}    # smaller copies of the network first (v_cycle_part.h)
+//     incubation: {meta_epochs: 9, …} # module by module first (incubation_part.h)
 //
 // Unknown keys are errors with their line.
 #pragma once
@@ -41,6 +42,7 @@
 #include <vector>
 
 #include "data/spec.h"
+#include "recipe/incubation_part.h"
 #include "recipe/parametrization_part.h"
 #include "recipe/trained_part.h"
 #include "recipe/v_cycle_part.h"
@@ -81,12 +83,13 @@ Optimizer read_optimizer(const Yaml& part, Optimizer defaults);
 /// A learning rule: its kind, or a map with `kind` and the rule's settings.
 Rule read_rule(const Yaml& part);
 /// Keys that are missing keep their value from `defaults`. `least_epochs` 0 allows no training. The
-/// keys `only`, `adapt` and `batch_norm` are read where `trained` is given, `parametrization` and
-/// `v_cycle` into the last two; without them they are unknown keys.
+/// keys `only`, `adapt` and `batch_norm` are read where `trained` is given, `parametrization`,
+/// `v_cycle` and `incubation` into the last three; without them they are unknown keys.
 TrainOptions read_training(const Yaml& part, TrainOptions defaults = {}, int64_t least_epochs = 1,
                            TrainedPart* trained = nullptr,
                            std::optional<ParametrizationPart>* parametrization = nullptr,
-                           std::optional<VCyclePart>* v_cycle = nullptr);
+                           std::optional<VCyclePart>* v_cycle = nullptr,
+                           std::optional<IncubationPart>* incubation = nullptr);
 
 struct TrainRecipe {
   std::string name;
@@ -96,6 +99,7 @@ struct TrainRecipe {
   TrainedPart trained;
   std::optional<ParametrizationPart> parametrization;
   std::optional<VCyclePart> v_cycle;
+  std::optional<IncubationPart> incubation;
   Yaml source;  ///< as it was read, with what the command line set
 };
 

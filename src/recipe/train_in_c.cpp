@@ -29,6 +29,9 @@ CTraining add_training(CFile& file, const Graph& network, const TrainRecipe& rec
   if (recipe.v_cycle)
     throw unsupported("training.v_cycle", "is not offered for training in C",
                       "leave it out; a network trained with it can be exported");
+  if (recipe.incubation)
+    throw unsupported("training.incubation", "is not offered for training in C",
+                      "leave it out; a network trained with it can be exported");
   const TensorType& input = network.value(network.inputs()[0]).tensor();
   const Shape sample(shape.begin() + 1, shape.end());
   TrainOptions training = recipe.training;

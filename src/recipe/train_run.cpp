@@ -31,6 +31,7 @@ constexpr const char* kSummary = "summary.json";
 constexpr const char* kModel = "model.onnx";
 constexpr const char* kTrained = "trained.safetensors";
 constexpr const char* kCycle = "v_cycle";
+constexpr const char* kIncubation = "incubation";
 
 /// Multiply-accumulates of one sample.
 double macs_of(const Graph& g, const Dataset& data) {
@@ -75,7 +76,8 @@ void prepare_run_folder(const TrainRunOptions& options) {
   const bool used = fs::exists(options.folder / kLog, error) ||
                     fs::exists(options.folder / kCheckpoints, error) ||
                     fs::exists(options.folder / kSummary, error) ||
-                    fs::exists(options.folder / kCycle, error);
+                    fs::exists(options.folder / kCycle, error) ||
+                    fs::exists(options.folder / kIncubation, error);
   if (used && !options.resume && !options.overwrite)
     throw usage_error(options.folder.string(), "holds a run already",
                       "--resume goes on with it, --overwrite replaces it, --out names another");
@@ -88,7 +90,7 @@ void clear_run_folder(const fs::path& folder) {
     fs::remove(folder / name, error);
   for (const fs::path& file : CheckpointFolder(folder / kCheckpoints).files())
     fs::remove(file, error);
-  fs::remove_all(folder / kCycle, error);
+  for (const char* name : {kCycle, kIncubation}) fs::remove_all(folder / name, error);
 }
 
 /// What was trained of a network that is frozen otherwise.
@@ -111,12 +113,13 @@ Json to_json(const PreparedNetwork& n, const AdapterSpec* adapter, const StepMem
   return j;
 }
 
-/// The cycle's stretches have a folder each; that it is the same cycle is what the journal is for.
-CycleFiles cycle_files(const VCycle& cycle, const TrainRunOptions& options) {
-  const fs::path folder = options.folder / kCycle;
+/// A folder for what is trained before the network itself, in folders of its own; that it is the
+/// same is what the journal is for.
+fs::path folder_before(const char* name, const std::string& text, const TrainRunOptions& options) {
+  const fs::path folder = options.folder / name;
   make_folder(folder);
-  Journal(folder, cycle.text()).once("begun", [] { return "yes"; });
-  return {folder, options.resume, options.any_threads};
+  Journal(folder, text).once("begun", [] { return "yes"; });
+  return folder;
 }
 
 Json to_json(const CycledNetwork& cycled, const Trainer& last) {
@@ -131,6 +134,22 @@ Json to_json(const CycledNetwork& cycled, const Trainer& last) {
     macs += s.macs();
   }
   return {{"macs", macs}, {"stretches", stretches}};
+}
+
+Json to_json(const IncubatedNetwork& incubated, const Trainer& last) {
+  Json jobs = Json::array();
+  double macs = macs_of_step(last.step_graph()) * double(last.steps_done());
+  for (const JobReport& j : incubated.jobs) {
+    jobs.push_back({{"job", j.name},
+                    {"params", j.parameters},
+                    {"trained", j.trained},
+                    {"epochs", j.history.size()},
+                    {"macs", j.macs()},
+                    {"bytes", j.memory.total()},
+                    {"val_loss", j.history.back().val_loss}});
+    macs += j.macs();
+  }
+  return {{"macs", macs}, {"last_bytes", last.memory().total()}, {"jobs", jobs}};
 }
 
 /// A hypernetwork's weights for conditions in equal steps: the means, and each.
@@ -154,6 +173,9 @@ Evaluation tested_at_conditions(const Hypernetwork& h, const Graph& trained, con
 }  // namespace
 
 TrainRun run_training(const TrainRecipe& recipe, const TrainRunOptions& options) {
+  if (!options.job.empty() && !recipe.incubation)
+    throw usage_error("job " + options.job, "is asked for, but the recipe has no incubation",
+                      "its training section needs the key incubation");
   prepare_run_folder(options);
   const DataSource source(recipe.data);
   // All three are needed; a missing one is told before the work.
@@ -183,6 +205,15 @@ TrainRun run_training(const TrainRecipe& recipe, const TrainRunOptions& options)
     training = last_options(training);
     hooks.push_back(&carried);
   }
+  std::optional<IncubationTrainer> incubation;
+  if (recipe.incubation) {
+    at_line(recipe.incubation->place, [&] {
+      incubation.emplace(network.graph, train, val, training, recipe.incubation->incubation);
+    });
+    if (!options.job.empty()) incubation->check_job(options.job);
+    training = last_options(training);
+    hooks.push_back(&carried);
+  }
   Trainer trainer(network.graph, train, val, training,
                   {options.folder / kCheckpoints, options.folder / kLog}, hooks);
   // An earlier run goes only now that this one is known to be possible.
@@ -193,11 +224,22 @@ TrainRun run_training(const TrainRecipe& recipe, const TrainRunOptions& options)
   TrainRun run;
   CycledNetwork cycled;
   if (cycle) {
-    cycled = cycle->train(cycle_files(recipe.v_cycle->cycle, options));
+    cycled = cycle->train({folder_before(kCycle, recipe.v_cycle->cycle.text(), options),
+                           options.resume, options.any_threads});
     for (const CycleStretch& s : cycled.stretches)
       run.steps += s.history.empty() ? 0 : s.history.back().steps;
     if (!cycled.finished) return run;
     carried.give(cycled.states, cycled.steps);
+  }
+  IncubatedNetwork incubated;
+  if (incubation) {
+    const fs::path jobs = folder_before(kIncubation, recipe.incubation->incubation.text(), options);
+    incubated = incubation->train({jobs, options.resume, options.any_threads, options.job});
+    for (const JobReport& j : incubated.jobs)
+      run.steps += j.history.empty() ? 0 : j.history.back().steps;
+    if (incubated.only_finished) run.job = read_file(jobs / options.job / "job.json");
+    if (!incubated.finished) return run;
+    carried.give(incubated.values, 0);
   }
   const TrainResult result = trainer.train();
   const int64_t peak = peak_resident_bytes();
@@ -263,6 +305,7 @@ TrainRun run_training(const TrainRecipe& recipe, const TrainRunOptions& options)
     if (!goes_on && trainer.queries() > 0) summary["rule"]["queries"] = trainer.queries();
   }
   if (cycle) summary[kCycle] = to_json(cycled, trainer);
+  if (incubation) summary[kIncubation] = to_json(incubated, trainer);
   if (recipe.parametrization) summary["parametrization"] = recipe.parametrization->exponents.text();
   if (network.hypernetwork) summary["conditions"] = conditions;
   run.summary = summary.dump(2, ' ', false, Json::error_handler_t::replace) + "\n";

@@ -13,6 +13,7 @@
 #include "base/quietly.h"
 #include "data/source.h"
 #include "recipe/recipe.h"
+#include "reproduce/rates.h"
 #include "reproduce/reproduce.h"
 #include "reproduce/tuning_tally.h"
 
@@ -178,17 +179,6 @@ void report(const Contender& c, const Contender& scratch, nlohmann::ordered_json
   into[c.name + "_macs_to_loss"] = or_never(macs.mean());
   if (std::isfinite(macs.mean())) into[c.name + "_macs_to_loss_error"] = macs.error();
   into[c.name + "_seconds_to_loss"] = or_never(c.part_of(scratch, &Point::seconds).mean());
-}
-
-std::vector<double> read_rates(const Yaml& list) {
-  std::vector<double> rates;
-  for (const Yaml& r : list.items()) {
-    rates.push_back(r.number());
-    if (!(rates.back() > 0) || !std::isfinite(rates.back())) r.fail("a rate must be positive");
-    if (rates.size() > 1 && rates.back() <= rates[rates.size() - 2]) r.fail("rates must rise");
-  }
-  if (rates.empty()) list.fail("a rate is needed");
-  return rates;
 }
 
 }  // namespace

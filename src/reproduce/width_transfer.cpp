@@ -12,6 +12,7 @@
 #include "base/progress.h"
 #include "data/source.h"
 #include "recipe/coordinate_check.h"
+#include "reproduce/rates.h"
 #include "reproduce/reproduce.h"
 #include "reproduce/tuning_tally.h"
 
@@ -42,17 +43,6 @@ std::vector<int64_t> read_multiples(const Yaml& list) {
   return multiples;
 }
 
-std::vector<double> read_rates(const Yaml& list) {
-  std::vector<double> rates;
-  for (const Yaml& r : list.items()) {
-    rates.push_back(r.number());
-    if (!(rates.back() > 0) || !std::isfinite(rates.back())) r.fail("a rate must be positive");
-    if (rates.size() > 1 && rates.back() <= rates[rates.size() - 2]) r.fail("rates must rise");
-  }
-  if (rates.size() < 3) list.fail("three rates are needed to tell where the best lies");
-  return rates;
-}
-
 Study read_study(const Yaml& part, uint64_t seed) {
   Fields fields(part, "a network");
   Study s;
@@ -70,7 +60,9 @@ Study read_study(const Yaml& part, uint64_t seed) {
   s.check.rate = s.family.training.schedule.peak;
   s.check.seed = seed;
   s.multiples = read_multiples(fields.require("multiples"));
-  s.rates = read_rates(fields.require("rates"));
+  const Yaml& rates = fields.require("rates");
+  s.rates = read_rates(rates);
+  if (s.rates.size() < 3) rates.fail("three rates are needed to tell where the best lies");
   fields.done();
   const DataSource source(data);
   s.family.train = source.split(Split::train);

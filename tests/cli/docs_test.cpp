@@ -64,9 +64,9 @@ TEST(Docs, TrainingOfThePageWorks) {
   const auto blocks = yaml_blocks(read_file(testing::source_dir() + "/docs/training.md"));
   for (const char* name : {"gpt.yaml", "lion.yaml", "frugal.yaml", "rule.yaml", "part.yaml",
                            "modes.yaml", "unified.yaml", "lora.yaml", "wide.yaml", "turned.yaml",
-                           "volumes.yaml", "coat.yaml", "tempered.yaml", "cycle.yaml"})
+                           "volumes.yaml", "coat.yaml", "tempered.yaml", "cycle.yaml", "modules.yaml"})
     ASSERT_TRUE(blocks.contains(name)) << name;
-  ASSERT_EQ(blocks.size(), 14u);
+  ASSERT_EQ(blocks.size(), 15u);
   for (const auto& [name, text] : blocks) scratch.write(name, text);
   const std::string tokenizer = scratch.path("sentences.bpe");
   const Ran learned = run_program(
@@ -106,6 +106,7 @@ TEST(Docs, TrainingOfThePageWorks) {
   train("coat.yaml", "coat", {});
   train("tempered.yaml", "tempered", {});
   train("cycle.yaml", "cycle", {});
+  train("modules.yaml", "modules", {});
   const Ran eval = run_program({"eval", scratch.path("gpt/model.onnx"), "--data",
                                 "synthetic:text?context=32&samples=1000", "--json"});
   EXPECT_EQ(eval.code, 0) << eval.err;

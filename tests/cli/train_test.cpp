@@ -151,6 +151,33 @@ TEST_F(Train, InterruptedItSavesAndGoesOn) {
   expect_same_end("whole", "stopped");
 }
 
+TEST_F(Train, ModulesAreTrainedByProcessesOfTheirOwn) {
+  scratch.write("recipe.yaml",
+                "espalier: 1\ntask: train\nname: gpt\nseed: 4\n"
+                "model: {zoo: char_gpt, variables: {layers: 4, width: 16, heads: 2, hidden: 32}}\n"
+                "data: {kind: synthetic, path: text, samples: 300, context: 8, stride: 1}\n"
+                "training:\n  epochs: 1\n  epoch_steps: 20\n  batch: 4\n"
+                "  optimizer: {kind: adamw}\n  schedule: {kind: cosine, peak: 0.004}\n"
+                "  incubation: {meta_epochs: 1, module_epochs: 1, modules: 2}\n");
+  const auto with_job = [&](const std::string& job, const std::string& option) {
+    auto c = command("parts", true);
+    c.insert(c.end(), {"--job", job, option});
+    return c;
+  };
+  ASSERT_EQ(run_program(command("whole")).code, 0);
+  testing::expect_failure(run_program(with_job("module2", "-q")), 2, "needs meta", "--job meta");
+  testing::expect_failure(run_program(with_job("modul", "-q")), 2, "is no job", "module2");
+  const Ran meta = run_program(with_job("meta", "--json"));
+  ASSERT_EQ(meta.code, 0) << meta.err;
+  EXPECT_EQ(json::parse(meta.out)["job"], "meta");
+  Running first(with_job("module1", "-q"));
+  EXPECT_EQ(run_program(with_job("module2", "-q")).code, 0);
+  EXPECT_EQ(first.wait(), 0);
+  EXPECT_FALSE(std::filesystem::exists(scratch.path("parts/summary.json")));
+  ASSERT_EQ(run_program(command("parts", true)).code, 0);
+  expect_same_end("whole", "parts");
+}
+
 TEST_F(Train, MistakesAreOneLineWithAPlace) {
   const auto fails = [&](const std::string& text, int code) {
     scratch.write("recipe.yaml", text);

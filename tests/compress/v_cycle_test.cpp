@@ -16,23 +16,6 @@ using ::testing::HasSubstr;
 
 const bool kQuiet = (set_quiet(true), true);
 
-/// 2 -> 8 -> (8 -> 8) twice or four times, each added to what it reads -> 3.
-Graph residual_mlp(int64_t layers) {
-  Graph g;
-  g.name = "residual_mlp";
-  Builder b(g);
-  ValueId x = g.add_input("x", TensorType(DType::f32, Dims{Dim::symbol("N"), Dim(2)}));
-  const auto linear = [&](ValueId v, const std::string& name, int64_t in, int64_t out) {
-    return b.add(b.matmul(v, testing::parameter(g, name + ".weight", {in, out}, 0.4)),
-                 testing::parameter(g, name + ".bias", {out}, 0.1));
-  };
-  x = linear(x, "first", 2, 8);
-  for (int64_t i = 0; i < layers; ++i)
-    x = b.add(x, b.one("Tanh", {linear(x, "layer" + std::to_string(i), 8, 8)}));
-  g.add_output(linear(x, "last", 8, 3));
-  return g;
-}
-
 TrainOptions options() {
   TrainOptions o;
   o.epochs = 3;
@@ -47,7 +30,7 @@ TrainOptions options() {
 
 CycledNetwork cycled(const VCycle& cycle, const TrainOptions& o = options()) {
   const auto data = testing::blobs(256, 3, 1);
-  return VCycleTrainer(residual_mlp(4), data, data, o, cycle).train();
+  return VCycleTrainer(testing::residual_mlp(4), data, data, o, cycle).train();
 }
 
 TEST(VCycle, GoesDownAndUpAgain) {
@@ -104,7 +87,7 @@ TEST(VCycle, CopiesStayCopiesUnlessInterpolated) {
       hook.give(n.states, n.steps);
       TrainOptions o = last_options(options());
       o.epochs = 10;
-      Trainer trainer(residual_mlp(4), data, nullptr, o, {}, {&hook});
+      Trainer trainer(testing::residual_mlp(4), data, nullptr, o, {}, {&hook});
       trainer.train();
       for (const char* name : {"first.bias", "layer0.bias", "layer3.bias"}) {
         const double d = apart(trainer.state(name));

@@ -39,6 +39,23 @@ inline Graph mlp(int64_t in, int64_t hidden, int64_t out) {
   return g;
 }
 
+/// 2 -> 8 -> (8 -> 8) as often as said, each added to what it reads -> 3.
+inline Graph residual_mlp(int64_t layers) {
+  Graph g;
+  g.name = "residual_mlp";
+  Builder b(g);
+  ValueId x = g.add_input("x", TensorType(DType::f32, Dims{Dim::symbol("N"), Dim(2)}));
+  const auto linear = [&](ValueId v, const std::string& name, int64_t in, int64_t out) {
+    return b.add(b.matmul(v, parameter(g, name + ".weight", {in, out}, 0.4)),
+                 parameter(g, name + ".bias", {out}, 0.1));
+  };
+  x = linear(x, "first", 2, 8);
+  for (int64_t i = 0; i < layers; ++i)
+    x = b.add(x, b.one("Tanh", {linear(x, "layer" + std::to_string(i), 8, 8)}));
+  g.add_output(linear(x, "last", 8, 3));
+  return g;
+}
+
 /// Convolution, batch normalisation, Relu, a residual addition, pooling and a linear layer.
 inline Graph small_cnn(int64_t classes) {
   Graph g;
