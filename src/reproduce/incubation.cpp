@@ -65,7 +65,8 @@ double seconds_of(const std::vector<EpochReport>& history) {
   return s;
 }
 
-Outcome trained(const Task& task, const Contender& c, double rate, uint64_t seed) {
+/// Only what counts is tested.
+Outcome trained(const Task& task, const Contender& c, double rate, uint64_t seed, bool counts) {
   TrainOptions o = task.training;
   o.epochs = c.epochs;
   o.schedule.peak = rate;
@@ -89,7 +90,8 @@ Outcome trained(const Task& task, const Contender& c, double rate, uint64_t seed
         out.job_bytes = std::max(out.job_bytes, j.memory.total());
       }
       network = with_values(network, incubated.values);
-      out.put_together = evaluate(network, *task.test, o.loss, o.eval_batch, o.output).accuracy;
+      if (counts)
+        out.put_together = evaluate(network, *task.test, o.loss, o.eval_batch, o.output).accuracy;
       o = last_options(o);
     }
     Trainer trainer(network, task.train, task.val, o);
@@ -101,7 +103,7 @@ Outcome trained(const Task& task, const Contender& c, double rate, uint64_t seed
     out.last_bytes = trainer.memory().total();
     out.epoch_steps = trainer.steps_per_epoch();
     out.val_loss = result.history.back().val_loss;
-    out.accuracy = trainer.evaluate(*task.test).accuracy;
+    if (counts) out.accuracy = trainer.evaluate(*task.test).accuracy;
   } catch (const UserError& e) {
     if (e.where() != "training") throw;
     out.val_loss = kNever;  // a rate at which it diverges has learnt nothing
@@ -112,27 +114,29 @@ Outcome trained(const Task& task, const Contender& c, double rate, uint64_t seed
 /// The best of the rates on a seed that is not counted, then the seeds that are.
 void run(const Task& task, Contender& c, uint64_t seed, int64_t seeds) {
   double best = kNever;
+  c.rate = task.rates.front();
   for (double rate : task.rates) {
-    const Outcome o = trained(task, c, rate, seed + kTuningSeeds);
+    if (task.rates.size() == 1) break;
+    const Outcome o = trained(task, c, rate, seed + kTuningSeeds, /*counts=*/false);
     std::ostringstream line;
-    line << c.name << " at " << rate << ": validation loss " << o.val_loss << ", test accuracy "
-         << o.accuracy << " (put together " << o.put_together << "), " << o.macs / 1e9 << " GMAC, "
-         << o.seconds << " s";
+    line << c.name << " at " << rate << ": validation loss " << o.val_loss << ", " << o.macs / 1e9
+         << " GMAC, " << o.seconds << " s";
     log_info(line.str());
-    if (c.rate != 0 && !(o.val_loss < best)) continue;
+    if (!(o.val_loss < best)) continue;
     best = o.val_loss;
     c.rate = rate;
   }
   c.at_edge =
       task.rates.size() > 1 && (c.rate == task.rates.front() || c.rate == task.rates.back());
   for (int64_t s = 0; s < seeds; ++s) {
-    c.outcomes.push_back(trained(task, c, c.rate, seed + uint64_t(s)));
+    c.outcomes.push_back(trained(task, c, c.rate, seed + uint64_t(s), /*counts=*/true));
     if (!std::isfinite(c.outcomes.back().val_loss))
       throw bad_input("reproduce", c.name + " diverged at the rate " + std::to_string(c.rate) +
                                        ", which was the best for another seed");
   }
   std::ostringstream line;
-  line << c.name << ": test accuracy " << c.tally(&Outcome::accuracy).mean();
+  line << c.name << ": test accuracy " << c.tally(&Outcome::accuracy).mean() << " ("
+       << c.tally(&Outcome::accuracy).error() << "), " << c.outcomes.front().macs / 1e9 << " GMAC";
   log_info(line.str());
 }
 

@@ -62,9 +62,10 @@ TEST(Docs, RecipesAndDefinitionsOfThePageWork) {
 TEST(Docs, TrainingOfThePageWorks) {
   const Scratch scratch;
   const auto blocks = yaml_blocks(read_file(testing::source_dir() + "/docs/training.md"));
-  for (const char* name : {"gpt.yaml", "lion.yaml", "frugal.yaml", "rule.yaml", "part.yaml",
-                           "modes.yaml", "unified.yaml", "lora.yaml", "wide.yaml", "turned.yaml",
-                           "volumes.yaml", "coat.yaml", "tempered.yaml", "cycle.yaml", "modules.yaml"})
+  for (const char* name :
+       {"gpt.yaml", "lion.yaml", "frugal.yaml", "rule.yaml", "part.yaml", "modes.yaml",
+        "unified.yaml", "lora.yaml", "wide.yaml", "turned.yaml", "volumes.yaml", "coat.yaml",
+        "tempered.yaml", "cycle.yaml", "modules.yaml"})
     ASSERT_TRUE(blocks.contains(name)) << name;
   ASSERT_EQ(blocks.size(), 15u);
   for (const auto& [name, text] : blocks) scratch.write(name, text);
