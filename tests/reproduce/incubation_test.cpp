@@ -19,8 +19,8 @@ Findings run(const std::string& incubation, const std::string& rates = "[1e-3, 4
   const ThreadScope one_thread(1);
   const std::string text =
       "espalier: 1\nreproduces: {id: 1, system: s, paper: p, claim: c, baseline: b, bar: r}\n"
-      "measure: incubation\nmodel: {zoo: vit_tiny, variables: {layers: 6, size: 32, patch: 16, "
-      "width: 8, heads: 2, hidden: 16}}\ndata: {kind: synthetic, path: glyphs, samples: 200, "
+      "measure: incubation\nmodel: {zoo: vit_tiny, variables: {layers: 6, size: 32, patch: 8, "
+      "width: 16, heads: 2, hidden: 32}}\ndata: {kind: synthetic, path: glyphs, samples: 200, "
       "cache: off}\ntraining: {epochs: 2, epoch_steps: 4, batch: 32, optimizer: {kind: adamw}, "
       "schedule: {kind: cosine, peak: 1e-3, warmup: 1}" +
       incubation + "}\nrates: " + rates + "\nseeds: 2\n";
