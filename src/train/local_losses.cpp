@@ -92,11 +92,13 @@ void LocalLosses::find_layers() {
       outputs.push_back(output);
   }
   // Cut all first: what an output depends on then is its layer's own.
-  for (ValueId v : outputs) detached(v);
+  std::vector<ValueId> stand_ins;
+  for (ValueId v : outputs) stand_ins.push_back(detached(v));
   std::vector<std::vector<bool>> behind;
   for (ValueId v : parameter_values(step_)) behind.push_back(values_behind(g, std::span(&v, 1)));
   const int64_t batch = g.value(step_.input).tensor().shape()[0];
-  for (ValueId v : outputs) {
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    const ValueId v = outputs[i];
     const auto first = std::ranges::find_if(
         behind, [&](const std::vector<bool>& reached) { return bool(reached[size_t(v)]); });
     if (first == behind.end()) continue;
@@ -106,7 +108,7 @@ void LocalLosses::find_layers() {
                         "trains layers by each sample's part of their output, but '" +
                             g.value(v).name + "' is " + to_string(shape),
                         "choose another rule for this network");
-    layers_.push_back({v, step_.parameters[size_t(first - behind.begin())].name,
+    layers_.push_back({v, stand_ins[i], step_.parameters[size_t(first - behind.begin())].name,
                        Shape(shape.begin() + 1, shape.end())});
   }
 }
