@@ -171,8 +171,29 @@ ValueId LocalLosses::error() {
 }
 
 void LocalLosses::differentiate() {
+  differentiate_last();
+  join();
+}
+
+void LocalLosses::differentiate_last() { rule_.differentiate(sum_); }
+
+void LocalLosses::teach(ValueId loss) {
   Graph& g = step_.graph;
-  rule_.differentiate(sum_);
+  std::vector<ValueId> taught;
+  for (ValueId v : parameter_values(step_))
+    if (values_behind(g, std::span(&v, 1))[size_t(loss)]) taught.push_back(v);
+  const auto gradients = espalier::differentiate(g, loss, taught);
+  for (StepParameter& p : step_.parameters) {
+    const auto own = gradients.find(p.value);
+    if (own == gradients.end()) continue;
+    // A constant is the zero of what no loss before depends on.
+    const bool first = g.is_constant(p.gradient);
+    p.gradient = first ? own->second : builder_.add(p.gradient, own->second);
+  }
+}
+
+void LocalLosses::join() {
+  Graph& g = step_.graph;
   for (const auto& [stand_in, name] : placeholders_) {
     g.replace_uses(stand_in, g.find(name));
     g.erase_input(stand_in);

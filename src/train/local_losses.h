@@ -50,6 +50,13 @@ class LocalLosses {
   /// added elsewhere; and puts the forward graph together again.
   void differentiate();
 
+  /// The same in parts, for layers that are run for their losses alone: in the order in which these
+  /// parts are called a step computes them, and activations of a layer that is taught are done
+  /// with. First the step's own loss and what was added, then each layer's, then the end.
+  void differentiate_last();
+  void teach(ValueId loss);
+  void join();
+
  private:
   void find_layers();
 

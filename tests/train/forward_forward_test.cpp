@@ -293,8 +293,27 @@ TEST(ForwardForward, WrongLabelsAreDrawnBySeedAndStep) {
       with_values(network(form), {{"head.bias", Tensor::from<float>({3}, {0, 0, 50})}});
   const StepOptions o = options_of(input, {"forward_forward", {{"negatives", 1}}});
   const std::vector<int64_t> labels = wrong_labels(sure, o, batch, 1);
-  for (size_t i = 0; i < labels.size(); ++i)
-    if (i % 3 != 2) EXPECT_EQ(labels[i], 2) << i;
+  for (size_t i = 0; i < labels.size(); ++i) {
+    if (i % 3 != 2) {
+      EXPECT_EQ(labels[i], 2) << i;
+    }
+  }
+}
+
+/// The last layer reads the last hidden one alone.
+TEST(ForwardForward, ALayerIsDoneWithOnceItsLossesAreThere) {
+  Graph g;
+  g.name = "deep";
+  Builder b(g);
+  const ValueId x = g.add_input("x", TensorType(DType::f32, Dims{Dim::symbol("N"), Dim(16)}));
+  ValueId h = labelled(b, x, {16}, 4);
+  for (int layer = 0; layer < 8; ++layer)
+    h = direction(b, b.one("Relu", {dense(b, h, "fc" + std::to_string(layer), 16, 16)}));
+  g.add_output(dense(b, h, "head", 16, 4));
+  const auto arena = [&](const std::string& kind) {
+    return StepSession(build_training_step(g, options_of({256, 16}, {kind}))).memory().arena;
+  };
+  EXPECT_LT(2 * arena("forward_forward"), arena("backprop"));
 }
 
 /// Blobs behind five elements that say nothing.

@@ -73,13 +73,13 @@ class ForwardForward {
     for (const LocalLosses::Layer& layer : local_.layers())
       activities_.push_back(activities(layer));
     check_all_taught();
+    local_.differentiate_last();
     Read right = labelled(rule_.step().targets), wrong = labelled(wrong_labels());
-    // Layer by layer: one whose losses are there is updated before the next ones answer.
     for (size_t i = 0; i < activities_.size(); ++i) {
       const ValueId positive = above(answer(i, right), -1), negative = above(answer(i, wrong), 1);
-      local_.add(b_.mul(b_.add(positive, negative), 0.5));
+      local_.teach(b_.mul(b_.add(positive, negative), 0.5));
     }
-    local_.differentiate();
+    local_.join();
   }
 
  private:
