@@ -10,6 +10,7 @@
 #include "recipe/recipe.h"
 #include "reproduce/reproduce.h"
 #include "reproduce/tuning_tally.h"
+#include "train/divergence.h"
 
 namespace espalier {
 namespace {
@@ -60,7 +61,7 @@ double reached(const Race& race, const Task& task, const Rule& rule, double rate
     if (!trainer.train().finished) throw usage_error("reproduce", "was interrupted");
     return 100 * trainer.evaluate(on).accuracy;
   } catch (const UserError& e) {
-    if (e.where() != "training") throw;
+    if (!is_divergence(e)) throw;
     return 0;
   }
 }
