@@ -180,7 +180,7 @@ TEST(ForwardForward, GradientsAreThoseOfTheLocalLosses) {
     const Tensors got =
         taken(network(form),
               options_of({5, form.in}, {"forward_forward",
-                                        {{"threshold", threshold}, {"goodness", double(sum)}}}),
+                                        {{"threshold", threshold}, {"goodness", double(!sum)}}}),
               batch)
             .gradients;
     ByHand hand(form, batch, threshold, sum);

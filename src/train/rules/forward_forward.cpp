@@ -1,7 +1,7 @@
 // Forward-forward (Hinton 2022, "The forward-forward algorithm: some preliminary investigations",
 // arXiv:2212.13345), supervised. The network writes a label into each of its samples: a neutral
 // one, which favours no class. Here the same samples run through it twice more, with their own
-// label and with a wrong one. Each layer raises its goodness, the mean of its squared activities,
+// label and with a wrong one. Each layer raises its goodness, the sum of its squared activities,
 // on the former above a threshold and lowers it on the latter below, by a logistic loss of its own,
 // and hands on the direction of its activities alone. The last layer learns from the loss, from
 // what the others answer to the neutral label, which is how the network is used.
@@ -227,7 +227,7 @@ class ForwardForward {
     for (size_t a = 1; a < shape.size(); ++a) axes.push_back(int64_t(a));
     const ValueId mean = b_.reduce_mean(b_.mul(h, h), axes, false);
     const double elements = double(numel(shape)) / double(shape[0]);
-    const double times = rule_.setting("goodness") == 0 ? 1 : elements;
+    const double times = rule_.setting("goodness") == 0 ? elements : 1;
     const ValueId over = b_.mul(b_.add(mean, -rule_.setting("threshold")), sign * times);
     return b_.reduce_mean(b_.one("Softplus", {over}), {0}, false);
   }
@@ -255,10 +255,10 @@ const RuleUnit& forward_forward_rule() {
         0,
         0,
         1,
-        "what is compared with it: the mean, or the sum with so many thresholds",
+        "what is compared: the sum with so many thresholds, or the mean",
         false,
         false,
-        {"mean", "sum"}},
+        {"sum", "mean"}},
        {"negatives",
         0,
         0,
