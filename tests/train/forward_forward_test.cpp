@@ -272,7 +272,6 @@ TEST(ForwardForward, WrongLabelsAreDrawnBySeedAndStep) {
   for (const double likely : {0, 1}) {
     StepOptions o = options_of(input, {"forward_forward", {{"negatives", likely}}});
     const std::vector<int64_t> labels = wrong_labels(network(form), o, batch, 20);
-    // How often the wrong label is the next one but `by`.
     std::array<int, 3> count = {};
     for (size_t i = 0; i < labels.size(); ++i) {
       ASSERT_TRUE(labels[i] >= 0 && labels[i] < 3);
