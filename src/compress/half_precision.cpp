@@ -20,30 +20,33 @@ void refuse_integers(const Graph& g) {
         "lower the float network it was made from");
 }
 
-/// The operand with the weight; -1 for what is no contraction.
-int weight_of(const Graph& g, NodeId id) {
-  const Node& n = g.node(id);
-  if (!n.room->quantize.answered() || !passes::tensors_only(g, id)) return -1;
-  return (*n.room->quantize)(n.attrs, types_in(g, id)).weight;
-}
-
-/// What stays as it is beside bf16: contractions on integers and those in `keep`, what codes
-/// integers, what reads decoded numbers, and what only these read.
+/// What stays as it is beside bf16: contractions on integers and those in `keep` with the biases
+/// and functions that their kernels take along, what codes integers, what reads decoded numbers and
+/// is no product of activations, and what only these read.
 std::set<NodeId> staying(const Graph& g, const std::set<std::string>& keep) {
   const auto decoded = [&](ValueId v) {
     return v != kNoValue && g.value(v).producer != kNoNode &&
            codes_integers(g, g.value(v).producer);
   };
-  std::set<NodeId> stays, free;
+  std::set<NodeId> stays, free, epilogues;
+  const auto given_or_from_epilogue = [&](ValueId v) {
+    return g.is_constant(v) || (v != kNoValue && epilogues.contains(g.value(v).producer));
+  };
   for (NodeId id : g.order()) {
     const Node& n = g.node(id);
-    const int weight = weight_of(g, id);
+    const auto form = passes::tensors_only(g, id) ? contraction_form(g, id) : std::nullopt;
     const bool named =
         !n.outputs.empty() && n.outputs[0] != kNoValue && keep.contains(g.value(n.outputs[0]).name);
-    if (weight >= 0)
-      (named || decoded(n.inputs[size_t(weight)]) ? stays : free).insert(id);
+    if (form)
+      (named || (form->weight >= 0 && decoded(n.inputs[size_t(form->weight)])) ? stays : free)
+          .insert(id);
     else if (codes_integers(g, id) || std::ranges::any_of(n.inputs, decoded))
       stays.insert(id);
+    else if (n.room->pointwise.answered() && std::ranges::all_of(n.inputs, given_or_from_epilogue))
+      stays.insert(id);
+    else
+      continue;
+    if (stays.contains(id) && (form || n.room->pointwise.answered())) epilogues.insert(id);
   }
   std::map<ValueId, bool> only_staying;  // of the values read so far, from the end
   for (ValueId v : g.outputs()) only_staying[v] = false;

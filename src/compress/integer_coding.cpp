@@ -2,6 +2,9 @@
 
 #include <algorithm>
 
+#include "ir/builder.h"
+#include "ir/room.h"
+
 namespace espalier {
 namespace {
 
@@ -13,6 +16,27 @@ bool bytes(const Graph& g, ValueId v) {
   if (v == kNoValue || !g.value(v).type.is_tensor()) return false;
   const DType t = g.value(v).tensor().dtype;
   return t == DType::i8 || t == DType::u8;
+}
+
+/// The type with 1 for every open extent.
+Type closed(const Type& type) {
+  if (!type.is_tensor()) return type;
+  TensorType t = type.tensor();
+  for (Dim& d : t.dims)
+    if (!d.known()) d = Dim(1);
+  return t;
+}
+
+/// Whether the operator multiplies and accumulates, whatever the extents.
+bool multiplies(const Graph& g, NodeId id) {
+  const Node& n = g.node(id);
+  if (!n.room->cost.answered() || std::ranges::count(n.inputs, kNoValue) > 0) return false;
+  Types operands, results;
+  for (ValueId v : n.inputs) operands.push_back(closed(g.value(v).type));
+  for (const Type& t : types_out(g, id)) results.push_back(closed(t));
+  std::vector<TypesIn::Operand> known;
+  for (const Type& t : operands) known.push_back({&t, nullptr});
+  return (*n.room->cost)(n.attrs, TypesIn(describe(g, id), known), results).macs > 0;
 }
 
 }  // namespace
@@ -33,6 +57,25 @@ NodeId integer_coding(const Graph& graph) {
   const auto& order = graph.order();
   const auto it = std::ranges::find_if(order, [&](NodeId id) { return codes_integers(graph, id); });
   return it == order.end() ? kNoNode : *it;
+}
+
+ValueId decoded_constant(const Graph& g, ValueId v) {
+  const NodeId source = v == kNoValue ? kNoNode : g.value(v).producer;
+  if (source == kNoNode || !codes_integers(g, source)) return kNoValue;
+  const ValueId integers = g.node(source).inputs[0];
+  return g.is_constant(integers) ? integers : kNoValue;
+}
+
+std::optional<QuantForm> contraction_form(const Graph& g, NodeId id) {
+  const Node& n = g.node(id);
+  if (!n.room->quantize.answered()) return std::nullopt;
+  auto operands = types_in(g, id).operands();
+  for (size_t i = 0; i < operands.size(); ++i)
+    if (const ValueId v = decoded_constant(g, n.inputs[i]); v != kNoValue)
+      operands[i].constant = &*g.value(v).constant;
+  QuantForm form = (*n.room->quantize)(n.attrs, TypesIn(describe(g, id), std::move(operands)));
+  if (form.weight < 0 && !multiplies(g, id)) return std::nullopt;
+  return form;
 }
 
 }  // namespace espalier

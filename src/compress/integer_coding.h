@@ -1,6 +1,9 @@
 // Whether a network computes with integers that stand for real numbers.
 #pragma once
 
+#include <optional>
+
+#include "ir/facets.h"
 #include "ir/graph.h"
 
 namespace espalier {
@@ -10,5 +13,11 @@ namespace espalier {
 NodeId integer_coding(const Graph& graph);
 /// Whether a node does that.
 bool codes_integers(const Graph& graph, NodeId node);
+
+/// The constant integers that a value stands for in real numbers; kNoValue for other values.
+ValueId decoded_constant(const Graph& graph, ValueId value);
+/// How a contraction is quantised, where weights on integers count as the constants they are.
+/// `weight` is -1 for a product of activations. Nothing for what is no contraction.
+std::optional<QuantForm> contraction_form(const Graph& graph, NodeId node);
 
 }  // namespace espalier

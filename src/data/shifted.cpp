@@ -7,15 +7,16 @@
 
 #include "base/error.h"
 #include "base/rng.h"
+#include "data/wrapped.h"
 
 namespace espalier {
 namespace {
 
 /// A data set whose pictures are made from another's.
-class Derived : public Dataset {
+class Derived : public WrappedDataset {
  public:
   Derived(std::shared_ptr<const Dataset> of, std::string what)
-      : of_(std::move(of)), shape_(of_->picture_shape()) {
+      : WrappedDataset(std::move(of)), shape_(of_->picture_shape()) {
     if (shape_.channels == 0) throw bad_input(of_->description(), "holds no pictures");
     description_ = of_->description() + ", " + what;
     std::vector<float> first(size_t(numel(of_->sample_shape())));
@@ -26,19 +27,8 @@ class Derived : public Dataset {
                       "read it with normalize: unit");
   }
 
-  int64_t size() const override { return of_->size(); }
-  const Shape& sample_shape() const override { return of_->sample_shape(); }
-  int64_t classes() const override { return of_->classes(); }
-  const std::vector<std::string>& class_names() const override { return of_->class_names(); }
-  const Tensor& targets() const override { return of_->targets(); }
-  const Normalization& normalization() const override { return of_->normalization(); }
-  PictureLayout layout() const override { return of_->layout(); }
-  const std::string& description() const override { return description_; }
-
  protected:
-  std::shared_ptr<const Dataset> of_;
   PictureShape shape_;  ///< of the pictures it is made from
-  std::string description_;
 };
 
 std::string percent(double part) { return std::to_string(int(std::lround(100 * part))) + " %"; }

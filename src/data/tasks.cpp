@@ -4,35 +4,16 @@
 
 #include "base/error.h"
 #include "base/rng.h"
+#include "data/wrapped.h"
 
 namespace espalier {
 namespace {
 
-/// What all views of a data set have in common.
-class View : public Dataset {
- public:
-  explicit View(std::shared_ptr<const Dataset> of) : of_(std::move(of)) {}
-  int64_t size() const override { return of_->size(); }
-  const Shape& sample_shape() const override { return of_->sample_shape(); }
-  DType input_type() const override { return of_->input_type(); }
-  int64_t classes() const override { return of_->classes(); }
-  const std::vector<std::string>& class_names() const override { return of_->class_names(); }
-  const Tensor& targets() const override { return of_->targets(); }
-  const Normalization& normalization() const override { return of_->normalization(); }
-  PictureLayout layout() const override { return of_->layout(); }
-  const std::string& description() const override { return description_; }
-  void read(int64_t index, float* sample) const override { of_->read(index, sample); }
-
- protected:
-  std::shared_ptr<const Dataset> of_;
-  std::string description_;
-};
-
-class OfClasses : public View {
+class OfClasses : public WrappedDataset {
  public:
   /// `every`: each class must have a sample, else one of them.
   OfClasses(std::shared_ptr<const Dataset> of, const std::vector<int64_t>& classes, bool every)
-      : View(std::move(of)), count_(int64_t(classes.size())) {
+      : WrappedDataset(std::move(of)), count_(int64_t(classes.size())) {
     const Tensor& labels = of_->targets();
     if (labels.dtype() != DType::i64 || labels.rank() != 1 || of_->input_type() != DType::f32)
       throw bad_input(of_->description(), "has no labels to choose samples by");
@@ -76,9 +57,9 @@ class OfClasses : public View {
   Tensor labels_;
 };
 
-class Permuted : public View {
+class Permuted : public WrappedDataset {
  public:
-  Permuted(std::shared_ptr<const Dataset> of, uint64_t seed) : View(std::move(of)) {
+  Permuted(std::shared_ptr<const Dataset> of, uint64_t seed) : WrappedDataset(std::move(of)) {
     if (of_->input_type() != DType::f32)
       throw bad_input(of_->description(), "is tokens, whose order is not drawn anew");
     const PictureShape picture = of_->picture_shape();

@@ -5,14 +5,15 @@
 #include <numbers>
 
 #include "base/error.h"
+#include "data/wrapped.h"
 
 namespace espalier {
 namespace {
 
-class Turned : public Dataset {
+class Turned : public WrappedDataset {
  public:
   Turned(std::shared_ptr<const Dataset> of, double degrees)
-      : of_(std::move(of)),
+      : WrappedDataset(std::move(of)),
         shape_(of_->picture_shape()),
         cos_(std::cos(degrees * std::numbers::pi / 180)),
         sin_(std::sin(degrees * std::numbers::pi / 180)) {
@@ -20,15 +21,6 @@ class Turned : public Dataset {
       throw bad_input(of_->description(), "holds no pictures that could be turned");
     description_ = of_->description() + ", turned by " + std::to_string(int(degrees)) + " degrees";
   }
-
-  int64_t size() const override { return of_->size(); }
-  const Shape& sample_shape() const override { return of_->sample_shape(); }
-  int64_t classes() const override { return of_->classes(); }
-  const std::vector<std::string>& class_names() const override { return of_->class_names(); }
-  const Tensor& targets() const override { return of_->targets(); }
-  const Normalization& normalization() const override { return of_->normalization(); }
-  PictureLayout layout() const override { return of_->layout(); }
-  const std::string& description() const override { return description_; }
 
   void read(int64_t index, float* sample) const override {
     std::vector<float> upright(size_t(numel(sample_shape())));
@@ -57,10 +49,8 @@ class Turned : public Dataset {
   }
 
  private:
-  std::shared_ptr<const Dataset> of_;
   PictureShape shape_;
   double cos_, sin_;
-  std::string description_;
 };
 
 }  // namespace

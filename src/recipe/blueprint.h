@@ -21,9 +21,9 @@
 //     - linear: {name: fc, out: $classes}
 //
 // Blocks: conv, depthwise_conv, conv_transpose, linear, batch_norm, group_norm, layer_norm,
-// max_pool, average_pool, global_average_pool, flatten, channels_last, dropout, softmax,
-// activations (relu, relu6, leaky_relu, sigmoid, tanh, gelu, hard_sigmoid, hard_swish, silu),
-// residual, sequence, repeat, concat, reversible.
+// length_norm, label, max_pool, average_pool, global_average_pool, flatten, channels_last, dropout,
+// softmax, activations (relu, relu6, leaky_relu, sigmoid, tanh, gelu, hard_sigmoid, hard_swish,
+// silu), residual, sequence, repeat, concat, reversible.
 //
 // Parameters carry names as PyTorch writes them ("layer1.0.conv1.weight"); weights and biases have
 // Role::kParameter, running statistics Role::kBuffer. First values depend on (seed, name) alone.

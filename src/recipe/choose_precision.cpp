@@ -175,7 +175,7 @@ class Chooser {
 
   /// The time of each layer in the networks of one precision.
   void measure_layers() {
-    const auto names = contraction_names(fixed(float_));
+    const auto names = contraction_names(fixed(float_), Contractions::kAll);
     std::map<std::string, std::string> layer_of;
     for (NodeId id : float_.order()) layer_of[float_.node(id).name] = layer_name(float_, id);
     for (const auto& name : names) choice_.layers.push_back({layer_of[name], "", "f32", {}});
@@ -185,7 +185,7 @@ class Chooser {
         const auto it = facts.find(names[i]);
         if (it == facts.end()) continue;
         choice_.layers[i].op = it->second.op;
-        choice_.layers[i].ms[c.name] = it->second.ms;
+        if (it->second.ms > 0) choice_.layers[i].ms[c.name] = it->second.ms;
       }
     }
   }
@@ -214,7 +214,7 @@ class Chooser {
 
   void tell_layers() {
     if (choice_.layers.empty()) measure_layers();
-    const auto names = contraction_names(fixed(float_));
+    const auto names = contraction_names(fixed(float_), Contractions::kAll);
     const auto facts = layer_facts(fixed(choice_.best().graph), names, options_.threads);
     for (size_t i = 0; i < names.size(); ++i)
       if (const auto it = facts.find(names[i]); it != facts.end())

@@ -13,6 +13,7 @@
 #include "ir/derive.h"
 #include "recipe/at_line.h"
 #include "runtime/session.h"
+#include "train/divergence.h"
 #include "train/selection.h"
 #include "train/weight_target.h"
 
@@ -182,7 +183,7 @@ double loss_at(const WidthFamily& family, const std::string& kind, int64_t multi
     if (!result.finished) throw usage_error("the sweep of rates", "was interrupted");
     return result.history.back().val_loss;
   } catch (const UserError& e) {
-    if (e.where() != "training") throw;
+    if (!is_divergence(e)) throw;
     return kNever;
   }
 }

@@ -19,15 +19,6 @@ struct ThreadCount {
   int before;
 };
 
-/// The form of a contraction with weights.
-std::optional<QuantForm> contraction(const Graph& g, NodeId id) {
-  const Node& n = g.node(id);
-  if (!n.room->quantize.answered()) return std::nullopt;
-  QuantForm form = (*n.room->quantize)(n.attrs, types_in(g, id));
-  if (form.weight < 0) return std::nullopt;
-  return form;
-}
-
 }  // namespace
 
 std::vector<Tensor> pattern_inputs(const Graph& graph) {
@@ -59,11 +50,14 @@ std::vector<Timing> time_fixed(std::span<const Graph> graphs, int threads, int r
   return time_alternating(runs, {.rounds = rounds});
 }
 
-std::vector<std::string> contraction_names(const Graph& graph) {
+std::vector<std::string> contraction_names(const Graph& graph, Contractions which) {
   std::vector<std::string> names;
-  for (NodeId id : graph.order())
-    if (!graph.node(id).name.empty() && contraction(graph, id))
+  for (NodeId id : graph.order()) {
+    if (graph.node(id).name.empty()) continue;
+    const auto form = contraction_form(graph, id);
+    if (form && (form->weight >= 0 || which == Contractions::kAll))
       names.push_back(graph.node(id).name);
+  }
   return names;
 }
 
@@ -80,18 +74,18 @@ std::map<std::string, LayerFacts> layer_facts(const Graph& graph,
   for (const auto& name : names) {
     const auto it = by_name.find(name);
     if (it == by_name.end()) continue;
-    const auto form = contraction(graph, it->second);
+    const auto form = contraction_form(graph, it->second);
     if (!form) continue;
     const Node& n = graph.node(it->second);
     LayerFacts facts;
     facts.op = n.room->full_name();
     facts.macs = cost_of(graph, it->second).macs;
-    const ValueId w = n.inputs[size_t(form->weight)];
-    facts.channels = graph.value(w).tensor().shape()[size_t(form->weight_axis)];
-    const NodeId source = graph.value(w).producer;
-    facts.precision = source != kNoNode && codes_integers(graph, source)
-                          ? "int8"
-                          : std::string(name_of(graph.value(n.outputs[0]).tensor().dtype));
+    facts.precision = name_of(graph.value(n.outputs[0]).tensor().dtype);
+    if (form->weight >= 0) {
+      const ValueId w = n.inputs[size_t(form->weight)];
+      facts.channels = graph.value(w).tensor().shape()[size_t(form->weight_axis)];
+      if (decoded_constant(graph, w) != kNoValue) facts.precision = "int8";
+    }
     for (const ProfileEntry& entry : profile.entries)
       if (entry.node.ends_with("'" + name + "'")) facts.ms += entry.median_us() / 1000;
     layers[name] = std::move(facts);

@@ -17,15 +17,19 @@ std::vector<Tensor> pattern_inputs(const Graph& graph);
 /// Times the networks on such inputs at that many threads, alternating.
 std::vector<Timing> time_fixed(std::span<const Graph> graphs, int threads, int rounds);
 
-/// One contraction with weights, as a network has it.
+/// One contraction, as a network has it.
 struct LayerFacts {
   std::string op, precision;  ///< precision: f32, bf16, int8 …
-  double macs = 0, ms = 0;    ///< ms with what its kernel takes along
-  int64_t channels = 0;
+  double macs = 0, ms = 0;    ///< ms with what its kernel takes along; 0 inside another's kernel
+  int64_t channels = 0;       ///< 0 without weights
 };
 
-/// The names of contractions with weights, in order. Nodes without a name are left out.
-std::vector<std::string> contraction_names(const Graph& graph);
+enum class Contractions { kWithWeights, kAll };
+
+/// The names of contractions in order; those of two activations on request. Nodes without a name
+/// are left out.
+std::vector<std::string> contraction_names(const Graph& graph,
+                                           Contractions which = Contractions::kWithWeights);
 
 /// What these contractions are in a network that may have other types than the one they were named
 /// in; those it lacks are left out.

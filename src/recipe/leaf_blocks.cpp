@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "recipe/blocks.h"
+#include "recipe/initialise.h"
 #include "recipe/token_blocks.h"
 
 namespace espalier {
@@ -178,6 +179,39 @@ ValueId layer_norm(BlockBuilder& b, Fields& fields, ValueId x, const std::string
                          {{"epsilon", float(fields.number("epsilon", 1e-5, 0, 1))}}, name);
 }
 
+// x over the root mean square of its elements along an axis; 0 where that is 0.
+ValueId length_norm(BlockBuilder& b, Fields& fields, ValueId x, const std::string& name) {
+  const int64_t axis = fields.integer("axis", 1, 1, 8);
+  const TensorType type = b.builder().type(x);
+  if (axis >= type.rank() || !type.dims[size_t(axis)].known())
+    fields.map().fail("length_norm needs a known axis " + std::to_string(axis) + ", its input is " +
+                      to_string(type));
+  const ValueId unit = b.builder().one("LpNormalization", {x}, {{"axis", axis}}, name);
+  return b.builder().mul(unit, std::sqrt(double(type.dims[size_t(axis)].value())));
+}
+
+// A label that favours no class, in the place of each sample's first elements, one for each class.
+ValueId label(BlockBuilder& b, Fields& fields, ValueId x, const std::string& name) {
+  const int64_t classes = fields.require_integer("classes", 2);
+  const double scale = fields.number("scale", 1, 1e-6, 1e6);
+  const TensorType type = b.builder().type(x);
+  Shape shape = {1};
+  for (size_t d = 1; d < type.dims.size(); ++d)
+    shape.push_back(type.dims[d].known() ? type.dims[d].value() : 0);
+  if (type.dtype != DType::f32 || numel(shape) < classes)
+    fields.map().fail("label needs samples of at least " + std::to_string(classes) +
+                      " numbers, its input is " + to_string(type));
+  Tensor kept = filled(shape, 1), neutral = filled(shape, 0);
+  for (int64_t c = 0; c < classes; ++c) {
+    kept.mutable_data<float>()[c] = 0;
+    neutral.mutable_data<float>()[c] = float(scale / double(classes));
+  }
+  if (b.builder().graph().find("neutral_label") != kNoValue)
+    fields.map().fail("the network has a 'neutral_label' already");
+  return b.builder().add(b.builder().mul(x, b.builder().constant(kept, name + ".kept")),
+                         b.builder().constant(neutral, "neutral_label"));
+}
+
 ValueId max_pool(BlockBuilder& b, Fields& fields, ValueId x, const std::string& name) {
   const Window w = window(fields, spatial_axes(b, fields, x), false);
   return b.builder().one("MaxPool", {x}, w.attributes, name);
@@ -261,6 +295,8 @@ constexpr std::array kLeaves = {
     LeafType{"batch_norm", batch_norm},
     LeafType{"layer_norm", layer_norm},
     LeafType{"group_norm", group_norm},
+    LeafType{"length_norm", length_norm},
+    LeafType{"label", label},
     LeafType{"max_pool", max_pool},
     LeafType{"average_pool", average_pool},
     LeafType{"global_average_pool", global_average_pool},

@@ -5,6 +5,7 @@
 #include <numeric>
 
 #include "base/error.h"
+#include "train/divergence.h"
 
 namespace espalier {
 namespace {
@@ -138,7 +139,7 @@ TuningOutcome tuned_at_best(const TuningTask& task, const TuningMethod& method,
       now = tuned(task, method, rate);
     } catch (const UserError& e) {
       // A rate at which it diverges is a bad one, not the end.
-      if (e.where() != "training" || rates.size() == 1) throw;
+      if (!is_divergence(e) || rates.size() == 1) throw;
       continue;
     }
     if (!best || now->last().val_loss < best->last().val_loss) best = std::move(now);

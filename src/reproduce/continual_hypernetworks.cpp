@@ -15,6 +15,7 @@
 #include "reproduce/reproduce.h"
 #include "reproduce/run_count.h"
 #include "reproduce/tuning_tally.h"
+#include "train/divergence.h"
 
 namespace espalier {
 namespace {
@@ -131,7 +132,7 @@ class StreamRun {
     try {
       if (!trainer.train().finished) throw usage_error("reproduce", "was interrupted");
     } catch (const UserError& e) {
-      if (e.where() != "training") throw;
+      if (!is_divergence(e)) throw;
       return false;
     }
     graph_ = trainer.network();

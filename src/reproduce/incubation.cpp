@@ -17,6 +17,7 @@
 #include "reproduce/rates.h"
 #include "reproduce/reproduce.h"
 #include "reproduce/tuning_tally.h"
+#include "train/divergence.h"
 
 namespace espalier {
 namespace {
@@ -105,7 +106,7 @@ Outcome trained(const Task& task, const Contender& c, double rate, uint64_t seed
     out.val_loss = result.history.back().val_loss;
     if (counts) out.accuracy = trainer.evaluate(*task.test).accuracy;
   } catch (const UserError& e) {
-    if (e.where() != "training") throw;
+    if (!is_divergence(e)) throw;
     out.val_loss = kNever;  // a rate at which it diverges has learnt nothing
   }
   return out;

@@ -11,6 +11,7 @@
 #include "reproduce/program_search.h"
 #include "runtime/session.h"
 #include "runtime/timing.h"
+#include "train/divergence.h"
 
 namespace espalier {
 namespace {
@@ -85,7 +86,7 @@ struct Proxy {
       result = r.history.back().val_loss;
     } catch (const UserError& e) {
       set_quiet(quiet);
-      if (e.where() != "training") throw;
+      if (!is_divergence(e)) throw;
     }
     set_quiet(quiet);
     return result;

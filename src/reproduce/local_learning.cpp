@@ -2,6 +2,7 @@
 // against other rules that send no exact gradient back, on several networks: test accuracy and the
 // planned memory of a compiled step.
 #include <algorithm>
+#include <map>
 
 #include "base/error.h"
 #include "base/log.h"
@@ -9,6 +10,7 @@
 #include "recipe/recipe.h"
 #include "reproduce/reproduce.h"
 #include "reproduce/tuning_tally.h"
+#include "train/divergence.h"
 
 namespace espalier {
 namespace {
@@ -17,6 +19,9 @@ namespace {
 struct Contender {
   std::string name;
   std::vector<Rule> rules;
+  /// Networks of its own, by task. Where there are any it trains these alone, beside the
+  /// comparison: the verdict does not depend on it.
+  std::map<std::string, ModelPart> models = {};
 };
 
 struct Task {
@@ -56,7 +61,7 @@ double reached(const Race& race, const Task& task, const Rule& rule, double rate
     if (!trainer.train().finished) throw usage_error("reproduce", "was interrupted");
     return 100 * trainer.evaluate(on).accuracy;
   } catch (const UserError& e) {
-    if (e.where() != "training") throw;
+    if (!is_divergence(e)) throw;
     return 0;
   }
 }
@@ -91,6 +96,8 @@ Contender read_contender(const Yaml& part) {
   const Yaml& rules = fields.require("rules");
   for (const Yaml& rule : rules.items()) c.rules.push_back(read_rule(rule));
   if (c.rules.empty()) rules.fail("a contender needs a rule");
+  if (const Yaml* models = fields.find("models"))
+    for (const auto& [task, model] : models->entries()) c.models[task.text()] = read_model(model);
   fields.done();
   return c;
 }
@@ -125,8 +132,14 @@ Findings measure_local_learning(Fields& recipe, const MeasureOptions& options) {
   for (const Yaml& part : recipe.require("tasks").items())
     tasks.push_back(read_task(part, training));
   const Yaml& list = recipe.require("contenders");
-  std::vector<Contender> contenders;
-  for (const Yaml& part : list.items()) contenders.push_back(read_contender(part));
+  std::vector<Contender> contenders, beside;
+  for (const Yaml& part : list.items()) {
+    Contender c = read_contender(part);
+    for (const auto& [task, model] : c.models)
+      if (std::ranges::find(tasks, task, &Task::name) == tasks.end())
+        part.fail("'" + c.name + "' has a network for '" + task + "', which is no task");
+    (c.models.empty() ? contenders : beside).push_back(std::move(c));
+  }
   Race race;
   const Yaml& rates = recipe.require("rates");
   for (const Yaml& rate : rates.items()) {
@@ -175,6 +188,14 @@ Findings measure_local_learning(Fields& recipe, const MeasureOptions& options) {
       const Tally over = paired(ours.accuracy, results[i].accuracy);
       f.measured[prefix + "points_over_" + results[i].contender] = over.mean();
       f.holds = f.holds && over.mean() > over.error();
+    }
+    for (const Contender& c : beside) {
+      const auto own = c.models.find(task.name);
+      if (own == c.models.end()) continue;
+      const Result r = raced(race, {task.name, own->second, task.training}, c);
+      report(r, f.measured, prefix + c.name + "_");
+      f.measured[prefix + c.name + "_points_lost"] = exact.accuracy.mean() - r.accuracy.mean();
+      f.measured[prefix + c.name + "_memory_of_backprop"] = working(r) / working(exact);
     }
   }
   f.measured["seeds"] = race.seeds;

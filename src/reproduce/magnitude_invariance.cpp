@@ -16,6 +16,7 @@
 #include "reproduce/run_count.h"
 #include "reproduce/tuning_tally.h"
 #include "train/condition.h"
+#include "train/divergence.h"
 
 namespace espalier {
 namespace {
@@ -128,7 +129,7 @@ class Comparison {
         if (!trainer.train().finished) throw usage_error("reproduce", "was interrupted");
         if (tested) r.tested = evaluated(h, trainer.network(), *task_.test, task_);
       } catch (const UserError& e) {
-        if (e.where() != "training") throw;
+        if (!is_divergence(e)) throw;
         r.raced.diverged = true;
       }
       r.raced.val_loss = watch.losses;

@@ -10,6 +10,7 @@
 #include "reproduce/transfer.h"
 #include "reproduce/tuning_tally.h"
 #include "runtime/timing.h"
+#include "train/divergence.h"
 #include "train/step_session.h"
 
 namespace espalier {
@@ -37,7 +38,7 @@ std::optional<TuningOutcome> outcome_at(const TuningTask& task, double rate) {
   try {
     return tuned(task, parse_tuning_method("full"), rate);
   } catch (const UserError& e) {
-    if (e.where() != "training") throw;
+    if (!is_divergence(e)) throw;
     return std::nullopt;
   }
 }

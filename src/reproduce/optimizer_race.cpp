@@ -15,6 +15,7 @@
 #include "data/source.h"
 #include "recipe/journal.h"
 #include "recipe/storage_part.h"
+#include "train/divergence.h"
 
 namespace espalier {
 namespace {
@@ -203,7 +204,7 @@ RacedRun OptimizerRace::train(const Contender& contender, double rate, uint64_t 
     for (const EpochReport& e : result.history) r.val_loss.push_back(e.val_loss);
     r.test_loss = trainer.evaluate(*test_).loss;
   } catch (const UserError& e) {
-    if (e.where() != "training") throw;
+    if (!is_divergence(e)) throw;
     r.diverged = true;
   }
   r.step_ms = robust_mean(trainer.step_ms());

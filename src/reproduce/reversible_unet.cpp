@@ -21,6 +21,7 @@
 #include "reproduce/reproduce.h"
 #include "reproduce/tuning_tally.h"
 #include "runtime/timing.h"
+#include "train/divergence.h"
 #include "train/recompute.h"
 #include "train/reversible.h"
 #include "train/step_session.h"
@@ -87,7 +88,7 @@ struct Task {
     try {
       return tuned(t, parse_tuning_method("full"), rate);
     } catch (const UserError& e) {
-      if (e.where() != "training") throw;
+      if (!is_divergence(e)) throw;
       return std::nullopt;
     }
   }

@@ -14,6 +14,7 @@
 #include "reproduce/tuning_tally.h"
 #include "runtime/session.h"
 #include "runtime/timing.h"
+#include "train/divergence.h"
 
 namespace espalier {
 namespace {
@@ -64,7 +65,7 @@ std::optional<TuningOutcome> outcome_of(const TuningTask& task, double rate) {
   try {
     return tuned(task, parse_tuning_method("full"), rate);
   } catch (const UserError& e) {
-    if (e.where() != "training") throw;
+    if (!is_divergence(e)) throw;
     return std::nullopt;
   }
 }

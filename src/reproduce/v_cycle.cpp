@@ -16,6 +16,7 @@
 #include "reproduce/rates.h"
 #include "reproduce/reproduce.h"
 #include "reproduce/tuning_tally.h"
+#include "train/divergence.h"
 
 namespace espalier {
 namespace {
@@ -131,7 +132,7 @@ Curve trained(const Task& task, const Contender& c, double rate, uint64_t seed) 
     spend(curve, so_far, result.history, macs_of_step(trainer.step_graph()), true);
     curve.test_loss = trainer.evaluate(*task.test).loss;
   } catch (const UserError& e) {
-    if (e.where() != "training") throw;
+    if (!is_divergence(e)) throw;
     curve.points.clear();  // a rate at which it diverges has learnt nothing
   }
   return curve;

@@ -16,6 +16,7 @@
 #include "reproduce/reproduce.h"
 #include "reproduce/tuning_tally.h"
 #include "runtime/timing.h"
+#include "train/divergence.h"
 #include "train/estimator.h"
 #include "train/step_session.h"
 
@@ -66,7 +67,7 @@ Outcome learned(const Task& task, const Learner& l, double rate, uint64_t seed) 
     out.test_accuracy = 100 * trainer.evaluate(*task.test).accuracy;
   } catch (const UserError& e) {
     // A rate at which it diverges has learnt nothing.
-    if (e.where() != "training") throw;
+    if (!is_divergence(e)) throw;
   }
   out.queries = trainer.queries();
   return out;

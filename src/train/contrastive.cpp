@@ -7,6 +7,7 @@
 #include "base/error.h"
 #include "base/threads.h"
 #include "data/loader.h"
+#include "data/wrapped.h"
 #include "runtime/session.h"
 
 namespace espalier {
@@ -147,29 +148,20 @@ void attach_contrastive_loss(StepGraph& step, const StepOptions& options) {
 
 namespace {
 
-class Numbered : public Dataset {
+class Numbered : public WrappedDataset {
  public:
   explicit Numbered(std::shared_ptr<const Dataset> of)
-      : of_(std::move(of)),
-        numbers_(DType::i64, {of_->size()}),
-        description_(of_->description() + ", numbered") {
+      : WrappedDataset(std::move(of)), numbers_(DType::i64, {of_->size()}) {
+    description_ = of_->description() + ", numbered";
     std::iota(numbers_.mutable_data<int64_t>(), numbers_.mutable_data<int64_t>() + of_->size(),
               int64_t{0});
   }
-  int64_t size() const override { return of_->size(); }
-  const Shape& sample_shape() const override { return of_->sample_shape(); }
   int64_t classes() const override { return of_->size(); }
   const std::vector<std::string>& class_names() const override { return none_; }
   const Tensor& targets() const override { return numbers_; }
-  const Normalization& normalization() const override { return of_->normalization(); }
-  PictureLayout layout() const override { return of_->layout(); }
-  const std::string& description() const override { return description_; }
-  void read(int64_t index, float* sample) const override { of_->read(index, sample); }
 
  private:
-  std::shared_ptr<const Dataset> of_;
   Tensor numbers_;
-  std::string description_;
   std::vector<std::string> none_;
 };
 

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 #include <vector>
 
 #include "ir/room.h"
@@ -9,6 +10,8 @@
 
 namespace espalier {
 namespace {
+
+constexpr const char* kWhere = "training";
 
 bool floats(const Graph& g, ValueId v) {
   return v != kNoValue && g.value(v).type.is_tensor() && is_float(g.value(v).tensor().dtype);
@@ -60,6 +63,12 @@ std::string place_of(const StepGraph& step, ValueId v) {
 }
 
 }  // namespace
+
+UserError divergence(std::string what, std::string hint) {
+  return bad_input(kWhere, std::move(what), std::move(hint));
+}
+
+bool is_divergence(const UserError& error) { return error.where() == kWhere; }
 
 bool all_finite(const Tensor& t) {
   if (t.dtype() != DType::f32) return true;

@@ -4,10 +4,16 @@
 #include <map>
 #include <string>
 
+#include "base/error.h"
 #include "data/loader.h"
 #include "train/step.h"
 
 namespace espalier {
+
+/// What ends a training whose numbers stopped being finite.
+UserError divergence(std::string what, std::string hint);
+/// Whether the error is that, and not of what the training was given.
+bool is_divergence(const UserError& error);
 
 /// Whether every element is finite; true for other types than f32.
 bool all_finite(const Tensor& t);

@@ -180,6 +180,14 @@ class IntegerStep {
     g.sort();
   }
 
+  /// Whether what a rectifier cuts off is at the ends of the integers that it is stored in.
+  static bool cut_off_alike(const ScalarOp& f, const Rounding& r, double scale) {
+    const bool clips = f.code == ScalarCode::kClip;
+    if (!clips && f.code != ScalarCode::kRelu) return false;
+    const double low = clips ? double(f.p0) : 0;
+    return r.low > low && r.low < low + scale && (!clips || double(f.p1) >= r.high);
+  }
+
   void leave_out(NodeId id, ValueId operand) {
     Graph& g = s_.graph;
     const QuantParams stored = *bind::quantization_of(g, id);
@@ -188,10 +196,9 @@ class IntegerStep {
     Rounding r;
     r.low = scale * ((is_signed ? -128 : 0) - zero + 0.5);
     r.high = scale * ((is_signed ? 127 : 255) - zero - 0.5);
-    // Integers that begin at zero cut off what a rectifier does.
     const NodeId before = bind::producer(g, operand);
     const auto scalar = before == kNoNode ? std::nullopt : passes::scalar_of(g, before);
-    if (scalar && scalar->code == ScalarCode::kRelu && r.low > 0 && r.low < scale) {
+    if (scalar && cut_off_alike(*scalar, r, scale)) {
       operand = g.node(before).inputs[0];
       g.mutable_node(bind::producer(g, g.node(id).inputs[0])).inputs[0] = operand;
     }

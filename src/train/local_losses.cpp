@@ -92,11 +92,13 @@ void LocalLosses::find_layers() {
       outputs.push_back(output);
   }
   // Cut all first: what an output depends on then is its layer's own.
-  for (ValueId v : outputs) detached(v);
+  std::vector<ValueId> stand_ins;
+  for (ValueId v : outputs) stand_ins.push_back(detached(v));
   std::vector<std::vector<bool>> behind;
   for (ValueId v : parameter_values(step_)) behind.push_back(values_behind(g, std::span(&v, 1)));
   const int64_t batch = g.value(step_.input).tensor().shape()[0];
-  for (ValueId v : outputs) {
+  for (size_t i = 0; i < outputs.size(); ++i) {
+    const ValueId v = outputs[i];
     const auto first = std::ranges::find_if(
         behind, [&](const std::vector<bool>& reached) { return bool(reached[size_t(v)]); });
     if (first == behind.end()) continue;
@@ -106,7 +108,7 @@ void LocalLosses::find_layers() {
                         "trains layers by each sample's part of their output, but '" +
                             g.value(v).name + "' is " + to_string(shape),
                         "choose another rule for this network");
-    layers_.push_back({v, step_.parameters[size_t(first - behind.begin())].name,
+    layers_.push_back({v, stand_ins[i], step_.parameters[size_t(first - behind.begin())].name,
                        Shape(shape.begin() + 1, shape.end())});
   }
 }
@@ -169,8 +171,29 @@ ValueId LocalLosses::error() {
 }
 
 void LocalLosses::differentiate() {
+  differentiate_last();
+  join();
+}
+
+void LocalLosses::differentiate_last() { rule_.differentiate(sum_); }
+
+void LocalLosses::teach(ValueId loss) {
   Graph& g = step_.graph;
-  rule_.differentiate(sum_);
+  std::vector<ValueId> taught;
+  for (ValueId v : parameter_values(step_))
+    if (values_behind(g, std::span(&v, 1))[size_t(loss)]) taught.push_back(v);
+  const auto gradients = espalier::differentiate(g, loss, taught);
+  for (StepParameter& p : step_.parameters) {
+    const auto own = gradients.find(p.value);
+    if (own == gradients.end()) continue;
+    // A constant is the zero of what no loss before depends on.
+    const bool first = g.is_constant(p.gradient);
+    p.gradient = first ? own->second : builder_.add(p.gradient, own->second);
+  }
+}
+
+void LocalLosses::join() {
+  Graph& g = step_.graph;
   for (const auto& [stand_in, name] : placeholders_) {
     g.replace_uses(stand_in, g.find(name));
     g.erase_input(stand_in);

@@ -22,6 +22,8 @@ class LocalLosses {
 
   struct Layer {
     ValueId output = kNoValue;  ///< [batch, ...]
+    /// What those behind the layer read in the place of its output, while the graph is cut.
+    ValueId stand_in = kNoValue;
     /// The first trained parameter of the layer: time steps of one recurrence have the same.
     std::string parameter;
     Shape shape;  ///< of the output, without the batch
@@ -37,6 +39,8 @@ class LocalLosses {
   /// The gradient of the step's loss with respect to its logits, [batch, classes], through which no
   /// gradient goes.
   ValueId error();
+  /// A stand-in for whoever reads `value` by now, and for the caller: no gradient goes through it.
+  ValueId detached(ValueId value);
   /// `rows` [batch, elements] as [batch, shape...].
   ValueId as_shape(ValueId rows, const Shape& shape);
 
@@ -46,9 +50,15 @@ class LocalLosses {
   /// added elsewhere; and puts the forward graph together again.
   void differentiate();
 
+  /// The same in parts, for layers that are run for their losses alone: in the order in which these
+  /// parts are called a step computes them, and activations of a layer that is taught are done
+  /// with. First the step's own loss and what was added, then each layer's, then the end.
+  void differentiate_last();
+  void teach(ValueId loss);
+  void join();
+
  private:
   void find_layers();
-  ValueId detached(ValueId value);
 
   RuleStep& rule_;
   StepGraph& step_;

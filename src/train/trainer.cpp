@@ -306,11 +306,10 @@ struct Trainer::Impl {
     if (!files.checkpoints.empty() && !CheckpointFolder(files.checkpoints).files().empty())
       hint +=
           "; the last good state is " + CheckpointFolder(files.checkpoints).files().back().string();
-    throw bad_input("training",
-                    what + " at step " + std::to_string(at.step) + " (epoch " +
-                        std::to_string(at.epoch + 1) + ")" +
-                        (cause.empty() ? "" : "; the first value that is not finite is " + cause),
-                    hint);
+    throw divergence(what + " at step " + std::to_string(at.step) + " (epoch " +
+                         std::to_string(at.epoch + 1) + ")" +
+                         (cause.empty() ? "" : "; the first value that is not finite is " + cause),
+                     hint);
   }
 
   void save(RunLog& log) {

@@ -65,9 +65,9 @@ TEST(Docs, TrainingOfThePageWorks) {
   for (const char* name :
        {"gpt.yaml", "lion.yaml", "frugal.yaml", "rule.yaml", "part.yaml", "modes.yaml",
         "unified.yaml", "lora.yaml", "wide.yaml", "turned.yaml", "volumes.yaml", "coat.yaml",
-        "tempered.yaml", "cycle.yaml", "modules.yaml"})
+        "tempered.yaml", "cycle.yaml", "forward.yaml", "modules.yaml"})
     ASSERT_TRUE(blocks.contains(name)) << name;
-  ASSERT_EQ(blocks.size(), 15u);
+  ASSERT_EQ(blocks.size(), 16u);
   for (const auto& [name, text] : blocks) scratch.write(name, text);
   const std::string tokenizer = scratch.path("sentences.bpe");
   const Ran learned = run_program(
@@ -97,6 +97,7 @@ TEST(Docs, TrainingOfThePageWorks) {
   train("lion.yaml", "lion", {});
   train("frugal.yaml", "frugal", {});
   train("rule.yaml", "rule", {});
+  train("forward.yaml", "forward", {});
   train("part.yaml", "part", {});
   train("lora.yaml", "lora", {});
   train("wide.yaml", "wide", {});
@@ -111,6 +112,9 @@ TEST(Docs, TrainingOfThePageWorks) {
   const Ran eval = run_program({"eval", scratch.path("gpt/model.onnx"), "--data",
                                 "synthetic:text?context=32&samples=1000", "--json"});
   EXPECT_EQ(eval.code, 0) << eval.err;
+  const Ran answers = run_program({"eval", scratch.path("forward/model.onnx"), "--data",
+                                   "synthetic:glyphs?resize=14&samples=1000", "--json"});
+  EXPECT_EQ(answers.code, 0) << answers.err;
 }
 
 }  // namespace

@@ -4,6 +4,8 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <cmath>
+
 #include "base/error.h"
 #include "base/files.h"
 #include "ir/interpret.h"
@@ -142,6 +144,24 @@ TEST(Blueprint, ReversibleBlocksCoupleHalves) {
   EXPECT_THAT(error_of(kHead + "  - linear: {out: 3}\n  - reversible: {f: [relu]}\n"),
               HasSubstr("net.yaml:6: a reversible block needs two halves along axis 1, its input "
                         "is f32[N,3]"));
+}
+
+TEST(Blueprint, LabelsAndLengths) {
+  const Graph g = build("  - label: {classes: 2, scale: 3}\n  - length_norm\n");
+  const Tensor y =
+      interpret(g, std::vector{Tensor::from<float>({2, 4}, {9, 9, 2, 0, 1, 0, 0, 0})})[0];
+  for (int64_t n = 0; n < 2; ++n) {
+    // The label's elements are what they are, whatever the sample has in their place.
+    const std::vector<double> x = {1.5, 1.5, n == 0 ? 2.0 : 0.0, 0};
+    const double root = std::sqrt((2 * 2.25 + x[2] * x[2]) / 4);
+    for (int64_t i = 0; i < 4; ++i) EXPECT_NEAR(y.at(n * 4 + i), x[size_t(i)] / root, 1e-6);
+  }
+  EXPECT_EQ(g.value(g.find("neutral_label")).role, Role::kNone);
+  EXPECT_THAT(error_of(kHead + "  - label: {classes: 5}\n"),
+              HasSubstr("net.yaml:5: label needs samples of at least 5 numbers"));
+  EXPECT_THAT(error_of(kHead + "  - label: {classes: 2}\n  - label: {classes: 2}\n"),
+              HasSubstr("'neutral_label' already"));
+  EXPECT_THAT(error_of(kHead + "  - length_norm: {axis: 2}\n"), HasSubstr("known axis 2"));
 }
 
 TEST(Blueprint, TransposedConvolutionsAndClassesOfPlaces) {

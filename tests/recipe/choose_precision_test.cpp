@@ -98,15 +98,15 @@ TEST(ChoosePrecision, QuantisedNetworksAreRefused) {
 // A product of two activations has no integer form: it is tried in bf16 beside the integers.
 TEST(ChoosePrecision, ProductsOfActivationsInBf16BesideIntegers) {
   testing::NetworkWriter n("scores");
-  const ValueId x = n.graph.add_input("x", TensorType(DType::f32, Shape{4, 64}));
+  const ValueId x = n.graph.add_input("x", TensorType(DType::f32, Shape{64, 256}));
   const auto product = [&](ValueId a, ValueId b, const std::string& name) {
     return n.b.one("MatMul", {a, b}, {}, name);
   };
-  const ValueId q = product(x, n.parameter("wq", {64, 64}, -0.2, 0.2), "q");
-  const ValueId k = product(x, n.parameter("wk", {64, 64}, -0.2, 0.2), "k");
+  const ValueId q = product(x, n.parameter("wq", {256, 256}, -0.2, 0.2), "q");
+  const ValueId k = product(x, n.parameter("wk", {256, 256}, -0.2, 0.2), "k");
   const ValueId scores = product(q, n.b.transpose(k, {1, 0}), "scores");
-  const Graph g = n.finish(product(scores, n.parameter("wo", {4, 8}, -0.4, 0.4), "out"));
-  const std::vector<Shape> shapes = {{4, 64}};
+  const Graph g = n.finish(product(scores, n.parameter("wo", {64, 256}, -0.4, 0.4), "out"));
+  const std::vector<Shape> shapes = {{64, 256}};
   const auto choice = choose_precision(g, shapes, batches_of(g, 4), {.max_error = 1, .rounds = 1});
   // Where integers are slow, as without VNNI, no layer stays on them.
   const auto slower = [&](const LayerPrecision& l) {
@@ -120,7 +120,9 @@ TEST(ChoosePrecision, ProductsOfActivationsInBf16BesideIntegers) {
   ASSERT_THAT(names(choice), Contains("mixed"));
   const Graph& mixed = choice.candidates.back().graph;
   EXPECT_EQ(violation(mixed), "");
-  EXPECT_EQ(layer_facts(mixed, {"scores"}, 1).at("scores").precision, "bf16");
+  const auto facts = layer_facts(mixed, {"q", "scores"}, 1);
+  EXPECT_EQ(facts.at("q").precision, "int8");
+  EXPECT_EQ(facts.at("scores").precision, "bf16");
   const auto without =
       choose_precision(g, shapes, batches_of(g, 4), {.max_error = 1, .rounds = 1, .bf16 = false});
   for (const auto& c : without.candidates)

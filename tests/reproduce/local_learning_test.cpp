@@ -2,6 +2,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <functional>
+
 #include "base/error.h"
 #include "base/log.h"
 #include "base/threads.h"
@@ -13,6 +15,15 @@ namespace {
 
 using ::testing::HasSubstr;
 const bool kQuiet = (set_quiet(true), true);
+
+std::string error_of(const std::function<void()>& f) {
+  try {
+    f();
+  } catch (const UserError& e) {
+    return e.what();
+  }
+  return "nothing was thrown";
+}
 
 Reproduction reproduced(const std::string& contenders) {
   const std::string text =
@@ -44,13 +55,31 @@ TEST(LocalLearning, RunsAndCounts) {
     // Fixed matrices are counted.
     EXPECT_GT(m[task + "constant_bytes"], b[task + "backprop_constant_bytes"]);
   }
-  std::string error;
-  try {
-    reproduced("- {name: tpsgd, rules: [tpsgd]}\n");
-  } catch (const UserError& e) {
-    error = e.what();
-  }
-  EXPECT_THAT(error, HasSubstr("compares with 'backprop'"));
+  EXPECT_THAT(error_of([] { reproduced("- {name: tpsgd, rules: [tpsgd]}\n"); }),
+              HasSubstr("compares with 'backprop'"));
+}
+
+const std::string kThree =
+    "- {name: backprop, rules: [backprop]}\n- {name: dfa, rules: [dfa]}\n"
+    "- {name: tpsgd, rules: [tpsgd]}\n";
+
+TEST(LocalLearning, NetworksOfTheirOwnStandBeside) {
+  const ThreadScope one_thread(1);
+  const std::string network = "{zoo: forward_mlp, variables: {channels: 3, classes: 20}}";
+  const Reproduction r = reproduced(
+      kThree + "- {name: ff, rules: [forward_forward], models: {cnn: " + network + "}}\n");
+  const auto& m = r.found.measured;
+  EXPECT_GT(m["cnn_ff_arena_bytes"], 0);
+  EXPECT_GT(m["cnn_ff_memory_of_backprop"], 0);
+  EXPECT_FALSE(m.contains("rnn_ff_accuracy"));
+  EXPECT_FALSE(m.contains("cnn_points_over_ff"));
+  const Reproduction without = reproduced(kThree);
+  EXPECT_EQ(r.found.holds, without.found.holds);
+  EXPECT_EQ(r.found.baseline, without.found.baseline);
+  EXPECT_THAT(error_of([&] {
+                reproduced(kThree + "- {name: ff, rules: [dfa], models: {mlp: " + network + "}}\n");
+              }),
+              HasSubstr("'mlp', which is no task"));
 }
 
 }  // namespace

@@ -7,59 +7,20 @@
 
 #include "base/error.h"
 #include "base/log.h"
-#include "ir/verify.h"
-#include "tests/train/networks.h"
+#include "tests/train/one_step.h"
 #include "train/local_losses.h"
-#include "train/step_session.h"
 #include "train/trainer.h"
 
 namespace espalier {
 namespace {
 
+using testing::batch_of;
 using ::testing::HasSubstr;
+using testing::options_of;
+using testing::Taken;
+using testing::taken;
 const bool kQuiet = (set_quiet(true), true);
 const std::vector<std::string> kLocal = {"tpsgd", "drtp", "dfa", "feedback_alignment"};
-
-StepOptions options_of(const Shape& input, Rule rule) {
-  StepOptions o;
-  o.input = input;
-  o.rule = std::move(rule);
-  o.optimizer = {"sgd", {{"momentum", 0}}, 0};
-  o.seed = 7;
-  return o;
-}
-
-Batch batch_of(const Shape& input, int64_t classes) {
-  Tensor labels(DType::i64, {input[0]});
-  for (int64_t i = 0; i < labels.size(); ++i) labels.mutable_data<int64_t>()[i] = i % classes;
-  return {testing::random_tensor(input, "batch", 1), labels};
-}
-
-/// What one step at rate 1 takes off each parameter.
-struct Taken {
-  StepGraph graph;
-  std::map<std::string, Tensor> gradients;
-
-  /// The constant of that name.
-  Tensor fixed(const std::string& name) const {
-    return *graph.graph.value(graph.graph.find(name)).constant;
-  }
-};
-
-Taken taken(const Graph& network, const StepOptions& o, const Batch& batch) {
-  Taken t;
-  t.graph = build_training_step(network, o);
-  EXPECT_EQ(violation(t.graph.graph), "");
-  StepSession session(t.graph);
-  session.run(batch, 1, 1);
-  for (const StepParameter& p : t.graph.parameters) {
-    Tensor g = t.graph.initial.at(p.name).clone();
-    const Tensor after = session.state(p.name);
-    for (int64_t e = 0; e < g.size(); ++e) g.mutable_data<float>()[e] -= after.data<float>()[e];
-    t.gradients[p.name] = g;
-  }
-  return t;
-}
 
 /// mlp(3, 8, 3) by hand: hidden activations, and the loss' gradient at the logits.
 struct ByHand {

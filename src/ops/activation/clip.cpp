@@ -39,8 +39,25 @@ void reference(const NoAttributes&, Ref<Real>& r) {
   }
 }
 
-// dy goes to x inside the bounds (ends included), else to the bound that x was moved to.
+/// dy where the result lies between its bounds, which are known and do not cross.
+ValueId gradient_by_result(Builder& b, const Tape& t) {
+  const ValueId zero = b.scalar(0, t.dy());
+  ValueId dx = t.dy();
+  if (t.has(1)) dx = b.where(b.greater(t.y(0), t.x(1)), dx, zero);
+  if (t.has(2)) dx = b.where(b.less(t.y(0), t.x(2)), dx, zero);
+  return dx;
+}
+
+// dy goes to x inside the bounds, else to the bound that x was moved to. At a bound it goes to
+// neither (as of Relu at zero) where the bounds are known, so that x need not be kept, else to x.
 Values gradient(const NoAttributes&, Builder& b, const Tape& t) {
+  const bool known = (!t.has(1) || t.constant(1)) && (!t.has(2) || t.constant(2)),
+             cross = t.has(1) && t.has(2) && known && t.constant(1)->at(0) > t.constant(2)->at(0);
+  if (known && !cross && !t.wants(1) && !t.wants(2)) {
+    Values d(t.inputs(), kNoValue);
+    if (t.wants(0)) d[0] = gradient_by_result(b, t);
+    return d;
+  }
   const ValueId zero = b.scalar(0, t.dy());
   const ValueId below = t.has(1) ? b.less(t.x(0), t.x(1)) : kNoValue;
   ValueId dx = t.dy();

@@ -12,9 +12,10 @@ Real apply(Real x) {
 int64_t integers(int64_t x, bool is_unsigned) { return is_unsigned || x > 0 ? x : 0; }
 
 // dx = x > 0 ? dy : 0; the left derivative at the kink.
+// By the result, which what follows mostly keeps anyway: it is above zero where the operand is.
 ValueId gradient(Builder& b, const Tape& t) {
-  const ValueId zero = b.scalar(0, t.x(0));
-  return b.where(b.greater(t.x(0), zero), t.dy(), zero);
+  const ValueId zero = b.scalar(0, t.y(0));
+  return b.where(b.greater(t.y(0), zero), t.dy(), zero);
 }
 
 }  // namespace
