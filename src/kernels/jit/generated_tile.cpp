@@ -97,10 +97,14 @@ void GeneratedTile::step(int k) {
 
 void GeneratedTile::multiply_add(int i, const Xbyak::RegExp& place) {
   if (s_.integers) {
+    // Two multiplications, then their additions, keep the units busier than each with its own; the
+    // last product takes the place of the pair.
     vpbroadcastd(spare(), ptr[place]);
     for (int j = 0; j < across_; ++j) {
-      vpmaddwd(product(), b_vector(j), spare());
-      vpaddd(sum(i, j), sum(i, j), product());
+      const bool last = j + 1 == across_, with_last = j + 2 == across_;
+      vpmaddwd(last ? spare() : product(), b_vector(j), spare());
+      if (last && across_ > 1) vpaddd(sum(i, j - 1), sum(i, j - 1), product());
+      if (!with_last) vpaddd(sum(i, j), sum(i, j), last ? spare() : product());
     }
   } else if (wide_ && across_ == 1) {
     vfmadd231ps(sum(i, 0), b_vector(0), ptr_b[place]);
