@@ -1,6 +1,7 @@
 #include "kernels/depthwise_integers.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <limits>
 #include <optional>
@@ -23,11 +24,12 @@ constexpr double kLeastShared = 1 << 16;
 
 bool is_8bit(DType t) { return t == DType::u8 || t == DType::i8; }
 
-/// Steps after the sum, as the rows apply them; nothing where they are others.
+/// y = clamp(v, low, high) factor + offset of the scaled sum v.
 struct Finish {
   float low = -std::numeric_limits<float>::infinity();
   float high = std::numeric_limits<float>::infinity(), factor = 1, offset = 0;
 };
+/// Nothing where the steps are others.
 std::optional<Finish> finish_of(const std::vector<EpilogueStep>& steps) {
   Finish f;
   size_t i = 0;
@@ -43,7 +45,7 @@ std::optional<Finish> finish_of(const std::vector<EpilogueStep>& steps) {
     f.high = steps[i].op.p1;
     ++i;
   }
-  if (is(ScalarCode::kAffine)) {
+  if (is(ScalarCode::kAffine) && steps[i].op.p0 > 0) {
     f.factor = steps[i].op.p0;
     f.offset = steps[i].op.p1;
     ++i;
@@ -74,7 +76,7 @@ const char* depthwise_integers_refusal(const ConvSpec& s) {
 
 struct DepthwiseIntegers::Plan {
   ConvSpec spec;
-  Finish finish;
+  float low = 0, high = 0;
   int64_t blocks = 0, width = 0;             ///< of channels; columns of a kept row
   Cut rows;                                  ///< of y, for threads
   int64_t workers = 1, reach = 0;            ///< rows of x that a window spans
@@ -93,7 +95,15 @@ DepthwiseIntegers::DepthwiseIntegers(const ConvSpec& s) {
   auto plan = std::make_unique<Plan>();
   Plan& p = *plan;
   p.spec = s;
-  p.finish = *finish_of(s.epilogue.steps);
+  // The factor is positive, so that bounds can be those of the result, its type's among them.
+  const Finish f = *finish_of(s.epilogue.steps);
+  p.low = f.low * f.factor + f.offset;
+  p.high = f.high * f.factor + f.offset;
+  if (s.y_type != DType::f32) {
+    const float least = s.y_type == DType::u8 ? 0.0f : -128.0f;
+    p.low = std::clamp(p.low, least, least + 255);
+    p.high = std::clamp(p.high, least, least + 255);
+  }
   const int64_t channels = s.x[1], taps = s.weight.shape[2] * s.weight.shape[3];
   p.blocks = Cut::ceil_div(channels, kBlock);
   p.width =
@@ -111,8 +121,9 @@ DepthwiseIntegers::DepthwiseIntegers(const ConvSpec& s) {
       for (int64_t c = first; c < first + kBlock; ++c)
         p.weights.push_back(float(weights[c * taps + t]));
     for (int64_t c = first; c < first + kBlock; ++c) {
-      p.bias.push_back(bias ? bias[c] : 0.0f);
-      p.scales.push_back(scales.empty() ? 1.0f : scales[scales.size() == 1 ? 0 : size_t(c)]);
+      const float scale = scales.empty() ? 1.0f : scales[scales.size() == 1 ? 0 : size_t(c)];
+      p.scales.push_back(scale * f.factor);
+      p.bias.push_back(bias ? std::fma(bias[c], p.scales.back(), f.offset) : f.offset);
     }
   }
   p.spec.weight.constant = nullptr;
@@ -162,10 +173,8 @@ void DepthwiseIntegers::Plan::run(const void* x, void* y, int64_t image, int64_t
                  weights.data() + block * window_rows * s.weight.shape[3] * kBlock,
                  bias.data() + block * kBlock,
                  scales.data() + block * kBlock,
-                 finish.low,
-                 finish.high,
-                 finish.factor,
-                 finish.offset,
+                 low,
+                 high,
                  s.y[3],
                  s.y_type,
                  nullptr,

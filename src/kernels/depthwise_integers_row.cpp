@@ -27,11 +27,15 @@ HWY_INLINE void columns_of(const T* x, float zero, int64_t step, int64_t count, 
   const hn::Rebind<T, DB> narrow;
   const auto zeros = hn::Set(d, zero);
   const int64_t lanes = int64_t(hn::Lanes(d));
-  for (int64_t i = 0; i < count; ++i, x += step, y += kBlock)
-    for (int64_t c = 0; c < kBlock; c += lanes) {
-      const auto wide = hn::ConvertTo(d, hn::PromoteTo(di, hn::LoadU(narrow, x + c)));
-      hn::StoreU(hn::Sub(wide, zeros), d, y + c);
-    }
+  const auto each = [&](auto finish) HWY_ATTR {
+    for (int64_t i = 0; i < count; ++i, x += step, y += kBlock)
+      for (int64_t c = 0; c < kBlock; c += lanes)
+        hn::StoreU(finish(hn::ConvertTo(d, hn::PromoteTo(di, hn::LoadU(narrow, x + c)))), d, y + c);
+  };
+  if (zero == 0)
+    each([](VB v) HWY_ATTR { return v; });
+  else
+    each([&](VB v) HWY_ATTR { return hn::Sub(v, zeros); });
 }
 
 void columns_all(const void* x, bool is_signed, float zero, int64_t step, int64_t count, float* y) {
@@ -50,29 +54,43 @@ class Writer {
         scale_(hn::LoadU(DB(), t.scales + channel)),
         low_(hn::Set(DB(), t.low)),
         high_(hn::Set(DB(), t.high)),
-        factor_(hn::Set(DB(), t.factor)),
-        offset_(hn::Set(DB(), t.offset)),
         y_(static_cast<T*>(t.y) + channel),
         step_(t.y_step) {}
 
   HWY_INLINE void write(VB sum, int64_t pixel) const {
     const DB d;
-    const VB real = hn::Mul(hn::Add(sum, bias_), scale_);
-    const VB cut = hn::Min(hn::Max(real, low_), high_);
-    const VB v = hn::Add(hn::Mul(cut, factor_), offset_);
     T* to = y_ + pixel * step_;
     if constexpr (std::is_same_v<T, float>) {
-      hn::StoreU(v, d, to);
+      hn::StoreU(real(sum), d, to);
     } else {
-      // Within what 32 bits hold.
-      const VB near = hn::Min(hn::Max(v, hn::Set(d, -1024.0f)), hn::Set(d, 1024.0f));
       const hn::Rebind<T, DB> narrow;
-      hn::StoreU(hn::DemoteTo(narrow, hn::NearestInt(near)), narrow, to);
+      hn::StoreU(hn::DemoteTo(narrow, hn::NearestInt(real(sum))), narrow, to);
     }
+  }
+  /// Of a pixel and the next.
+  HWY_INLINE void write(VB first, VB second, int64_t pixel) const {
+#if HWY_TARGET == HWY_AVX2
+    if constexpr (!std::is_same_v<T, float>) {
+      const __m256i words =
+          _mm256_packs_epi32(hn::NearestInt(real(first)).raw, hn::NearestInt(real(second)).raw);
+      const __m256i v = std::is_signed_v<T> ? _mm256_packs_epi16(words, words)
+                                            : _mm256_packus_epi16(words, words);
+      const __m128i both =
+          _mm_unpacklo_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+      _mm_storel_epi64(reinterpret_cast<__m128i*>(y_ + pixel * step_), both);
+      _mm_storeh_pd(reinterpret_cast<double*>(y_ + (pixel + 1) * step_), _mm_castsi128_pd(both));
+      return;
+    }
+#endif
+    write(first, pixel);
+    write(second, pixel + 1);
   }
 
  private:
-  VB bias_, scale_, low_, high_, factor_, offset_;
+  HWY_INLINE VB real(VB sum) const {
+    return hn::Min(hn::Max(hn::MulAdd(sum, scale_, bias_), low_), high_);
+  }
+  VB bias_, scale_, low_, high_;
   T* y_;
   int64_t step_;
 };
@@ -83,39 +101,43 @@ HWY_INLINE void pixels_of(const DepthwiseRow& t, const Writer<T>& writer, int64_
                           int64_t pixel) {
   const DB d;
   VB sum[kPixels];
-#pragma GCC unroll 16
+#pragma GCC unroll 8
   for (int p = 0; p < kPixels; ++p) sum[p] = hn::Zero(d);
   const float* weights = t.weights + channel;
   for (int64_t r = 0; r < t.window_rows; ++r, weights += kColumns * kBlock) {
     const float* x = t.rows[r] + pixel * kStride * kBlock + channel;
     VB w[kColumns];
-#pragma GCC unroll 16
+#pragma GCC unroll 8
     for (int j = 0; j < kColumns; ++j) w[j] = hn::LoadU(d, weights + j * kBlock);
-    constexpr int kReach = (kPixels - 1) * kStride + kColumns;
-#pragma GCC unroll 16
-    for (int c = 0; c < kReach; ++c) {
+#pragma GCC unroll 32
+    for (int c = 0; c < (kPixels - 1) * kStride + kColumns; ++c) {
       const VB column = hn::LoadU(d, x + c * kBlock);
-#pragma GCC unroll 16
+#pragma GCC unroll 8
       for (int p = 0; p < kPixels; ++p) {
         const int j = c - p * kStride;
         if (j >= 0 && j < kColumns) sum[p] = hn::MulAdd(column, w[j], sum[p]);
       }
     }
   }
-#pragma GCC unroll 16
-  for (int p = 0; p < kPixels; ++p) writer.write(sum[p], pixel + p);
+  if constexpr (kPixels == 1) {
+    writer.write(sum[0], pixel);
+  } else {
+#pragma GCC unroll 4
+    for (int p = 0; p < kPixels; p += 2) writer.write(sum[p], sum[p + 1], pixel + p);
+  }
 }
 
 template <int kColumns, int kStride, class T>
 void window_row(const DepthwiseRow& t) {
-  constexpr int kPixels = 4;
   const int64_t lanes = int64_t(hn::Lanes(DB()));
   for (int64_t c = 0; c < kBlock; c += lanes) {
     const Writer<T> writer(t, c);
     int64_t p = 0;
-    for (; p + kPixels <= t.pixels; p += kPixels)
-      pixels_of<kColumns, kStride, kPixels>(t, writer, c, p);
-    for (; p < t.pixels; ++p) pixels_of<kColumns, kStride, 1>(t, writer, c, p);
+    for (; p + 8 <= t.pixels; p += 8) pixels_of<kColumns, kStride, 8>(t, writer, c, p);
+    const int64_t left = t.pixels - p;
+    if (left & 4) pixels_of<kColumns, kStride, 4>(t, writer, c, p), p += 4;
+    if (left & 2) pixels_of<kColumns, kStride, 2>(t, writer, c, p), p += 2;
+    if (left & 1) pixels_of<kColumns, kStride, 1>(t, writer, c, p);
   }
 }
 

@@ -16,8 +16,7 @@ struct DepthwiseRow {
   const float* const* rows;  ///< of the window
   int64_t window_rows, window_columns, stride, dilation;
   const float *weights, *bias, *scales;
-  /// y = clamp((sum + bias) scale, low, high) factor + offset, rounded and saturated if 8 bit.
-  float low, high, factor, offset;
+  float low, high;  ///< y = clamp(sum scale + bias, low, high), rounded if 8 bit
   int64_t pixels;
   DType y_type;  ///< u8, i8 or f32
   void* y;

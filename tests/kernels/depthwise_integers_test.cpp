@@ -1,5 +1,5 @@
-// The depthwise convolution of 8-bit integers, to the bit: sums in 64-bit integers, then what
-// follows in f32.
+// The depthwise convolution of 8-bit integers, to the bit: sums in 64-bit integers, then scale and
+// offset in one step of f32.
 #include "kernels/depthwise_integers.h"
 
 #include <gtest/gtest.h>
@@ -10,6 +10,7 @@
 
 #include "base/rng.h"
 #include "base/threads.h"
+#include "kernels/simd.h"
 #include "tensor/tensor.h"
 
 namespace espalier::kernels {
@@ -74,6 +75,7 @@ struct Prepared {
 };
 
 Tensor expected(const Case& c, const Prepared& p) {
+  const bool fused = std::string_view(instruction_set()).starts_with("AVX");
   const ConvSpec& s = p.spec;
   Tensor y(c.y, s.y);
   int64_t at = 0;
@@ -91,9 +93,13 @@ Tensor expected(const Case& c, const Prepared& p) {
                   p.x.int_at(((n * c.height + row) * c.width + column) * c.channels + o);
               sum += (v - c.zero) * p.weights.int_at((o * c.window[0] + a) * c.window[1] + b);
             }
-          float v = (float(sum) + p.bias.data<float>()[o]) * s.epilogue.scales[size_t(o)];
-          for (const EpilogueStep& e : s.epilogue.steps)
-            v = e.op.code == ScalarCode::kAffine ? v * e.op.p0 + e.op.p1 : float(evaluate(e.op, v));
+          const float scale = s.epilogue.scales[size_t(o)] * c.factor;
+          const float bias = std::fma(p.bias.data<float>()[o], scale, c.offset);
+          float v = fused ? std::fma(float(sum), scale, bias) : float(sum) * scale + bias;
+          const ScalarCode cut = c.cut.op.code;
+          if (cut != ScalarCode::kIdentity)
+            v = std::max(v, (cut == ScalarCode::kRelu ? 0 : c.cut.op.p0) * c.factor + c.offset);
+          if (cut == ScalarCode::kClip) v = std::min(v, c.cut.op.p1 * c.factor + c.offset);
           if (c.y == DType::f32)
             y.mutable_data<float>()[at] = v;
           else if (c.y == DType::u8)

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstring>
 #include <vector>
 
@@ -128,6 +129,13 @@ class Contraction final : public GeneratedIntegers {
       if (is_residual(c_.epilogue.steps[i])) residual_ = &c_.epilogue.steps[i];
   }
 
+  float largest_sum() const {
+    float scale = c_.epilogue.scales.empty() ? 1 : 0, bias = 0;
+    for (const float s : c_.epilogue.scales) scale = std::max(scale, std::abs(s));
+    for (const float b : bias_) bias = std::max(bias, std::abs(b));
+    return (0x1p31f + bias) * scale;
+  }
+
   size_t width_index(int64_t panel) const {
     if (panel == columns_.parts - 1 && c_.outputs % kGemmLanes) return 2;
     return columns_.size(panel) == columns_.largest() ? 0 : 1;
@@ -158,6 +166,7 @@ class Contraction final : public GeneratedIntegers {
     s.bias = !bias_.empty();
     if (c_.epilogue.scales.size() == 1) s.scale = c_.epilogue.scales[0];
     s.column_scales = !scales_.empty();
+    s.largest = largest_sum();
     s.steps.assign(c_.epilogue.steps.begin(), c_.epilogue.steps.begin() + int64_t(inlined_));
     kernel = micro_kernel(s);
   }

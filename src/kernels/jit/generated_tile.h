@@ -81,7 +81,9 @@ class GeneratedTile final : public MicroKernel, private Xbyak::CodeGenerator {
   void add_residual(const EpilogueStep& step);
   void apply(const EpilogueStep& step);
   void store_result();
+  float largest_result() const;
   void store_integers();
+  void store_rows_as_integers(int row, int rows);
   void store_bytes(const Xbyak::RegExp& to, const Xmm& from, int count);
 
   const Xbyak::Reg64 args_{Xbyak::util::rdi}, a_{Xbyak::util::rsi}, b_{Xbyak::util::rdx},

@@ -28,11 +28,11 @@ bool same_step(const EpilogueStep& a, const EpilogueStep& b) {
 
 bool MicroKernelSpec::operator==(const MicroKernelSpec& o) const {
   return integers == o.integers && windows == o.windows && y_type == o.y_type &&
-         column_scales == o.column_scales && rows == o.rows && vectors == o.vectors &&
-         last_lanes == o.last_lanes && unroll == o.unroll && prefetch == o.prefetch &&
-         a_stride == o.a_stride && packed_rows == o.packed_rows && b_stride == o.b_stride &&
-         c_stride == o.c_stride && residual_stride == o.residual_stride && bias == o.bias &&
-         scale == o.scale &&
+         column_scales == o.column_scales && largest == o.largest && rows == o.rows &&
+         vectors == o.vectors && last_lanes == o.last_lanes && unroll == o.unroll &&
+         prefetch == o.prefetch && a_stride == o.a_stride && packed_rows == o.packed_rows &&
+         b_stride == o.b_stride && c_stride == o.c_stride && residual_stride == o.residual_stride &&
+         bias == o.bias && scale == o.scale &&
          std::equal(steps.begin(), steps.end(), o.steps.begin(), o.steps.end(), same_step);
 }
 

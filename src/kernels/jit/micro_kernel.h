@@ -10,6 +10,7 @@
 // any machine with AVX2.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -55,6 +56,7 @@ struct MicroKernelSpec {
   bool bias = false;                ///< one number per column, padded to whole vectors
   float scale = 1;                  ///< of the sum, the bias included
   bool column_scales = false;       ///< one more per column, padded to whole vectors
+  float largest = INFINITY;         ///< what the scaled sum is at most
   std::vector<EpilogueStep> steps;  ///< such as `inlined` accepts
 
   bool operator==(const MicroKernelSpec& other) const;

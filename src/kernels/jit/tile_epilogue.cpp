@@ -2,10 +2,17 @@
 #if defined(__x86_64__)
 #include <algorithm>
 #include <bit>
+#include <cmath>
 
 #include "kernels/jit/generated_tile.h"
 
 namespace espalier::kernels {
+namespace {
+
+/// Words of two registers that were packed into one, in their order.
+alignas(32) constexpr int32_t kInterleave[8] = {0, 4, 1, 5, 2, 6, 3, 7};
+
+}  // namespace
 
 void GeneratedTile::finish() {
   Xbyak::Label plain;
@@ -131,15 +138,34 @@ void GeneratedTile::store_result() {
   each_sum([&](int i, int j) { store(result_at(i, j), sum(i, j), narrow(j)); });
 }
 
+/// After all steps; infinite where that is not known.
+float GeneratedTile::largest_result() const {
+  float most = s_.largest;
+  for (const EpilogueStep& step : s_.steps) {
+    if (step.kind == EpilogueStep::Kind::kResidual) return INFINITY;
+    switch (step.op.code) {
+      case ScalarCode::kIdentity:
+      case ScalarCode::kRelu: break;
+      case ScalarCode::kClip: most = std::min(most, step.op.p1); break;
+      case ScalarCode::kAffine:
+        if (step.op.p0 < 0) return INFINITY;
+        most = most * step.op.p0 + step.op.p1;
+        break;
+      default: return INFINITY;
+    }
+  }
+  return most;
+}
+
 void GeneratedTile::store_integers() {
   const bool is_signed = s_.y_type == DType::i8;
-  const Xmm most = b_vector(0);
-  number(most, is_signed ? 127.0f : 255.0f);
   // Numbers too large for 32 bits would become the least one; those too small do anyway.
-  each_sum([&](int i, int j) {
-    vminps(sum(i, j), sum(i, j), most);
-    vcvtps2dq(sum(i, j), sum(i, j));
-  });
+  if (!(largest_result() < 0x1p30f)) {
+    const Xmm most = b_vector(0);
+    number(most, is_signed ? 127.0f : 255.0f);
+    each_sum([&](int i, int j) { vminps(sum(i, j), sum(i, j), most); });
+  }
+  each_sum([&](int i, int j) { vcvtps2dq(sum(i, j), sum(i, j)); });
   if (wide_) {
     const Xmm zero = b_vector(0);
     vpxord(zero, zero, zero);
@@ -150,30 +176,31 @@ void GeneratedTile::store_integers() {
       vpmovusdb(to, sum(i, j));
     });
   }
-  const auto narrowed = [&](const Xmm& x, const Xmm& other) {
-    if (is_signed)
-      vpacksswb(x, x, other);
+  mov(rax, size_t(kInterleave));
+  vmovups(spare(), ptr[rax]);
+  for (int i = 0; i < s_.rows; i += 2) store_rows_as_integers(i, std::min(2, s_.rows - i));
+}
+
+/// Of one row or two, with AVX2: what packing does is done to both halves of a register apart.
+void GeneratedTile::store_rows_as_integers(int row, int rows) {
+  using Xbyak::Ymm;
+  for (int j = 0; j < across_; j += 2) {
+    const int other = std::min(j + 1, across_ - 1), second = row + rows - 1;
+    const Ymm x(sum(row, j).getIdx()), y(sum(second, j).getIdx());
+    vpackssdw(x, x, Ymm(sum(row, other).getIdx()));
+    if (rows == 2) vpackssdw(y, y, Ymm(sum(second, other).getIdx()));
+    if (s_.y_type == DType::i8)
+      vpacksswb(x, x, y);
     else
-      vpackuswb(x, x, other);
-  };
-  for (int i = 0; i < s_.rows; ++i)
-    for (int j = 0; j < across_; j += 2) {
-      const Xbyak::Ymm x(sum(i, j).getIdx()), aside(spare().getIdx());
-      const Xmm low(x.getIdx()), high(aside.getIdx());
-      const bool alone = j + 1 == across_;
-      if (alone) {
-        vextracti128(high, x, 1);
-        vpackssdw(low, low, high);
-        narrowed(low, low);
-      } else {
-        vpackssdw(x, x, Xbyak::Ymm(sum(i, j + 1).getIdx()));
-        vpermq(x, x, 0xD8);  // halves of both in their order
-        vextracti128(high, x, 1);
-        narrowed(low, high);
-      }
-      const int64_t to = i * s_.c_stride + int64_t{j} * lanes_;
-      store_bytes(c_ + size_t(to), low, std::min(2 * lanes_, columns_ - j * lanes_));
-    }
+      vpackuswb(x, x, y);
+    vpermd(x, Ymm(spare().getIdx()), x);
+    const int count = std::min(2 * lanes_, columns_ - j * lanes_);
+    const auto place = [&](int i) { return c_ + size_t(i * s_.c_stride + int64_t{j} * lanes_); };
+    const Xmm low(x.getIdx()), high(y.getIdx());
+    if (rows == 2) vextracti128(high, x, 1);
+    store_bytes(place(row), low, count);
+    if (rows == 2) store_bytes(place(second), high, count);
+  }
 }
 
 /// The first `count` bytes, 16 at most.
