@@ -71,8 +71,8 @@ class Writer {
   HWY_INLINE void write(VB first, VB second, int64_t pixel) const {
 #if HWY_TARGET == HWY_AVX2
     if constexpr (!std::is_same_v<T, float>) {
-      const __m256i words =
-          _mm256_packs_epi32(hn::NearestInt(real(first)).raw, hn::NearestInt(real(second)).raw);
+      const __m256i words = _mm256_packs_epi32(_mm256_cvtps_epi32(real(first).raw),
+                                               _mm256_cvtps_epi32(real(second).raw));
       const __m256i v = std::is_signed_v<T> ? _mm256_packs_epi16(words, words)
                                             : _mm256_packus_epi16(words, words);
       const __m128i both =
