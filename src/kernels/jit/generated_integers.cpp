@@ -38,7 +38,8 @@ class Contraction final : public GeneratedIntegers {
         image_(c),
         tile_(busy_tile()),
         inlined_(inlined_steps(c.epilogue.steps)),
-        columns_(Cut::at_most(Cut::ceil_div(c.outputs, kGemmLanes), tile_.vectors)) {
+        columns_(Cut::at_most(Cut::ceil_div(c.outputs, kGemmLanes), tile_.vectors)),
+        y_bytes_(int64_t(size_of(c.y_type))) {
     const bool dense_windows = c.window[1] > 1 && c.dilations[1] == 1;
     run_ = PairedWeights::Run{c.window[0] * (dense_windows ? 1 : c.window[1]),
                               (dense_windows ? c.window[1] : 1) * c.channels};
@@ -95,6 +96,13 @@ class Contraction final : public GeneratedIntegers {
     float* tile;  ///< of the result, where steps are left to do
   };
 
+  /// Of columns, and what its tiles have in common.
+  struct Panel {
+    int64_t column, columns;
+    size_t kind;
+    MicroKernelArgs args;
+  };
+
   /// Windows of one element: all rows of a block are as one.
   bool points() const { return c_.window[0] == 1 && c_.window[1] == 1; }
   int64_t line(int64_t rows) const { return points() ? rows * c_.y[1] : c_.y[1]; }
@@ -127,6 +135,7 @@ class Contraction final : public GeneratedIntegers {
     if (c_.epilogue.scales.size() > 1) scales_ = padded(c_.epilogue.scales.data());
     for (size_t i = 0; i < inlined_; ++i)
       if (is_residual(c_.epilogue.steps[i])) residual_ = &c_.epilogue.steps[i];
+    if (residual_) residual_bytes_ = int64_t(size_of(residual_->residual_type));
   }
 
   float largest_sum() const {
@@ -142,8 +151,10 @@ class Contraction final : public GeneratedIntegers {
   }
 
   void generate() {
-    for (const int64_t rows : {blocks_.largest(), blocks_.n / blocks_.parts}) {
+    for (const size_t kind : {0, 1}) {
+      const int64_t rows = kind == 0 ? blocks_.largest() : blocks_.n / blocks_.parts;
       const Cut tiles = Cut::at_most(line(rows), tile_.rows);
+      for (int64_t t = 0; t <= tiles.parts; ++t) tiles_[kind].push_back(tiles.begin(t));
       for (const int64_t height : {tiles.largest(), tiles.n / tiles.parts})
         for (int64_t p = 0; p < columns_.parts; ++p) need(height, p);
     }
@@ -177,46 +188,49 @@ class Contraction final : public GeneratedIntegers {
   }
 
   void panel(const Job& j, int64_t p) const {
-    const int64_t lines = points() ? 1 : j.rows, width = line(j.rows);
-    const Cut tiles = Cut::at_most(width, tile_.rows);
+    const int64_t lines = points() ? 1 : j.rows;
+    const int64_t column = columns_.begin(p) * kGemmLanes;
+    Panel panel{
+        column, std::min(columns_.size(p) * kGemmLanes, c_.outputs - column), width_index(p), {}};
+    panel.args.b = weights_.as<std::byte>() + column * run_.count * run_.pairs() * 4;
+    if (!bias_.empty()) panel.args.bias = bias_.data() + column;
+    if (!scales_.empty()) panel.args.scales = scales_.data() + column;
+    panel.args.k = run_.pairs();
+    panel.args.runs = run_.count;
+    panel.args.offsets = offsets_.data();
+    const std::vector<int64_t>& tiles = tiles_[j.rows == blocks_.largest() ? 0 : 1];
     for (int64_t i = 0; i < lines; ++i) {
       const int16_t* from = j.copy + i * image_.steps[0] * image_.width * c_.channels;
       const int64_t first = (j.image * c_.y[0] + j.row + i) * c_.y[1];
-      for (int64_t t = 0; t < tiles.parts; ++t)
-        tile(j, from + tiles.begin(t) * image_.steps[1] * c_.channels, first + tiles.begin(t),
-             tiles.size(t), p);
+      for (size_t t = 0; t + 1 < tiles.size(); ++t)
+        tile(j, from + tiles[t] * image_.steps[1] * c_.channels, first + tiles[t],
+             tiles[t + 1] - tiles[t], panel);
     }
   }
 
   /// `rows` pixels of y from `pixel` on.
-  void tile(const Job& j, const int16_t* from, int64_t pixel, int64_t rows, int64_t p) const {
-    const int64_t column = columns_.begin(p) * kGemmLanes, at = pixel * c_.outputs + column;
-    auto* y = static_cast<std::byte*>(j.y) + at * int64_t(size_of(c_.y_type));
-    MicroKernelArgs args;
-    args.a = from;
-    args.b = weights_.as<std::byte>() + column * run_.count * run_.pairs() * 4;
-    args.c = whole() ? static_cast<void*>(y) : j.tile;
-    if (!bias_.empty()) args.bias = bias_.data() + column;
-    if (!scales_.empty()) args.scales = scales_.data() + column;
+  void tile(const Job& j, const int16_t* from, int64_t pixel, int64_t rows, Panel& p) const {
+    const int64_t at = pixel * c_.outputs + p.column;
+    auto* y = static_cast<std::byte*>(j.y) + at * y_bytes_;
+    p.args.a = from;
+    p.args.c = whole() ? static_cast<void*>(y) : j.tile;
     if (residual_)
-      args.residual = static_cast<const std::byte*>(j.operands[residual_->operand]) +
-                      at * int64_t(size_of(residual_->residual_type));
-    args.k = run_.pairs();
-    args.runs = run_.count;
-    args.offsets = offsets_.data();
-    (*kernels_[size_t(rows)][width_index(p)])(args);
-    if (whole()) return;
-    const int64_t stride = tile_.vectors * kGemmLanes;
-    const int64_t count = std::min(columns_.size(p) * kGemmLanes, c_.outputs - column);
-    for (int64_t i = 0; i < rows; ++i) {
-      float* row = j.tile + i * stride;
+      p.args.residual =
+          static_cast<const std::byte*>(j.operands[residual_->operand]) + at * residual_bytes_;
+    (*kernels_[size_t(rows)][p.kind])(p.args);
+    if (!whole()) finish_tile(j, y, rows, p.columns);
+  }
+
+  /// The steps that generated code leaves.
+  void finish_tile(const Job& j, std::byte* y, int64_t rows, int64_t columns) const {
+    for (int64_t i = 0; i < rows; ++i, y += c_.outputs * y_bytes_) {
+      float* row = j.tile + i * tile_.vectors * kGemmLanes;
       for (size_t s = inlined_; s < c_.epilogue.steps.size(); ++s)
-        apply_scalar(c_.epilogue.steps[s].op, row, row, size_t(count));
-      std::byte* to = y + i * c_.outputs * int64_t(size_of(c_.y_type));
+        apply_scalar(c_.epilogue.steps[s].op, row, row, size_t(columns));
       if (c_.y_type == DType::f32)
-        std::memcpy(to, row, size_t(count) * sizeof(float));
+        std::memcpy(y, row, size_t(columns) * sizeof(float));
       else
-        narrow(row, c_.y_type, to, count);
+        narrow(row, c_.y_type, y, columns);
     }
   }
 
@@ -228,6 +242,8 @@ class Contraction final : public GeneratedIntegers {
   PairedWeights::Run run_;
   std::vector<int64_t> offsets_;
   const EpilogueStep* residual_ = nullptr;
+  std::array<std::vector<int64_t>, 2> tiles_;  ///< of a line, where they begin: larger blocks first
+  int64_t y_bytes_, residual_bytes_ = 0;       ///< of an element
   int64_t workers_ = 1, image_bytes_ = 0, slice_ = 0;
   PackedWeight weights_;
   std::vector<float> bias_, scales_;
