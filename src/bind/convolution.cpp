@@ -57,7 +57,6 @@ kernels::ConvGeometry transposed_geometry(const Room& room, const Attributes& at
 std::optional<Refuse> set_integer_weights(const Contraction& c, kernels::ConvSpec& s,
                                           IntegerWeights& weights) {
   if (c.room->full_name() == "ConvTranspose") return Refuse{"it runs in float"};
-  if (kernels::integer_sums_saturate()) return Refuse{"without VNNI, sums of products saturate"};
   if (c[0].quant->scales.size() != 1) return Refuse{"the operand has several scales"};
   // Zero padding stands for real zeros, so an offset can be taken out of the sum beforehand only
   // where nothing is padded.
@@ -131,6 +130,7 @@ Bound bind_convolution(const BindRequest& r) {
   const auto parsed = convolution_request(r);
   if (const auto* no = std::get_if<Refuse>(&parsed)) return *no;
   const auto& request = std::get<ConvolutionRequest>(parsed);
+  if (const auto no = saturating_sums(request.contraction)) return *no;
   auto prepared = request.transposed ? kernels::prepare_transposed_convolution(request.spec)
                                      : kernels::prepare_convolution(request.spec);
   if (!prepared.sequence) return Refuse{prepared.refusal};

@@ -16,6 +16,7 @@ Entries view_entries();
 Entries int8_convolution_entries();
 Entries int8_depthwise_entries();
 Entries generated_product_entries();
+Entries integer_product_entries();
 Entries winograd_entries();
 Entries convolution_entries();
 Entries matmul_entries();
@@ -40,6 +41,7 @@ inline std::vector<Entries (*)()> families() {
           int8_convolution_entries,
           int8_depthwise_entries,
           generated_product_entries,
+          integer_product_entries,
           winograd_entries,
           convolution_entries,
           matmul_entries,

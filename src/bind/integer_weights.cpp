@@ -53,4 +53,9 @@ std::variant<IntegerWeights, Refuse> integer_weights(const Contraction& c, size_
   return r;
 }
 
+std::optional<Refuse> saturating_sums(const Contraction& c) {
+  if (!c.integer() || !kernels::integer_sums_saturate()) return std::nullopt;
+  return Refuse{"without VNNI, sums of products saturate"};
+}
+
 }  // namespace espalier::bind

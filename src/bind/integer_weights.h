@@ -16,4 +16,7 @@ struct IntegerWeights {
 std::variant<IntegerWeights, Refuse> integer_weights(const Contraction& c, size_t weight,
                                                      int64_t channel_axis, bool take_offset);
 
+/// Why oneDNN's kernels may not compute a contraction here, where it is one of integers.
+std::optional<Refuse> saturating_sums(const Contraction& c);
+
 }  // namespace espalier::bind

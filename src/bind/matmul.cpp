@@ -109,7 +109,6 @@ std::variant<MatmulRequest, Refuse> matmul_request(const BindRequest& r) {
   s.b_operand = size_t(std::max(0, c[1].outer));
   std::vector<float> scales;
   if (c.integer()) {
-    if (kernels::integer_sums_saturate()) return Refuse{"without VNNI, sums of products saturate"};
     if (c[0].quant->scales.size() != 1) return Refuse{"the operand has several scales"};
     if (p.b.size() != 2 || p.weight_axis < 0) return Refuse{"the weight is no matrix"};
     if (p.alpha != 1 || p.beta != 1) return Refuse{"alpha or beta is not 1"};
@@ -216,6 +215,7 @@ Bound bind_matmul(const BindRequest& r) {
   const auto request = matmul_request(r);
   if (const auto* no = std::get_if<Refuse>(&request)) return *no;
   const auto& [contraction, bias, spec] = std::get<MatmulRequest>(request);
+  if (const auto no = saturating_sums(contraction)) return *no;
   auto prepared = prepared_kernel(spec);
   if (const auto* no = std::get_if<Refuse>(&prepared)) return *no;
   KernelPtr kernel = std::get<KernelPtr>(std::move(prepared));

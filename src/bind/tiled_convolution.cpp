@@ -174,6 +174,8 @@ Bound bind_tiled_convolution(const BindRequest& r) {
   by_one.result = TensorType(c.result.dtype, tiles);
   const auto request = convolution_of(std::move(by_one));
   if (const auto* no = std::get_if<Refuse>(&request)) return *no;
+  if (const auto no = saturating_sums(std::get<ConvolutionRequest>(request).contraction))
+    return *no;
   auto prepared = kernels::prepare_convolution(std::get<ConvolutionRequest>(request).spec);
   if (!prepared.sequence) return Refuse{prepared.refusal};
   auto kernel = std::make_shared<TilesKernel>(t, r.out_dtype(0), std::move(prepared.sequence));

@@ -9,6 +9,7 @@
 #include "base/threads.h"
 #include "kernels/int8_conv_tile.h"
 #include "kernels/simd.h"
+#include "kernels/vnni.h"
 
 namespace espalier::kernels {
 
@@ -33,12 +34,10 @@ struct Int8Conv::Plan {
 };
 
 bool int8_conv_available() {
-  static const bool available = [] {
-    __builtin_cpu_init();
-    return !has_matrix_tiles() && __builtin_cpu_supports("avx512vnni") &&
-           __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl");
-  }();
-  return available && std::string_view(instruction_set()).starts_with("AVX3");
+  static const bool available = has_vnni() && !has_matrix_tiles() &&
+                                __builtin_cpu_supports("avx512bw") &&
+                                __builtin_cpu_supports("avx512vl");
+  return available;
 }
 
 Int8Epilogue int8_conv_epilogue(const Int8ConvSpec& s) {

@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "kernels/simd.h"
+#include "kernels/vnni.h"
 
 namespace espalier::kernels {
 namespace {
@@ -56,7 +57,7 @@ std::optional<RegisterLoop> register_loop(DType type) {
   }
   if (!wide || has_matrix_tiles()) return std::nullopt;
   if (type == DType::bf16 && __builtin_cpu_supports("avx512bf16")) return loop_of(32, dot_bf16);
-  if (type == DType::i8 && __builtin_cpu_supports("avx512vnni")) return loop_of(64, dot_int8);
+  if (type == DType::i8 && has_vnni()) return loop_of(64, dot_int8);
   return std::nullopt;
 }
 

@@ -8,8 +8,8 @@
 
 namespace espalier::kernels {
 
-/// ESPALIER_MAX_ISA=AVX2 or BASELINE keeps our loops off wider instructions, as ONEDNN_MAX_CPU_ISA
-/// does for oneDNN. Read once; called before kernels are bound.
+/// ESPALIER_MAX_ISA=AVX512 (kernels/vnni.h), AVX2 or BASELINE keeps our loops off what lies beyond,
+/// as ONEDNN_MAX_CPU_ISA does for oneDNN. Read once; called before kernels are bound.
 void limit_instruction_set();
 /// "AVX3", "AVX2", …: what our loops run on.
 const char* instruction_set();

@@ -27,6 +27,7 @@ struct Configuration {
 /// Our own loops are kept off what oneDNN is kept off.
 std::string own_limit(const std::string& isa) {
   if (isa == "SSE41") return "BASELINE";
+  if (isa == "AVX512_CORE") return "AVX512";
   return isa == "AVX2" ? "AVX2" : "";
 }
 

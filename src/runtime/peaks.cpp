@@ -7,6 +7,7 @@
 #include <chrono>
 
 #include "base/threads.h"
+#include "kernels/jit/micro_kernel.h"
 #include "kernels/primitive.h"
 #include "kernels/register_loops.h"
 #include "kernels/stream.h"
@@ -120,7 +121,7 @@ MachinePeaks measure_peaks(int threads) {
   both(p.f32_gmacs_thread, p.f32_gmacs, [](int n) { return peak_of(Precision::kF32, n); });
   if (kernels::has_bf16())
     both(p.bf16_gmacs_thread, p.bf16_gmacs, [](int n) { return peak_of(Precision::kBf16, n); });
-  if (!kernels::integer_sums_saturate())
+  if (!kernels::integer_sums_saturate() || kernels::no_generated_kernels().empty())
     both(p.int8_gmacs_thread, p.int8_gmacs, [](int n) { return peak_of(Precision::kInt8, n); });
   // Sets that fill half a cache; memory: more than the last one holds, within reason.
   const double beyond = std::clamp(4 * p.l3_bytes, 64e6, 512e6);

@@ -180,7 +180,7 @@ TEST(MlperfTiny, KeywordsAreSpottedInInt8) {
 
 TEST(MlperfTiny, IntegerNetworksRunIntegerKernels) {
   ESP_SKIP_WITHOUT_DATA(kModels);
-  if (kernels::integer_sums_saturate()) GTEST_SKIP() << "without VNNI, regions run in float";
+  if (kernels::integer_sums_saturate()) GTEST_SKIP() << "without VNNI, some regions run in float";
   for (const std::string& name :
        {kImage + "pretrainedResnet_quant.tflite", kPerson + "vww_96_int8.tflite",
         kKeyword + "kws_ref_model.tflite", kAnomaly + "ad01_int8.tflite"}) {

@@ -4,8 +4,13 @@
 // Each element is one chain of fused multiply-adds in the order of k, started at zero and carried
 // through memory exactly between blocks of k. So every tile, unrolling and blocking gives the same
 // bits, and one kernel may take another's place at any time.
+//
+// Of 8-bit integers the operands are widened to 16 bits: a multiplication takes a pair of steps of
+// k for each column and adds the two products in 32 bits (vpmaddwd), so that every sum is exact on
+// any machine with AVX2.
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <memory>
 #include <vector>
@@ -28,8 +33,14 @@ inline constexpr int kMostRegisters = 32;
 /// 32 of 16 lanes with AVX-512, else 16 of 8.
 const VectorRegisters& vector_registers();
 
-/// What a tile is generated for. Strides in elements.
+/// What a tile is generated for. Strides in elements; k in pairs where the numbers are integers.
 struct MicroKernelSpec {
+  /// a and b are integers of 16 bits, those of b packed, [k][column][2]; the sum ends with its
+  /// first block of k. a may be read up to one pair past its end, which meets zeros of b.
+  bool integers = false;
+  bool windows = false;  ///< a lies in several runs of k
+  DType y_type =
+      DType::f32;       ///< u8 and i8 of integers alone: rounded, halves to even, and saturated
   int rows = 1;         ///< of the tile
   int vectors = 1;      ///< of the tile, each kGemmLanes columns
   int last_lanes = 16;  ///< columns in its last vector
@@ -40,9 +51,12 @@ struct MicroKernelSpec {
   int packed_rows = 0;  ///< 0: as many as the tile has
   /// Between the rows of b: 0 where b is packed, `vectors` whole vectors for each step of k.
   int64_t b_stride = 0;
-  int64_t c_stride = 0;             ///< between the rows of the result, and of a residual
+  int64_t c_stride = 0;             ///< between the rows of the result
+  int64_t residual_stride = 0;      ///< between those of a residual; 0: as of the result
   bool bias = false;                ///< one number per column, padded to whole vectors
   float scale = 1;                  ///< of the sum, the bias included
+  bool column_scales = false;       ///< one more per column, padded to whole vectors
+  float largest = INFINITY;         ///< what the scaled sum is at most
   std::vector<EpilogueStep> steps;  ///< such as `inlined` accepts
 
   bool operator==(const MicroKernelSpec& other) const;
@@ -50,22 +64,26 @@ struct MicroKernelSpec {
 
 /// What it is called with.
 struct MicroKernelArgs {
-  const float* a = nullptr;
-  const float* b = nullptr;
-  float* c = nullptr;
+  const void* a = nullptr;
+  const void* b = nullptr;
+  void* c = nullptr;
   const float* bias = nullptr;
-  const float* residual = nullptr;
-  int64_t k = 0;
-  int64_t first = 1;  ///< the sum starts here; 0: it goes on from what c holds
-  int64_t last = 1;   ///< the sum ends here: epilogue; 0: c takes the sum as it is
+  const float* scales = nullptr;
+  const void* residual = nullptr;
+  int64_t k = 0;                     ///< of a run
+  int64_t runs = 1;                  ///< of k, where there are several
+  const int64_t* offsets = nullptr;  ///< bytes from a to each of them
+  int64_t first = 1;                 ///< the sum starts here; 0: it goes on from what c holds
+  int64_t last = 1;                  ///< the sum ends here: epilogue; 0: c takes the sum as it is
 };
 
-/// The step is part of generated code: the cheap functions of one operand, and adding a residual.
-bool inlined(const EpilogueStep& step);
+/// The step is part of generated code: the cheap functions of one operand, and adding a residual
+/// of f32 or, to sums of integers, of 8-bit integers.
+bool inlined(const EpilogueStep& step, bool integers = false);
 
 /// Registers hold the tile's sums, a row of b, where several of them share it a number of a, and
-/// with AVX2 which columns the last vector has.
-bool tile_fits(int rows, int vectors);
+/// with AVX2 which columns the last vector has; of integers always a pair of a, and a product.
+bool tile_fits(int rows, int vectors, bool integers = false);
 
 /// A tile that keeps the units busy whatever the extents, with two registers to spare at most.
 struct RegisterTile {
