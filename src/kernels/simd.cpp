@@ -9,6 +9,18 @@
 
 namespace espalier::kernels {
 
+namespace {
+
+/// Asked for what there is, Highway 1.0.3 takes all that the processor has for the loops to run on,
+/// what was disabled too; it leaves it to who asks to say otherwise.
+int64_t supported_targets() {
+  const int64_t targets = hwy::SupportedTargets();
+  hwy::GetChosenTarget().Update(targets);
+  return targets;
+}
+
+}  // namespace
+
 void limit_instruction_set() {
   static const bool done = [] {
     const char* limit = std::getenv("ESPALIER_MAX_ISA");
@@ -21,6 +33,7 @@ void limit_instruction_set() {
     else if (isa != "AVX512")  // which only `has_vnni` asks for
       throw usage_error("ESPALIER_MAX_ISA", "'" + std::string(isa) + "' is not known",
                         "AVX512, AVX2 and BASELINE are");
+    supported_targets();
     return true;
   }();
   static_cast<void>(done);
@@ -28,8 +41,8 @@ void limit_instruction_set() {
 
 const char* instruction_set() {
   limit_instruction_set();
-  const int64_t best = hwy::SupportedTargets() & -hwy::SupportedTargets();
-  return hwy::TargetName(best);
+  const int64_t targets = supported_targets() & HWY_TARGETS;
+  return hwy::TargetName(targets & -targets);
 }
 
 bool has_matrix_tiles() {
