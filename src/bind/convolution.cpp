@@ -85,6 +85,11 @@ std::variant<ConvolutionRequest, Refuse> convolution_of(Contraction contraction)
   if (!request.transposed && c.room->full_name() != "Conv")
     return Refuse{"the region is around " + c.room->op.name};
   if (c[0].constant) return Refuse{"the operand is a constant"};
+  const auto is_weight = [&](const auto& o) { return o.outer >= 0 && o.outer == c[1].outer; };
+  if (is_weight(c[0]) || std::ranges::any_of(c.steps, [&](const ContractionStep& step) {
+        return step.residual && is_weight(*step.residual);
+      }))
+    return Refuse{"the weight is read as another operand too, which lies otherwise"};
   kernels::ConvSpec& s = request.spec;
   s.x = c[0].type.shape();
   s.y = c.result.shape();

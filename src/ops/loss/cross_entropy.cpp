@@ -56,17 +56,21 @@ void reference(const CrossEntropy& a, Ref<Real>& r) {
   for (int64_t i = 0; i < n; ++i) {
     const Real* row = x.data() + i * c;
     Real* out = log_p.data() + i * c;
-    const double top = double(*std::max_element(row, row + c));
-    double sum = 0;
-    for (int64_t k = 0; k < c; ++k) sum += std::exp(double(row[k]) - top);
-    const double shift = top + std::log(sum);
+    const Real* most = std::max_element(row, row + c);
+    const double top = double(*most);
+    // What is far below the top is lost beside 1, and beside a large top.
+    double others = 0;
+    for (int64_t k = 0; k < c; ++k)
+      if (row + k != most) others += std::exp(double(row[k]) - top);
+    const double shift = std::log1p(others);
+    const auto log_of = [&](int64_t k) { return double(row[k]) - top - shift; };
     double uniform = 0;
     for (int64_t k = 0; k < c; ++k) {
-      out[k] = Real(double(row[k]) - shift);
-      uniform += double(row[k]) - shift;
+      out[k] = Real(log_of(k));
+      uniform += log_of(k);
     }
     const int64_t label = checked_label(labels[size_t(i)], c, i);
-    loss -= (1 - s) * (double(row[label]) - shift) + s * uniform / double(c);
+    loss -= (1 - s) * log_of(label) + s * uniform / double(c);
   }
   r.out_real(0)[0] = Real(loss / double(n));
 }
