@@ -51,6 +51,8 @@ class TrainingRow:
             try:
                 looks[setting] = self.peer(setting, self.args.seconds / 4)["median_ms"]
             except RuntimeError as error:
+                if "not implemented for" not in str(error):
+                    raise
                 refused = error
         if not looks:
             raise refused

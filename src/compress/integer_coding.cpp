@@ -27,16 +27,15 @@ Type closed(const Type& type) {
   return t;
 }
 
-/// Whether the operator multiplies and accumulates, whatever the extents.
+/// Whether an operator of two operands multiplies and accumulates, whatever the extents.
 bool multiplies(const Graph& g, NodeId id) {
   const Node& n = g.node(id);
-  if (!n.room->cost.answered() || std::ranges::count(n.inputs, kNoValue) > 0) return false;
-  Types operands, results;
-  for (ValueId v : n.inputs) operands.push_back(closed(g.value(v).type));
+  if (!n.room->cost.answered() || n.inputs.size() != 2) return false;
+  const Type operands[] = {closed(g.value(n.inputs[0]).type), closed(g.value(n.inputs[1]).type)};
+  Types results;
   for (const Type& t : types_out(g, id)) results.push_back(closed(t));
-  std::vector<TypesIn::Operand> known;
-  for (const Type& t : operands) known.push_back({&t, nullptr});
-  return (*n.room->cost)(n.attrs, TypesIn(describe(g, id), known), results).macs > 0;
+  const TypesIn in(describe(g, id), {{&operands[0], nullptr}, {&operands[1], nullptr}});
+  return (*n.room->cost)(n.attrs, in, results).macs > 0;
 }
 
 }  // namespace
@@ -74,7 +73,8 @@ std::optional<QuantForm> contraction_form(const Graph& g, NodeId id) {
     if (const ValueId v = decoded_constant(g, n.inputs[i]); v != kNoValue)
       operands[i].constant = &*g.value(v).constant;
   QuantForm form = (*n.room->quantize)(n.attrs, TypesIn(describe(g, id), std::move(operands)));
-  if (form.weight < 0 && !multiplies(g, id)) return std::nullopt;
+  const bool of_activations = form.activations.size() == 2 && multiplies(g, id);
+  if (form.weight < 0 && !of_activations) return std::nullopt;
   return form;
 }
 

@@ -13,6 +13,7 @@
 #include "recipe/blueprint.h"
 #include "recipe/network_file.h"
 #include "recipe/quantity.h"
+#include "recipe/schedule_part.h"
 #include "recipe/storage_part.h"
 #include "recipe/weights.h"
 
@@ -28,14 +29,6 @@ fs::path beside(const std::string& path, const Yaml& place) {
   if (fs::path(path).is_absolute() || fs::exists(path, ignored)) return path;
   const fs::path near = fs::path(place.file()).parent_path() / path;
   return fs::exists(near, ignored) ? near : fs::path(path);
-}
-
-/// The value of a map that an argument set, or the map itself: what to blame when together they
-/// make no sense.
-const Yaml& changed_part(const Yaml& map) {
-  for (const auto& [key, value] : map.entries())
-    if (value.is_argument()) return value;
-  return map;
 }
 
 /// A name that may become a file's.
@@ -245,29 +238,6 @@ Rule read_rule(const Yaml& part) {
   fields.done();
   return rule;
 }
-
-namespace {
-
-Schedule read_schedule(const Yaml& part, Schedule s) {
-  using Kind = Schedule::Kind;
-  Fields fields(part, "schedule");
-  s.kind = Kind(fields.choice("kind", size_t(s.kind), {"constant", "cosine", "step", "one_cycle"}));
-  s.peak = fields.number("peak", s.peak, 0);
-  s.warmup = fields.number("warmup", s.warmup, 0);
-  if (s.kind == Kind::kCosine) s.floor = fields.number("floor", s.floor, 0, 1);
-  if (s.kind == Kind::kStep) {
-    s.factor = fields.number("factor", s.factor, 0, 1);
-    if (const Yaml* milestones = fields.find("milestones")) {
-      s.milestones.clear();
-      for (const Yaml& m : milestones->items()) s.milestones.push_back(m.number());
-    }
-  }
-  fields.done();
-  at_line(changed_part(part), [&] { s.check("schedule"); });
-  return s;
-}
-
-}  // namespace
 
 TrainOptions read_training(const Yaml& part, TrainOptions o, int64_t least_epochs,
                            TrainedPart* trained,

@@ -5,15 +5,13 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <sstream>
 
 #include "base/error.h"
 #include "base/log.h"
 #include "base/quietly.h"
 #include "compress/v_cycle.h"
-#include "data/source.h"
-#include "recipe/recipe.h"
+#include "reproduce/rated_task.h"
 #include "reproduce/rates.h"
 #include "reproduce/reproduce.h"
 #include "reproduce/tuning_tally.h"
@@ -21,17 +19,6 @@
 
 namespace espalier {
 namespace {
-
-constexpr double kNever = std::numeric_limits<double>::infinity();
-/// Seeds for choosing rates are not those that count.
-constexpr uint64_t kTuningSeeds = 1000;
-
-struct Task {
-  ModelPart model;
-  std::shared_ptr<const Dataset> train, val, test;
-  TrainOptions training;
-  std::vector<double> rates;
-};
 
 /// One whole training, jobs and all.
 struct Outcome {
@@ -67,7 +54,8 @@ double seconds_of(const std::vector<EpochReport>& history) {
 }
 
 /// Only what counts is tested.
-Outcome trained(const Task& task, const Contender& c, double rate, uint64_t seed, bool counts) {
+Outcome trained(const RatedTask& task, const Contender& c, double rate, uint64_t seed,
+                bool counts) {
   TrainOptions o = task.training;
   o.epochs = c.epochs;
   o.schedule.peak = rate;
@@ -113,7 +101,7 @@ Outcome trained(const Task& task, const Contender& c, double rate, uint64_t seed
 }
 
 /// The best of the rates on a seed that is not counted, then the seeds that are.
-void run(const Task& task, Contender& c, uint64_t seed, int64_t seeds) {
+void run(const RatedTask& task, Contender& c, uint64_t seed, int64_t seeds) {
   double best = kNever;
   c.rate = task.rates.front();
   for (double rate : task.rates) {
@@ -142,7 +130,7 @@ void run(const Task& task, Contender& c, uint64_t seed, int64_t seeds) {
 }
 
 /// As many epochs of each module as take, with the last part, what `macs` is or a little more.
-Contender without_meta(const Task& task, std::string name, Around around, const Contender& as,
+Contender without_meta(const RatedTask& task, std::string name, Around around, const Contender& as,
                        uint64_t seed) {
   const Outcome& o = as.outcomes.front();
   Contender c{std::move(name), as.epochs, as.incubation};
@@ -175,7 +163,7 @@ void report(const Contender& c, nlohmann::ordered_json& into) {
 }  // namespace
 
 Findings measure_incubation(Fields& recipe, const MeasureOptions& options) {
-  Task task;
+  RatedTask task;
   task.model = read_model(recipe.require("model"));
   const DataSpec data = read_data(recipe.require("data"));
   const Yaml& training = recipe.require("training");
@@ -189,10 +177,7 @@ Findings measure_incubation(Fields& recipe, const MeasureOptions& options) {
   task.rates = read_rates(recipe.require("rates"));
   const int64_t seeds = recipe.integer("seeds", 3, 1, 100);
   recipe.done();
-  const DataSource source(data);
-  task.train = source.split(Split::train);
-  task.val = source.split(Split::val);
-  task.test = source.split(Split::test);
+  task.load(data);
 
   Contender incubated{"incubated", task.training.epochs, part->incubation};
   run(task, incubated, options.seed, seeds);

@@ -5,14 +5,12 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <sstream>
 
 #include "base/error.h"
 #include "base/log.h"
 #include "base/quietly.h"
-#include "data/source.h"
-#include "recipe/recipe.h"
+#include "reproduce/rated_task.h"
 #include "reproduce/rates.h"
 #include "reproduce/reproduce.h"
 #include "reproduce/tuning_tally.h"
@@ -20,17 +18,6 @@
 
 namespace espalier {
 namespace {
-
-constexpr double kNever = std::numeric_limits<double>::infinity();
-/// Seeds for choosing rates are not those that count.
-constexpr uint64_t kTuningSeeds = 1000;
-
-struct Task {
-  ModelPart model;
-  std::shared_ptr<const Dataset> train, val, test;
-  TrainOptions training;
-  std::vector<double> rates;
-};
 
 /// What had been spent when the network was evaluated.
 struct Point {
@@ -99,7 +86,7 @@ void spend(Curve& curve, Point& so_far, const std::vector<EpochReport>& history,
   }
 }
 
-Curve trained(const Task& task, const Contender& c, double rate, uint64_t seed) {
+Curve trained(const RatedTask& task, const Contender& c, double rate, uint64_t seed) {
   TrainOptions o = task.training;
   o.epochs = c.epochs;
   o.schedule.peak = rate;
@@ -139,7 +126,7 @@ Curve trained(const Task& task, const Contender& c, double rate, uint64_t seed) 
 }
 
 /// The best of the rates on a seed that is not counted, then the seeds that are.
-void run(const Task& task, Contender& c, uint64_t seed, int64_t seeds) {
+void run(const RatedTask& task, Contender& c, uint64_t seed, int64_t seeds) {
   double best = kNever;
   for (double rate : task.rates) {
     const double loss = trained(task, c, rate, seed + kTuningSeeds).last();
@@ -185,7 +172,7 @@ void report(const Contender& c, const Contender& scratch, nlohmann::ordered_json
 }  // namespace
 
 Findings measure_v_cycle(Fields& recipe, const MeasureOptions& options) {
-  Task task;
+  RatedTask task;
   task.model = read_model(recipe.require("model"));
   const DataSpec data = read_data(recipe.require("data"));
   task.training = read_training(recipe.require("training"));
@@ -197,10 +184,7 @@ Findings measure_v_cycle(Fields& recipe, const MeasureOptions& options) {
   const int64_t seeds = recipe.integer("seeds", 3, 1, 100);
   const double most = recipe.number("most", 0.8, 0, 10);
   recipe.done();
-  const DataSource source(data);
-  task.train = source.split(Split::train);
-  task.val = source.split(Split::val);
-  task.test = source.split(Split::test);
+  task.load(data);
 
   Contender scratch{"scratch", task.training.epochs};
   Contender with_cycle{"v_cycle", last_epochs, cycle};

@@ -9,6 +9,7 @@
 #include "ir/builder.h"
 #include "ir/interpret.h"
 #include "ir/registry.h"
+#include "ir/room.h"
 #include "ir/verify.h"
 #include "tests/support/samples.h"
 
@@ -94,6 +95,31 @@ TEST(Differentiate, ListsEveryRefusingNodeBeforeChangingTheGraph) {
   const auto gradients = differentiate(g, loss, wrt);
   EXPECT_EQ(g.value(gradients.at(x)).constant->at(0), 0);
   EXPECT_EQ(g.node_count(), nodes);
+}
+
+// At a bound nothing passes, and what was cut off is not asked for again.
+TEST(Differentiate, RectifiersPassWhatLiesBetweenTheirBounds) {
+  const std::vector<Tensor> feed = {Tensor::from({5}, {-1.0, -0.5, 0.25, 0.5, 2.0})};
+  const auto check = [&](const char* op, bool bounded, const std::vector<double>& want) {
+    SCOPED_TRACE(op);
+    Graph g;
+    Builder b(g);
+    const ValueId x = g.add_input("x", TensorType(DType::f64, Shape{5}));
+    Values operands = {x};
+    for (const double bound : {-0.5, 0.5})
+      if (bounded) operands.push_back(b.scalar(bound, x));
+    const ValueId y = b.one(op, operands);
+    const ValueId loss = b.reduce_sum(y, {0}, false);
+    const ValueId dx = differentiate(g, loss, std::vector<ValueId>{x}).at(x);
+    g.set_outputs({dx});
+    g.erase_dead();
+    ASSERT_EQ(g.users()[size_t(x)].size(), 1u);
+    EXPECT_EQ(g.node(g.users()[size_t(x)][0]).room->full_name(), op);
+    const Tensor got = interpret(g, feed)[0];
+    for (size_t i = 0; i < want.size(); ++i) EXPECT_EQ(got.at(int64_t(i)), want[i]) << i;
+  };
+  check("Relu", false, {0, 0, 1, 1, 1});
+  check("Clip", true, {0, 0, 1, 0, 0});
 }
 
 // Norms and deviations are infinitely steep at 0; no gradient flows through them there.

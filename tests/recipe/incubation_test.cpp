@@ -6,20 +6,22 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
-#include "base/files.h"
 #include "base/log.h"
 #include "base/temporary_folder.h"
 #include "recipe/blueprint.h"
 #include "recipe/train_run.h"
+#include "tests/recipe/run_ends.h"
 #include "tests/support/error_of.h"
-#include "train/stop.h"
 
 namespace espalier {
 namespace {
 
 namespace fs = std::filesystem;
 using ::espalier::testing::error_of;
+using testing::expect_same_end;
 using ::testing::HasSubstr;
+using testing::results;
+using testing::stopped_after;
 const bool kQuiet = (set_quiet(true), true);
 
 TrainRecipe read(const std::string& incubation, const std::string& more = "") {
@@ -74,19 +76,6 @@ TEST(IncubationPart, IsRefusedBeforeAnythingIsWritten) {
               HasSubstr("has no incubation"));
 }
 
-nlohmann::json results(const fs::path& folder) {
-  nlohmann::json j = nlohmann::json::parse(read_file(folder / "summary.json"));
-  j.erase("timing");
-  for (auto& e : j["history"])
-    for (const char* key : {"seconds", "val_seconds"}) e.erase(key);
-  return j;
-}
-
-void expect_same_end(const fs::path& a, const fs::path& b) {
-  EXPECT_EQ(results(a), results(b));
-  EXPECT_EQ(read_file(a / "model.onnx"), read_file(b / "model.onnx"));
-}
-
 TEST(IncubationPart, AnInterruptedRunEndsTheSame) {
   const TemporaryFolder f("incubation");
   const TrainRecipe recipe = read("{meta_epochs: 2, module_epochs: 1, modules: 2}");
@@ -101,15 +90,7 @@ TEST(IncubationPart, AnInterruptedRunEndsTheSame) {
   // Stopped after each of its epochs in turn but the last.
   for (int stops = 1; stops <= 5; ++stops) {
     const fs::path folder = f.path() / std::to_string(stops);
-    int epochs = 0;
-    set_quiet(false);
-    set_log_sink([&](std::string_view) {
-      if (++epochs == stops) request_stop();
-    });
-    const TrainRun part = run_training(recipe, {folder});
-    set_log_sink({});
-    set_quiet(true);
-    clear_stop();
+    const TrainRun part = stopped_after(stops, recipe, folder);
     EXPECT_FALSE(part.finished) << stops;
     EXPECT_EQ(part.steps, 5 * stops);
     EXPECT_THAT(error_of([&] { run_training(recipe, {folder}); }), HasSubstr("--resume"));

@@ -6,19 +6,21 @@
 #include <filesystem>
 #include <nlohmann/json.hpp>
 
-#include "base/files.h"
 #include "base/log.h"
 #include "recipe/blueprint.h"
 #include "recipe/train_run.h"
+#include "tests/recipe/run_ends.h"
 #include "tests/support/error_of.h"
-#include "train/stop.h"
 
 namespace espalier {
 namespace {
 
 namespace fs = std::filesystem;
 using ::espalier::testing::error_of;
+using testing::expect_same_end;
 using ::testing::HasSubstr;
+using testing::results;
+using testing::stopped_after;
 const bool kQuiet = (set_quiet(true), true);
 
 struct Folder {
@@ -65,14 +67,6 @@ TEST(VCyclePart, IsReadAndRefusedWithItsLine) {
   EXPECT_FALSE(fs::exists(f.path / "a" / "v_cycle"));
 }
 
-nlohmann::json results(const fs::path& folder) {
-  nlohmann::json j = nlohmann::json::parse(read_file(folder / "summary.json"));
-  j.erase("timing");
-  for (auto& e : j["history"])
-    for (const char* key : {"seconds", "val_seconds"}) e.erase(key);
-  return j;
-}
-
 TEST(VCyclePart, AnInterruptedRunEndsTheSame) {
   const Folder f;
   const TrainRecipe recipe = read("{first: 1, small: 2, levels: 2}");
@@ -86,15 +80,7 @@ TEST(VCyclePart, AnInterruptedRunEndsTheSame) {
   // Stopped after each of its epochs in turn.
   for (int stops = 1; stops <= 4; ++stops) {
     const fs::path folder = f.path / std::to_string(stops);
-    int epochs = 0;
-    set_quiet(false);
-    set_log_sink([&](std::string_view) {
-      if (++epochs == stops) request_stop();
-    });
-    const TrainRun part = run_training(recipe, {folder});
-    set_log_sink({});
-    set_quiet(true);
-    clear_stop();
+    const TrainRun part = stopped_after(stops, recipe, folder);
     EXPECT_FALSE(part.finished) << stops;
     EXPECT_EQ(part.steps, 5 * stops);
     EXPECT_THAT(error_of([&] { run_training(recipe, {folder}); }), HasSubstr("--resume"));
@@ -104,8 +90,7 @@ TEST(VCyclePart, AnInterruptedRunEndsTheSame) {
         }),
         HasSubstr("other settings"));
     ASSERT_TRUE(run_training(recipe, {folder, /*resume=*/true}).finished);
-    EXPECT_EQ(results(folder), results(f.path / "whole")) << stops;
-    EXPECT_EQ(read_file(folder / "model.onnx"), read_file(f.path / "whole" / "model.onnx"));
+    expect_same_end(folder, f.path / "whole");
   }
 }
 

@@ -25,14 +25,14 @@ inline ValueId parameter(Graph& g, const std::string& name, const Shape& shape, 
 }
 
 /// in -> hidden (Relu) -> out.
-inline Graph mlp(int64_t in, int64_t hidden, int64_t out) {
+inline Graph mlp(int64_t in, int64_t hidden, int64_t out, const char* activation = "Relu") {
   Graph g;
   g.name = "mlp";
   Builder b(g);
   ValueId x = g.add_input("x", TensorType(DType::f32, Dims{Dim::symbol("N"), Dim(in)}));
   const ValueId w1 = parameter(g, "fc1.weight", {hidden, in}, 1.0 / double(in));
   const ValueId b1 = parameter(g, "fc1.bias", {hidden}, 0.1);
-  x = b.one("Relu", {b.one("Gemm", {x, w1, b1}, {{"transB", int64_t{1}}}, "fc1")});
+  x = b.one(activation, {b.one("Gemm", {x, w1, b1}, {{"transB", int64_t{1}}}, "fc1")});
   const ValueId w2 = parameter(g, "fc2.weight", {out, hidden}, 1.0 / double(hidden));
   const ValueId b2 = parameter(g, "fc2.bias", {out}, 0.1);
   g.add_output(b.one("Gemm", {x, w2, b2}, {{"transB", int64_t{1}}}, "fc2"));

@@ -64,10 +64,10 @@ Graph deep(int layers, int64_t width) {
 }
 
 /// One hidden layer, trained one step: the second weight's gradient reads the hidden layer through
-/// the scales of its runs, for Relu's gradient, which is no product, reads it too.
-TEST(SavedActivations, ProductsReadWhatIsStored) {
+/// `runs` scales.
+void expect_stored_in(size_t runs, const char* activation, double (*function)(double)) {
   constexpr int64_t kBatch = 16, kIn = 4, kHidden = 32, kClasses = 3;
-  const Graph net = testing::mlp(kIn, kHidden, kClasses);
+  const Graph net = testing::mlp(kIn, kHidden, kClasses, activation);
   const StepGraph plain = step_of(net, {kBatch, kIn});
   const StoredActivations stored = storing_activations(plain, kGroups);
   EXPECT_EQ(violation(stored.step.graph), "");
@@ -80,16 +80,18 @@ TEST(SavedActivations, ProductsReadWhatIsStored) {
   after.run(batch, 1, 1);
   EXPECT_EQ(before.scalar(plain.loss), after.scalar(stored.step.loss));
 
-  std::vector<double> hidden(kBatch * kHidden), scales(kBatch * kHidden / 16);
+  std::vector<double> hidden(kBatch * kHidden), scales(runs);
+  const size_t length = hidden.size() / runs;
   for (int64_t n = 0; n < kBatch; ++n)
     for (int64_t h = 0; h < kHidden; ++h) {
       double sum = b1.at(h);
       for (int64_t i = 0; i < kIn; ++i) sum += batch.inputs.at(n * kIn + i) * w1.at(h * kIn + i);
-      hidden[size_t(n * kHidden + h)] = std::max(sum, 0.0);
+      hidden[size_t(n * kHidden + h)] = function(sum);
     }
-  for (size_t run = 0; run < scales.size(); ++run) {
-    const auto first = hidden.begin() + std::ptrdiff_t(run * 16);
-    scales[run] = double(float(group_scale(float(*std::max_element(first, first + 16))))) / 448;
+  for (size_t run = 0; run < runs; ++run) {
+    double most = 0;
+    for (size_t i = 0; i < length; ++i) most = std::max(most, std::abs(hidden[run * length + i]));
+    scales[run] = double(float(group_scale(float(most)))) / 448;
   }
   double largest = 0, moved = 0;
   for (int64_t c = 0; c < kClasses; ++c)
@@ -105,7 +107,7 @@ TEST(SavedActivations, ProductsReadWhatIsStored) {
         }
         const double d = std::exp(logits[c]) / sum - (batch.targets.at(n) == double(c) ? 1 : 0);
         const double x = hidden[size_t(n * kHidden + h)],
-                     scale = scales[size_t(n * kHidden + h) / 16];
+                     scale = scales[size_t(n * kHidden + h) / length];
         gradient += d / kBatch * scale * double(kE4M3.decode(kE4M3.encode(float(x / scale))));
         exact += d / kBatch * x;
       }
@@ -118,6 +120,15 @@ TEST(SavedActivations, ProductsReadWhatIsStored) {
     }
   EXPECT_GT(moved, 1e-3 * largest);
   EXPECT_LT(moved, 0.06 * largest);
+}
+
+TEST(SavedActivations, ProductsReadWhatIsStored) {
+  expect_stored_in(1, "Gelu", [](double v) { return v * 0.5 * std::erfc(-v / std::sqrt(2.0)); });
+}
+
+/// Relu's gradient, which is no product, reads what Relu gave.
+TEST(SavedActivations, WhatOthersReadTooIsStoredInRuns) {
+  expect_stored_in(16 * 32 / 16, "Relu", [](double v) { return std::max(v, 0.0); });
 }
 
 TEST(SavedActivations, BytesAreCounted) {
