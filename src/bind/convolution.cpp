@@ -186,6 +186,7 @@ Entries convolution_entries() {
           {"espalier.Fused", {"tiled conv", bind_tiled_convolution}},
           {"espalier.Fused", {"onednn.conv", bind_convolution}},
           {"espalier.ConvGradInput", {"onednn.conv_grad_input", bind_grad_input}},
+          {"espalier.ConvGradWeight", {"jit.conv_grad_weight", bind_generated_grad_weight}},
           {"espalier.ConvGradWeight", {"onednn.conv_grad_weight", bind_grad_weight}}};
 }
 

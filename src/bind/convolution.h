@@ -37,6 +37,7 @@ std::variant<kernels::ConvGradSpec, Refuse> gradient_spec(const BindRequest& r, 
                                                           const Shape& w, const Shape& y,
                                                           DType weight_type);
 
+Bound bind_generated_grad_weight(const BindRequest& r);
 Bound bind_grad_weight(const BindRequest& r);
 Bound bind_tiled_convolution(const BindRequest& r);
 

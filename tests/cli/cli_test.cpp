@@ -202,10 +202,12 @@ TEST_F(Cli, BenchTimesStreamsOfLengths) {
 
 TEST_F(Cli, BenchTimesTrainingSteps) {
   scratch.write("small.yaml", testing::points_network());
-  for (const char* precision : {"f32", "bf16"}) {
-    const json o =
-        object_of(run_program({"bench", scratch.path("small.yaml"), "--train", precision, "--json",
-                               "--seconds", "0.02", "--batch", "16", "--profile"}));
+  const std::pair<const char*, const char*> trainings[] = {
+      {"f32", "sgd"}, {"bf16", "sgd"}, {"f32", "adamw"}};
+  for (const auto& [precision, optimizer] : trainings) {
+    const json o = object_of(
+        run_program({"bench", scratch.path("small.yaml"), "--train", precision, "--optimizer",
+                     optimizer, "--json", "--seconds", "0.02", "--batch", "16", "--profile"}));
     EXPECT_EQ(o["precision"], precision);
     EXPECT_EQ(o["training"], true);
     EXPECT_EQ(o["batch"], 16);

@@ -20,6 +20,7 @@ GeneratedTile::GeneratedTile(const MicroKernelSpec& spec)
   ESP_CHECK(
       s_.integers ? s_.b_stride == 0 && s_.a_stride > 0 : s_.y_type == DType::f32 && !s_.windows,
       "a tile of what is generated");
+  ESP_CHECK(!s_.bf16 || (!s_.integers && multiplies_bf16()), "pairs of bf16 can be multiplied");
   generate();
   ready(PROTECT_RE);
   bytes_ = getSize();
@@ -107,11 +108,18 @@ void GeneratedTile::multiply_add(int i, const Xbyak::RegExp& place) {
       if (!with_last) vpaddd(sum(i, j), sum(i, j), last ? spare() : product());
     }
   } else if (wide_ && across_ == 1) {
-    vfmadd231ps(sum(i, 0), b_vector(0), ptr_b[place]);
+    multiply_add(sum(i, 0), b_vector(0), ptr_b[place]);
   } else {
     vbroadcastss(spare(), ptr[place]);
-    for (int j = 0; j < across_; ++j) vfmadd231ps(sum(i, j), b_vector(j), spare());
+    for (int j = 0; j < across_; ++j) multiply_add(sum(i, j), b_vector(j), spare());
   }
+}
+
+void GeneratedTile::multiply_add(const Xmm& sum, const Xmm& b, const Xbyak::Operand& a) {
+  if (s_.bf16)
+    vdpbf16ps(sum, b, a);
+  else
+    vfmadd231ps(sum, b, a);
 }
 
 void GeneratedTile::run_of_k() {

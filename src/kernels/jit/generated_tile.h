@@ -67,6 +67,7 @@ class GeneratedTile final : public MicroKernel, private Xbyak::CodeGenerator {
   void start_sums();
   void step(int k);
   void multiply_add(int row, const Xbyak::RegExp& place);
+  void multiply_add(const Xmm& sum, const Xmm& b, const Xbyak::Operand& a);
   void run_of_k();
   void all_runs();
 

@@ -5,7 +5,9 @@
 #include <string_view>
 
 #include "base/error.h"
+#include "kernels/primitive.h"
 #include "kernels/simd.h"
+#include "kernels/vnni.h"
 
 #if defined(__x86_64__)
 #include <xbyak/xbyak_util.h>
@@ -27,7 +29,7 @@ bool same_step(const EpilogueStep& a, const EpilogueStep& b) {
 }  // namespace
 
 bool MicroKernelSpec::operator==(const MicroKernelSpec& o) const {
-  return integers == o.integers && windows == o.windows && y_type == o.y_type &&
+  return integers == o.integers && bf16 == o.bf16 && windows == o.windows && y_type == o.y_type &&
          column_scales == o.column_scales && largest == o.largest && rows == o.rows &&
          vectors == o.vectors && last_lanes == o.last_lanes && unroll == o.unroll &&
          prefetch == o.prefetch && a_stride == o.a_stride && packed_rows == o.packed_rows &&
@@ -64,6 +66,11 @@ bool tile_fits(int rows, int vectors, bool integers) {
 
 RegisterTile busy_tile() {
   return vector_registers().count == kMostRegisters ? RegisterTile{14, 2} : RegisterTile{6, 1};
+}
+
+bool multiplies_bf16() {
+  return no_generated_kernels().empty() && vector_registers().lanes == kGemmLanes && has_vnni() &&
+         has_bf16();
 }
 
 #if defined(__x86_64__)

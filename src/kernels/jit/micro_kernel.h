@@ -7,7 +7,8 @@
 //
 // Of 8-bit integers the operands are widened to 16 bits: a multiplication takes a pair of steps of
 // k for each column and adds the two products in 32 bits (vpmaddwd), so that every sum is exact on
-// any machine with AVX2.
+// any machine with AVX2. Of bf16 it takes such a pair, too, and adds its products in f32
+// (vdpbf16ps, which takes what is subnormal for zero).
 #pragma once
 
 #include <cmath>
@@ -33,11 +34,13 @@ inline constexpr int kMostRegisters = 32;
 /// 32 of 16 lanes with AVX-512, else 16 of 8.
 const VectorRegisters& vector_registers();
 
-/// What a tile is generated for. Strides in elements; k in pairs where the numbers are integers.
+/// What a tile is generated for. Strides in elements, pairs of bf16 being one; k in pairs where the
+/// numbers are integers or bf16.
 struct MicroKernelSpec {
   /// a and b are integers of 16 bits, those of b packed, [k][column][2]; the sum ends with its
   /// first block of k. a may be read up to one pair past its end, which meets zeros of b.
   bool integers = false;
+  bool bf16 = false;     ///< a and b are pairs of bf16, [k][column][2]; see multiplies_bf16
   bool windows = false;  ///< a lies in several runs of k
   DType y_type =
       DType::f32;       ///< u8 and i8 of integers alone: rounded, halves to even, and saturated
@@ -94,6 +97,10 @@ RegisterTile busy_tile();
 /// Whether code can be generated here: AVX-512 or AVX2, not forbidden by ESPALIER_MAX_ISA, and
 /// memory that may be executed. Empty, or the reason why not.
 const std::string& no_generated_kernels();
+
+/// Whether code is generated here that multiplies pairs of bf16: AVX-512 has them, and they are not
+/// forbidden.
+bool multiplies_bf16();
 
 /// Generated code; immutable, any thread may call it.
 class MicroKernel {

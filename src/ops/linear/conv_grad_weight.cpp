@@ -1,6 +1,7 @@
 // espalier.ConvGradWeight(x, dy, w_shape): the gradient of Conv with respect to its weight,
 //   dw[m, c, k] = sum_{n, o} dy[n, m, o] x[n, c', o * stride + k * dilation - pad].
-// Attributes are Conv's.
+// Attributes are Conv's. Of bf16 operands it is f32, as it was summed: what reads it is an
+// optimiser.
 #include "ops/catalogue.h"
 #include "ops/common.h"
 #include "ops/emit.h"
@@ -14,6 +15,7 @@ Types infer(const Conv& a, const TypesIn& in) {
   require_same_dtype(in, 0, 2);
   TensorType w(in[0].dtype, dims_operand(in, 2));
   require_like_result(in, 1, conv_result(in, a, in[0], w));
+  if (w.dtype == DType::bf16) w.dtype = DType::f32;
   return {std::move(w)};
 }
 
@@ -40,8 +42,10 @@ void reference(const Conv& a, Ref<Real>& r) {
 Values gradient(const Conv& a, Builder& b, const Tape& t) {
   const Attributes attrs = Attributes::of(a);
   Values d(3, kNoValue);
-  if (t.wants(0)) d[0] = b.op(conv_grad_input(), attrs, {t.x(1), t.dy(), shape_of(b, t.x(0))})[0];
-  if (t.wants(1)) d[1] = b.op(conv(), attrs, {t.x(0), t.dy()})[0];
+  if (!t.wants(0) && !t.wants(1)) return d;
+  const ValueId w = b.cast(t.dy(), t.type_x(0).dtype);
+  if (t.wants(0)) d[0] = b.op(conv_grad_input(), attrs, {t.x(1), w, shape_of(b, t.x(0))})[0];
+  if (t.wants(1)) d[1] = b.op(conv(), attrs, {t.x(0), w})[0];
   return d;
 }
 
