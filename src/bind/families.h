@@ -24,6 +24,7 @@ Entries attention_entries();
 Entries pointwise_entries();
 Entries pooling_entries();
 Entries normalization_entries();
+Entries bounded_norm_entries();
 Entries optimiser_entries();
 Entries optimiser_basis_entries();
 Entries reduction_entries();
@@ -49,6 +50,7 @@ inline std::vector<Entries (*)()> families() {
           pointwise_entries,
           pooling_entries,
           normalization_entries,
+          bounded_norm_entries,
           optimiser_entries,
           optimiser_basis_entries,
           reduction_entries,

@@ -1,5 +1,7 @@
 #include "kernels/batch_norm.h"
 
+#include <limits>
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/batch_norm.cpp"
 #include "kernels/simd.h"
@@ -12,9 +14,11 @@
 #ifndef ESPALIER_ROW_COMBINATION
 #define ESPALIER_ROW_COMBINATION
 namespace espalier::kernels {
-/// y = (u - shift) a + v b + k, all by channel.
+/// y = (u - shift) a + v b + k, all by channel; y is kept within the bounds, or v counts only where
+/// `mask` lies between them.
 struct RowCombination {
   const float *shift = nullptr, *a = nullptr, *b = nullptr, *k = nullptr;
+  const NormBounds* bounds = nullptr;
 };
 }  // namespace espalier::kernels
 #endif
@@ -33,41 +37,71 @@ HWY_INLINE void store_lanes(DF d, VF v, bfloat16* p) {
   store_bf16(d, v, reinterpret_cast<uint16_t*>(p));
 }
 
-// sum and, where `squares`, sum of squares of x - shift over rows [0, rows) of one block.
-template <class T, bool squares>
-void block_moments_of(const T* x, int64_t rows, int64_t channels, const float* shift, float* sum,
-                      float* square) {
+/// Bounds in lanes; a bound that is not there keeps nothing out.
+struct LaneBounds {
+  explicit LaneBounds(const NormBounds& b)
+      : low(hn::Set(DF(), b.low.value_or(-std::numeric_limits<float>::infinity()))),
+        high(hn::Set(DF(), b.high.value_or(std::numeric_limits<float>::infinity()))),
+        no_low(hn::Set(DF(), b.low ? 0.0f : 1.0f)),
+        no_high(hn::Set(DF(), b.high ? 0.0f : 1.0f)) {}
+  /// In this order, NaN stays NaN.
+  HWY_INLINE VF keep(VF v) const { return hn::Min(high, hn::Max(low, v)); }
+  HWY_INLINE VF mask(VF y, VF v) const {
+    const VF zero = hn::Zero(DF());
+    const auto above = hn::Or(hn::Gt(y, low), hn::Gt(no_low, zero));
+    const auto below = hn::Or(hn::Lt(y, high), hn::Gt(no_high, zero));
+    return hn::IfThenElseZero(hn::And(above, below), v);
+  }
+
+  VF low, high, no_low, no_high;
+};
+
+float masked(const NormBounds& b, float y, float v) {
+  return (!b.low || y > *b.low) && (!b.high || y < *b.high) ? v : 0;
+}
+
+float kept(const NormBounds& b, float v) {
+  if (b.low && v < *b.low) v = *b.low;
+  return b.high && v > *b.high ? *b.high : v;
+}
+
+/// Vectors of channels that are walked together, row by row: what lies side by side is read at
+/// once.
+constexpr int kStrip = 4;
+
+// Sums and, where kSquares, sums of squares of x - shift over so many vectors of channels.
+template <bool kSquares, int kVectors, class T>
+HWY_INLINE void strip_moments(const T* x, int64_t rows, int64_t channels, const float* shift,
+                              float* sum, float* square) {
   const DF d;
   const int64_t lanes = int64_t(hn::Lanes(d));
-  int64_t c = 0;
-  for (; c + lanes <= channels; c += lanes) {
-    const VF k = hn::LoadU(d, shift + c);
-    VF s0 = hn::Zero(d), s1 = s0, s2 = s0, s3 = s0, q0 = s0, q1 = s0, q2 = s0, q3 = s0;
-    const T* p = x + c;
-    int64_t r = 0;
-    for (; r + 4 <= rows; r += 4, p += 4 * channels) {
-      const VF v0 = hn::Sub(load_lanes(d, p), k), v1 = hn::Sub(load_lanes(d, p + channels), k);
-      const VF v2 = hn::Sub(load_lanes(d, p + 2 * channels), k);
-      const VF v3 = hn::Sub(load_lanes(d, p + 3 * channels), k);
-      s0 = hn::Add(s0, v0);
-      s1 = hn::Add(s1, v1);
-      s2 = hn::Add(s2, v2);
-      s3 = hn::Add(s3, v3);
-      if constexpr (squares) {
-        q0 = hn::MulAdd(v0, v0, q0);
-        q1 = hn::MulAdd(v1, v1, q1);
-        q2 = hn::MulAdd(v2, v2, q2);
-        q3 = hn::MulAdd(v3, v3, q3);
-      }
-    }
-    for (; r < rows; ++r, p += channels) {
-      const VF v = hn::Sub(load_lanes(d, p), k);
-      s0 = hn::Add(s0, v);
-      if constexpr (squares) q0 = hn::MulAdd(v, v, q0);
-    }
-    hn::StoreU(hn::Add(hn::Add(s0, s1), hn::Add(s2, s3)), d, sum + c);
-    if constexpr (squares) hn::StoreU(hn::Add(hn::Add(q0, q1), hn::Add(q2, q3)), d, square + c);
+  VF k[kVectors], s[kVectors], q[kVectors];
+  for (int i = 0; i < kVectors; ++i) {
+    k[i] = hn::LoadU(d, shift + i * lanes);
+    s[i] = q[i] = hn::Zero(d);
   }
+  for (int64_t r = 0; r < rows; ++r, x += channels)
+    for (int i = 0; i < kVectors; ++i) {
+      const VF v = hn::Sub(load_lanes(d, x + i * lanes), k[i]);
+      s[i] = hn::Add(s[i], v);
+      if constexpr (kSquares) q[i] = hn::MulAdd(v, v, q[i]);
+    }
+  for (int i = 0; i < kVectors; ++i) {
+    hn::StoreU(s[i], d, sum + i * lanes);
+    if constexpr (kSquares) hn::StoreU(q[i], d, square + i * lanes);
+  }
+}
+
+// Of one block of rows.
+template <class T, bool kSquares>
+void block_moments_of(const T* x, int64_t rows, int64_t channels, const float* shift, float* sum,
+                      float* square) {
+  const int64_t lanes = int64_t(hn::Lanes(DF()));
+  int64_t c = 0;
+  for (; c + kStrip * lanes <= channels; c += kStrip * lanes)
+    strip_moments<kSquares, kStrip>(x + c, rows, channels, shift + c, sum + c, square + c);
+  for (; c + lanes <= channels; c += lanes)
+    strip_moments<kSquares, 1>(x + c, rows, channels, shift + c, sum + c, square + c);
   for (; c < channels; ++c) {
     float s = 0, q = 0;
     for (int64_t r = 0; r < rows; ++r) {
@@ -76,7 +110,7 @@ void block_moments_of(const T* x, int64_t rows, int64_t channels, const float* s
       q += v * v;
     }
     sum[c] = s;
-    if (squares) square[c] = q;
+    if (kSquares) square[c] = q;
   }
 }
 
@@ -92,69 +126,99 @@ void block_moments(DType type, const void* x, int64_t rows, int64_t channels, co
 void block_sums(DType type, const void* x, int64_t rows, int64_t channels, const float* shift,
                 float* sum) {
   if (type == DType::f32)
-    block_moments_of<float, false>(static_cast<const float*>(x), rows, channels, shift, sum,
-                                   nullptr);
+    block_moments_of<float, false>(static_cast<const float*>(x), rows, channels, shift, sum, sum);
   else
     block_moments_of<bfloat16, false>(static_cast<const bfloat16*>(x), rows, channels, shift, sum,
-                                      nullptr);
+                                      sum);
 }
 
-// Sums of dy and of dy (x - mean).
+/// What gradients are summed from; y is read where it masks dy.
 template <class T>
-void block_gradients_of(const T* x, const T* dy, int64_t rows, int64_t channels, const float* mean,
-                        float* sum, float* product) {
+struct GradientRows {
+  const T *x, *dy, *y;
+  int64_t rows, channels;
+  const NormBounds& bounds;
+};
+
+// Sums of dy and of dy (x - mean) over so many vectors of channels, row by row.
+template <bool kMasked, int kVectors, class T>
+HWY_INLINE void strip_gradients(const GradientRows<T>& g, const LaneBounds& within, int64_t c,
+                                const float* mean, float* sum, float* product) {
   const DF d;
   const int64_t lanes = int64_t(hn::Lanes(d));
-  int64_t c = 0;
-  for (; c + lanes <= channels; c += lanes) {
-    const VF m = hn::LoadU(d, mean + c);
-    VF s0 = hn::Zero(d), s1 = s0, p0 = s0, p1 = s0;
-    int64_t r = 0;
-    for (; r + 2 <= rows; r += 2) {
-      const int64_t at = r * channels + c;
-      const VF g0 = load_lanes(d, dy + at), g1 = load_lanes(d, dy + at + channels);
-      s0 = hn::Add(s0, g0);
-      s1 = hn::Add(s1, g1);
-      p0 = hn::MulAdd(g0, hn::Sub(load_lanes(d, x + at), m), p0);
-      p1 = hn::MulAdd(g1, hn::Sub(load_lanes(d, x + at + channels), m), p1);
-    }
-    for (; r < rows; ++r) {
-      const int64_t at = r * channels + c;
-      const VF g = load_lanes(d, dy + at);
-      s0 = hn::Add(s0, g);
-      p0 = hn::MulAdd(g, hn::Sub(load_lanes(d, x + at), m), p0);
-    }
-    hn::StoreU(hn::Add(s0, s1), d, sum + c);
-    hn::StoreU(hn::Add(p0, p1), d, product + c);
+  VF m[kVectors], s[kVectors], p[kVectors];
+  for (int i = 0; i < kVectors; ++i) {
+    m[i] = hn::LoadU(d, mean + c + i * lanes);
+    s[i] = p[i] = hn::Zero(d);
   }
-  for (; c < channels; ++c) {
+  for (int64_t r = 0; r < g.rows; ++r)
+    for (int i = 0; i < kVectors; ++i) {
+      const int64_t at = r * g.channels + c + i * lanes;
+      VF v = load_lanes(d, g.dy + at);
+      if constexpr (kMasked) v = within.mask(load_lanes(d, g.y + at), v);
+      s[i] = hn::Add(s[i], v);
+      p[i] = hn::MulAdd(v, hn::Sub(load_lanes(d, g.x + at), m[i]), p[i]);
+    }
+  for (int i = 0; i < kVectors; ++i) {
+    hn::StoreU(s[i], d, sum + c + i * lanes);
+    hn::StoreU(p[i], d, product + c + i * lanes);
+  }
+}
+
+template <bool kMasked, class T>
+void block_gradients_of(const GradientRows<T>& g, const float* mean, float* sum, float* product) {
+  const LaneBounds within(g.bounds);
+  const int64_t lanes = int64_t(hn::Lanes(DF()));
+  int64_t c = 0;
+  for (; c + kStrip * lanes <= g.channels; c += kStrip * lanes)
+    strip_gradients<kMasked, kStrip>(g, within, c, mean, sum, product);
+  for (; c + lanes <= g.channels; c += lanes)
+    strip_gradients<kMasked, 1>(g, within, c, mean, sum, product);
+  for (; c < g.channels; ++c) {
     float s = 0, p = 0;
-    for (int64_t r = 0; r < rows; ++r) {
-      const float g = float(dy[r * channels + c]);
-      s += g;
-      p += g * (float(x[r * channels + c]) - mean[c]);
+    for (int64_t r = 0; r < g.rows; ++r) {
+      const int64_t at = r * g.channels + c;
+      float v = float(g.dy[at]);
+      if (kMasked) v = masked(g.bounds, float(g.y[at]), v);
+      s += v;
+      p += v * (float(g.x[at]) - mean[c]);
     }
     sum[c] = s;
     product[c] = p;
   }
 }
 
-void block_gradients(DType type, const void* x, const void* dy, int64_t rows, int64_t channels,
-                     const float* mean, float* sum, float* product) {
-  if (type == DType::f32)
-    block_gradients_of(static_cast<const float*>(x), static_cast<const float*>(dy), rows, channels,
-                       mean, sum, product);
-  else
-    block_gradients_of(static_cast<const bfloat16*>(x), static_cast<const bfloat16*>(dy), rows,
-                       channels, mean, sum, product);
+template <class T>
+void block_gradients_in(const void* x, const void* dy, const void* y, const NormBounds& bounds,
+                        int64_t rows, int64_t channels, const float* mean, float* sum,
+                        float* product) {
+  const GradientRows<T> g{static_cast<const T*>(x),
+                          static_cast<const T*>(dy),
+                          static_cast<const T*>(y),
+                          rows,
+                          channels,
+                          bounds};
+  (y ? block_gradients_of<true, T> : block_gradients_of<false, T>)(g, mean, sum, product);
 }
+
+void block_gradients(DType type, const void* x, const void* dy, const void* y,
+                     const NormBounds& bounds, int64_t rows, int64_t channels, const float* mean,
+                     float* sum, float* product) {
+  (type == DType::f32
+       ? block_gradients_in<float>
+       : block_gradients_in<bfloat16>)(x, dy, y, bounds, rows, channels, mean, sum, product);
+}
+
+enum class Bounded : uint8_t { kNot, kResult, kMasked };
 
 // `shift` and v may be null. Where u is far from 0 beside how much it varies, shifting it first
 // saves what would cancel.
-template <class T>
-void combine_rows_of(const RowCombination& w, const T* u, const T* v, int64_t rows,
+template <Bounded kBounded, class T>
+void combine_rows_of(const RowCombination& w, const T* u, const T* v, const T* mask, int64_t rows,
                      int64_t channels, T* y) {
   const DF d;
+  const NormBounds bounds = w.bounds ? *w.bounds : NormBounds{};
+  const LaneBounds within(bounds);
   const int64_t lanes = int64_t(hn::Lanes(d));
   for (int64_t r = 0; r < rows; ++r) {
     const int64_t at = r * channels;
@@ -163,24 +227,39 @@ void combine_rows_of(const RowCombination& w, const T* u, const T* v, int64_t ro
       VF x = load_lanes(d, u + at + c);
       if (w.shift) x = hn::Sub(x, hn::LoadU(d, w.shift + c));
       VF s = hn::MulAdd(x, hn::LoadU(d, w.a + c), hn::LoadU(d, w.k + c));
-      if (v) s = hn::MulAdd(load_lanes(d, v + at + c), hn::LoadU(d, w.b + c), s);
+      if (v) {
+        VF g = load_lanes(d, v + at + c);
+        if constexpr (kBounded == Bounded::kMasked)
+          g = within.mask(load_lanes(d, mask + at + c), g);
+        s = hn::MulAdd(g, hn::LoadU(d, w.b + c), s);
+      }
+      if constexpr (kBounded == Bounded::kResult) s = within.keep(s);
       store_lanes(d, s, y + at + c);
     }
     for (; c < channels; ++c) {
       const float x = float(u[at + c]) - (w.shift ? w.shift[c] : 0.0f);
-      y[at + c] = T(x * w.a[c] + w.k[c] + (v ? float(v[at + c]) * w.b[c] : 0.0f));
+      float g = v ? float(v[at + c]) : 0.0f;
+      if (kBounded == Bounded::kMasked) g = masked(bounds, float(mask[at + c]), g);
+      const float s = x * w.a[c] + w.k[c] + (v ? g * w.b[c] : 0.0f);
+      y[at + c] = T(kBounded == Bounded::kResult ? kept(bounds, s) : s);
     }
   }
 }
 
-void combine_rows(DType type, const RowCombination& w, const void* u, const void* v, int64_t rows,
-                  int64_t channels, void* y) {
-  if (type == DType::f32)
-    combine_rows_of(w, static_cast<const float*>(u), static_cast<const float*>(v), rows, channels,
-                    static_cast<float*>(y));
-  else
-    combine_rows_of(w, static_cast<const bfloat16*>(u), static_cast<const bfloat16*>(v), rows,
-                    channels, static_cast<bfloat16*>(y));
+template <class T>
+void combine_rows_in(const RowCombination& w, const void* u, const void* v, const void* mask,
+                     int64_t rows, int64_t channels, void* y) {
+  const auto combine = !w.bounds ? combine_rows_of<Bounded::kNot, T>
+                       : mask    ? combine_rows_of<Bounded::kMasked, T>
+                                 : combine_rows_of<Bounded::kResult, T>;
+  combine(w, static_cast<const T*>(u), static_cast<const T*>(v), static_cast<const T*>(mask), rows,
+          channels, static_cast<T*>(y));
+}
+
+void combine_rows(DType type, const RowCombination& w, const void* u, const void* v,
+                  const void* mask, int64_t rows, int64_t channels, void* y) {
+  (type == DType::f32 ? combine_rows_in<float> : combine_rows_in<bfloat16>)(w, u, v, mask, rows,
+                                                                            channels, y);
 }
 
 }  // namespace
@@ -209,7 +288,9 @@ int64_t block_rows(const BatchNormShape& s) {
 }
 int64_t blocks(const BatchNormShape& s) { return (s.rows + block_rows(s) - 1) / block_rows(s); }
 
+/// Null where x is.
 const char* at_row(const BatchNormShape& s, const void* x, int64_t row) {
+  if (!x) return nullptr;
   return static_cast<const char*>(x) + size_t(row * s.channels) * size_of(s.type);
 }
 char* at_row(const BatchNormShape& s, void* x, int64_t row) {
@@ -226,10 +307,10 @@ void for_blocks(const BatchNormShape& s, F body) {
 }
 
 void combine(const BatchNormShape& s, const RowCombination& w, const void* u, const void* v,
-             void* y) {
+             void* y, const void* mask = nullptr) {
   for_blocks(s, [&](int64_t, int64_t row, int64_t rows) {
     HWY_DYNAMIC_DISPATCH(combine_rows)
-    (s.type, w, at_row(s, u, row), v ? at_row(s, v, row) : nullptr, rows, s.channels,
+    (s.type, w, at_row(s, u, row), at_row(s, v, row), at_row(s, mask, row), rows, s.channels,
      at_row(s, y, row));
   });
 }
@@ -273,7 +354,9 @@ void batch_norm_forward(const BatchNormShape& s, const BatchNormForward& a, void
     if (a.saved_mean) a.saved_mean[i] = float(mean);
     if (a.saved_inv_std) a.saved_inv_std[i] = float(inv);
   }
-  combine(s, {.shift = shift, .a = gain, .k = offset}, a.x, nullptr, a.y);
+  const bool bounded = a.bounds.low || a.bounds.high;
+  combine(s, {.shift = shift, .a = gain, .k = offset, .bounds = bounded ? &a.bounds : nullptr}, a.x,
+          nullptr, a.y);
 }
 
 void scale_channels(const BatchNormShape& s, const void* x, const float* a, const float* b,
@@ -287,8 +370,8 @@ void batch_norm_backward(const BatchNormShape& s, const BatchNormBackward& a, vo
   float *of_x = of_dy + c, *rest = of_x + c, *sums = rest + c, *products = sums + n * c;
   for_blocks(s, [&](int64_t b, int64_t row, int64_t rows) {
     HWY_DYNAMIC_DISPATCH(block_gradients)
-    (s.type, at_row(s, a.x, row), at_row(s, a.dy, row), rows, c, a.mean, sums + b * c,
-     products + b * c);
+    (s.type, at_row(s, a.x, row), at_row(s, a.dy, row), at_row(s, a.y, row), a.bounds, rows, c,
+     a.mean, sums + b * c, products + b * c);
   });
   const double count = double(std::max<int64_t>(1, s.rows));
   for (int64_t i = 0; i < c; ++i) {
@@ -302,7 +385,9 @@ void batch_norm_backward(const BatchNormShape& s, const BatchNormBackward& a, vo
     rest[i] = float(-gain * sum / count);
   }
   if (!a.dx) return;
-  combine(s, {.shift = a.mean, .a = of_x, .b = of_dy, .k = rest}, a.x, a.dy, a.dx);
+  combine(s,
+          {.shift = a.mean, .a = of_x, .b = of_dy, .k = rest, .bounds = a.y ? &a.bounds : nullptr},
+          a.x, a.dy, a.dx, a.y);
 }
 
 void sum_rows(const BatchNormShape& s, const void* x, float scale, float* out, void* scratch) {

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 
 #include "tensor/dtype.h"
 
@@ -18,6 +19,11 @@ struct BatchNormShape {
 /// Bytes of scratch either direction needs.
 size_t batch_norm_scratch(const BatchNormShape& shape);
 
+/// What the normalised numbers are kept within.
+struct NormBounds {
+  std::optional<float> low, high;
+};
+
 struct BatchNormForward {
   const void* x;
   const float *scale, *bias;
@@ -26,6 +32,7 @@ struct BatchNormForward {
   void* y;
   float *running_mean, *running_var;  ///< null where nobody asks
   float *saved_mean, *saved_inv_std;  ///< null where nobody asks
+  NormBounds bounds = {};
 };
 void batch_norm_forward(const BatchNormShape& shape, const BatchNormForward& a, void* scratch);
 
@@ -34,6 +41,9 @@ struct BatchNormBackward {
   const float *scale, *mean, *inv_std;
   void* dx;               ///< null where nobody asks
   float *dscale, *dbias;  ///< null where nobody asks
+  /// The bounded result, or null: dy counts only where it lies between the bounds.
+  const void* y = nullptr;
+  NormBounds bounds = {};
 };
 void batch_norm_backward(const BatchNormShape& shape, const BatchNormBackward& a, void* scratch);
 

@@ -235,6 +235,8 @@ class NarrowCopy {
     if (!fresh) return it->second;
     // An invented name could be that of a later value.
     const std::string name = to_.value(v).name + ":" + std::string(name_of(to));
+    if (const auto& constant = to_.value(v).constant)
+      return it->second = to_.add_constant(to_.fresh_name(name), constant->cast(to));
     it->second = builder_
                      .op("Cast", {v}, {{"to", detail::onnx_number(to)}}, "",
                          {to_.find(name) == kNoValue ? name : ""})

@@ -7,6 +7,7 @@
 
 #include "base/error.h"
 #include "kernels/int8_conv.h"
+#include "passes/passes.h"
 #include "tests/runtime/network.h"
 
 namespace espalier {
@@ -61,6 +62,43 @@ TEST(Regions, MobileNetBlock) {
   y = n.b.add(n.conv(y, 16, 1), x);
   n.g.add_output(n.b.one("GlobalAveragePool", {y}));
   n.check(1e-5, 1e-5, {.strict = true});
+}
+
+/// A training normalisation with bounds, and its gradient through both, as one region each.
+void check_bounded_norm(DType type, std::optional<float> low, std::optional<float> high) {
+  constexpr int64_t kChannels = 21;
+  Network n;
+  const Shape image = {3, kChannels, 5, 4};
+  const ValueId x = n.input(image, -1, 3, type), dy = n.input(image, -1, 1, type);
+  const ValueId scale = n.weight({kChannels}), bias = n.weight({kChannels});
+  const ValueId mean = n.input({kChannels}), var = n.input({kChannels}, 0.5, 2);
+  const Values norm =
+      n.b.op("BatchNormalization", {x, scale, bias, mean, var}, {{"training_mode", int64_t{1}}},
+             "norm", {"normal", "next_mean", "next_var", "batch_mean", "batch_inv_std"});
+  const auto bound = [&](std::optional<float> v) {
+    return v ? n.b.constant(Tensor::scalar(*v).cast(type)) : kNoValue;
+  };
+  const ValueId y = n.b.one("Clip", {norm[0], bound(low), bound(high)});
+  const ValueId zero = n.b.constant(Tensor::scalar(0.0f).cast(type));
+  ValueId d = dy;
+  if (low) d = n.b.where(n.b.greater(y, bound(low)), d, zero);
+  if (high) d = n.b.where(n.b.less(y, bound(high)), d, zero);
+  const Values gradient = n.b.op("espalier.BatchNormGrad", {x, d, scale, norm[3], norm[4]}, {},
+                                 "gradient", {"dx", "dscale", "dbias"});
+  n.g.set_outputs({y, norm[1], norm[2], gradient[0], gradient[1], gradient[2]});
+  EXPECT_EQ(pass_named("fuse_bounded_norm").run(n.g), 2);
+  const double tolerance = type == DType::f32 ? 1e-5 : 0.01;
+  const auto p = n.check(tolerance, tolerance);
+  EXPECT_THAT(kernels_of(*p), HasSubstr("batch_norm bounded"));
+  EXPECT_THAT(kernels_of(*p), HasSubstr("batch_norm_grad bounded"));
+}
+
+TEST(Regions, TrainingNormsWithBounds) {
+  for (const DType type : {DType::f32, DType::bf16}) {
+    check_bounded_norm(type, 0.0f, {});
+    check_bounded_norm(type, -0.25f, 0.5f);
+    check_bounded_norm(type, {}, 0.125f);
+  }
 }
 
 TEST(Regions, ProductWithBiasResidualAndGelu) {

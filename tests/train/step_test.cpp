@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "base/error.h"
+#include "ir/room.h"
 #include "ir/verify.h"
 #include "runtime/session.h"
 #include "tests/train/networks.h"
@@ -280,6 +281,23 @@ TEST(Step, Bfloat16StaysCloseAndKeepsMastersInFloat) {
           half.step.graph.value(n.outputs[0]).tensor().dtype == DType::bf16 ? 1 : 0;
   }
   EXPECT_EQ(narrow_contractions, 3);
+}
+
+TEST(Step, Bfloat16HoldsConstantsAsItReadsThem) {
+  StepOptions o;
+  o.input = {16, 2, 6, 6};
+  o.precision = DType::bf16;
+  o.trained = {{"fc.weight"}};  // the others are constants
+  const StepGraph step = build_training_step(testing::small_cnn(4), o);
+  int narrow = 0;
+  for (NodeId id : step.graph.order()) {
+    const Node& n = step.graph.node(id);
+    if (n.room->full_name() == "Cast") EXPECT_FALSE(step.graph.is_constant(n.inputs[0]));
+    for (ValueId v : n.inputs)
+      narrow += v != kNoValue && step.graph.is_constant(v) &&
+                step.graph.value(v).tensor().dtype == DType::bf16;
+  }
+  EXPECT_GT(narrow, 0);
 }
 
 std::string error_of(const Graph& g, const StepOptions& o) {

@@ -38,12 +38,12 @@ Cost cost(const LinearQuant&, const TypesIn& in, const Types& out) { return map_
 void emit(const LinearQuant& a, CWriter& c) {
   if (c.dtype(0) == DType::f64) c.refuse("it quantises f32");
   c.need("quantise.h");
-  const auto [lowest, highest] = limits_of(c.out_dtype(0));
+  const auto limits = limits_of(c.out_dtype(0));
   emit_scaled(a, c, [&](const std::string& at, const std::string& s) {
     c.store(0, at,
             "(" + c_type(c.out_dtype(0)) + ")esp_quantise(" + c.load(0, at) + " / " + c.load(1, s) +
-                ", " + (c.has(2) ? c.load(2, s) : "0") + ", " + std::to_string(lowest) + ", " +
-                std::to_string(highest) + ")");
+                ", " + (c.has(2) ? c.load(2, s) : "0") + ", " + std::to_string(limits.first) +
+                ", " + std::to_string(limits.second) + ")");
   });
 }
 
