@@ -10,9 +10,9 @@ namespace {
 const Refuse kNotFaster{"so few results are faster by the sum over taps"};
 
 KernelPtr kernel_of(std::shared_ptr<const kernels::WinogradConv> conv, int64_t tile) {
-  auto kernel = function_kernel(
-      tile == 4 ? "winograd 4x4" : "winograd 2x2",
-      [conv](const KernelArgs& k) { conv->run(k.in, k.write<float>(0), k.scratch); });
+  auto kernel =
+      function_kernel(tile == 4 ? "winograd 4x4" : "winograd 2x2",
+                      [conv](const KernelArgs& k) { conv->run(k.in, k.out[0], k.scratch); });
   kernel->scratch_bytes = conv->scratch_bytes();
   kernel->packed_bytes = conv->packed_bytes();
   return kernel;
@@ -51,6 +51,7 @@ Bound bind_winograd_grad_weight(const BindRequest& r) {
   if (const auto* no = std::get_if<Refuse>(&spec)) return *no;
   const auto& gradient = std::get<kernels::ConvGradSpec>(spec);
   if (const std::string why = kernels::no_winograd(gradient); !why.empty()) return Refuse{why};
+  if (gradient.weight_type != DType::f32) return Refuse{"the gradient is not f32"};
   const int64_t tile = kernels::winograd_weight_tile(gradient);
   if (tile == 0) return kNotFaster;
   KernelPtr kernel = kernel_of(kernels::winograd_grad_weight(gradient, tile), tile);

@@ -12,6 +12,7 @@
 #include "kernels/jit/cut.h"
 #include "kernels/jit/micro_kernel.h"
 #include "kernels/packed_weights.h"
+#include "kernels/simd.h"
 #include "kernels/transpose.h"
 #include "kernels/winograd_cost.h"
 #include "kernels/winograd_transform.h"
@@ -47,31 +48,32 @@ class Winograd final : public WinogradConv {
         turned_(turned),
         x_operand_(s.x_operand),
         w_operand_(s.weight.operand),
+        w_type_(s.weight.type),
         top_(s.geometry.pads_begin[0]),
         left_(s.geometry.pads_begin[1]),
         products_(busy_tile()) {
     const int64_t high = Cut::ceil_div(s.y[2], tile), wide = Cut::ceil_div(s.y[3], tile);
-    result_ = {s.y[2], s.y[3], s.y[1], tile, high, wide};
-    source_ = {s.x[2], s.x[3], s.x[1], tile, high, wide};
+    result_ = {s.y[2], s.y[3], s.y[1], tile, high, wide, s.y_type};
+    source_ = {s.x[2], s.x[3], s.x[1], tile, high, wide, s.x_type};
     tiles_ = s.y[0] * result_.tiles_high * result_.tiles_wide;
     columns_ = Cut::at_most(Cut::ceil_div(result_.channels, kGemmLanes), products_.vectors);
     workers_ = num_threads();
     take_epilogue(s);
-    if (s.weight.constant) pack(static_cast<const float*>(s.weight.constant));
+    if (s.weight.constant) pack(s.weight.constant);
     cut_tiles();
     generate();
   }
 
-  void run(const void* const* operands, float* y, void* scratch) const override {
-    const auto at = [&](int operand) { return static_cast<const float*>(operands[operand]); };
+  void run(const void* const* operands, void* y, void* scratch) const override {
     auto* memory = static_cast<float*>(scratch);
-    Job job{at(int(x_operand_)), nullptr, residual_ < 0 ? nullptr : at(residual_), y, epilogue_};
-    if (bias_operand_ >= 0) job.epilogue.bias = at(bias_operand_);
+    Job job{operands[x_operand_], nullptr, residual_ < 0 ? nullptr : operands[residual_], y,
+            epilogue_};
+    if (bias_operand_ >= 0) job.epilogue.bias = static_cast<const float*>(operands[bias_operand_]);
     if (weights_) {
       job.weights = weights_.as<float>();
     } else {
       job.weights = memory;
-      transform(at(int(w_operand_)), memory + weight_floats(), memory);
+      transform(operands[w_operand_], memory + weight_floats(), memory);
       memory += weight_floats() + tap_floats();
     }
     if (by_blocks_)
@@ -91,8 +93,10 @@ class Winograd final : public WinogradConv {
     int64_t begin, end;
   };
   struct Job {
-    const float *x, *weights, *residual;
-    float* y;
+    const void* x;
+    const float* weights;
+    const void* residual;
+    void* y;
     WinogradEpilogue epilogue;
   };
   /// Tiles that go through together, and where their patches and products are.
@@ -128,27 +132,28 @@ class Winograd final : public WinogradConv {
   int64_t padded() const { return columns_.n * kGemmLanes; }
 
   /// The weight at all points; `taps` holds it with result channels innermost meanwhile.
-  void transform(const float* w, float* taps, float* to) const {
-    const int64_t in = source_.channels, out = result_.channels;
-    WinogradTaps t{taps, in, out, out, 9 * out};
+  void transform(const void* w, float* taps, float* to) const {
+    const int64_t in = source_.channels, out = result_.channels, size = int64_t(size_of(w_type_));
+    WinogradTaps t{w_type_, taps, in, out, out, 9 * out};
     if (turned_) {
-      transpose_matrices(w, taps, in, out, 9, sizeof(float));
-      t.data = taps + 8 * out;
+      transpose_matrices(w, taps, in, out, 9, size_t(size));
+      t.data = reinterpret_cast<std::byte*>(taps) + 8 * out * size;
       t.tap_stride = -out;
     } else {
-      transpose_matrices(w, taps, 1, out, 9 * in, sizeof(float));
+      transpose_matrices(w, taps, 1, out, 9 * in, size_t(size));
     }
     parallel_for(in, 4, [&](int64_t begin, int64_t end) {
       winograd_windows(source_.tile, t, columns_, begin, end, to);
     });
   }
 
-  void pack(const float* w) {
-    std::string form = turned_ ? "winograd turned" : "winograd";
+  void pack(const void* w) {
+    std::string form =
+        std::string(turned_ ? "winograd turned " : "winograd ") + std::string(name_of(w_type_));
     for (int64_t v : {source_.tile, source_.channels, result_.channels, columns_.n, columns_.parts})
       form += " " + std::to_string(v);
-    const std::span weight(reinterpret_cast<const std::byte*>(w),
-                           size_t(tap_floats()) * sizeof(float));
+    const std::span weight(static_cast<const std::byte*>(w),
+                           size_t(tap_floats()) * size_of(w_type_));
     const size_t bytes = size_t(weight_floats()) * sizeof(float);
     weights_ = packed_weight(weight, {form}, bytes, [&](std::byte* at) {
       std::vector<float> taps(static_cast<size_t>(tap_floats()));
@@ -268,6 +273,7 @@ class Winograd final : public WinogradConv {
   int64_t points_;
   bool turned_;
   size_t x_operand_, w_operand_;
+  DType w_type_;
   int64_t top_, left_;
   RegisterTile products_;
   int residual_ = -1, bias_operand_ = -1;
@@ -299,8 +305,10 @@ ConvSpec gradient_as_convolution(const ConvGradSpec& g) {
 
 std::string no_winograd(const ConvSpec& s) {
   if (const std::string& why = no_generated_kernels(); !why.empty()) return why;
-  if (s.x_type != DType::f32 || s.y_type != DType::f32 || s.weight.type != DType::f32)
-    return "it is not in f32";
+  const auto served = [](DType t) { return t == DType::f32 || t == DType::bf16; };
+  if (!served(s.x_type) || s.y_type != s.x_type || !served(s.weight.type))
+    return "it is in neither f32 nor bf16";
+  if (s.x_type == DType::bf16 && has_matrix_tiles()) return "tiles of bf16 are faster here";
   const ConvGeometry& g = s.geometry;
   if (s.weight.shape.size() != 4 || s.weight.shape[2] != 3 || s.weight.shape[3] != 3 ||
       g.groups != 1 || !all(g.strides, 1) || !all(g.dilations, 1))
@@ -312,7 +320,7 @@ std::string no_winograd(const ConvSpec& s) {
   for (size_t i = 0; i < steps.size(); ++i) {
     const EpilogueStep& step = steps[i];
     const bool residual = step.kind == EpilogueStep::Kind::kResidual;
-    if (residual ? i != 0 || step.scale != 1 || step.residual_type != DType::f32
+    if (residual ? i != 0 || step.scale != 1 || step.residual_type != s.y_type
                  : !bounds(step) || i + 1 != steps.size())
       return "more than a residual and bounds follow it";
   }
@@ -336,7 +344,8 @@ int64_t winograd_tile(const ConvSpec& s) {
     return points * tiles * (channels + kWinogradMoved * double(s.x[1] + s.y[1])) +
            kWinogradFetched * weights * channels;
   };
-  const double direct = 9 * channels * (double(s.y[0] * s.y[2] * s.y[3]) + kWinogradFetched);
+  const double direct =
+      9 * channels * (double(s.y[0] * s.y[2] * s.y[3]) + kWinogradFetched) / direct_rate(s.x_type);
   return winograd_choice(cost(4), cost(2), direct);
 }
 

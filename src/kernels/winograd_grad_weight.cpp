@@ -31,8 +31,8 @@ class WinogradGradWeight final : public WinogradConv {
         top_(g.geometry.pads_begin[0]),
         left_(g.geometry.pads_begin[1]) {
     const int64_t high = Cut::ceil_div(g.y[2], tile), wide = Cut::ceil_div(g.y[3], tile);
-    x_ = {g.x[2], g.x[3], g.x[1], tile, high, wide};
-    dy_ = {g.y[2], g.y[3], g.y[1], tile, high, wide};
+    x_ = {g.x[2], g.x[3], g.x[1], tile, high, wide, g.type};
+    dy_ = {g.y[2], g.y[3], g.y[1], tile, high, wide, g.type};
     const int64_t a_tile = points_ * (in_ + out_) * kGemmLanes * int64_t(sizeof(float));
     blocks_ = Cut::at_most(g.y[0] * high * wide,
                            std::clamp(kBlockBytes / a_tile, kFewestTiles, kMostTiles));
@@ -51,7 +51,7 @@ class WinogradGradWeight final : public WinogradConv {
     }
   }
 
-  void run(const void* const* operands, float* dw, void* scratch) const override {
+  void run(const void* const* operands, void* dw, void* scratch) const override {
     auto* memory = static_cast<float*>(scratch);
     float *const x = memory, *const dy = x + points_ * x_layout_.plane;
     float *const sums = dy + points_ * dy_layout_.plane, *const taps = sums + sum_floats();
@@ -60,10 +60,8 @@ class WinogradGradWeight final : public WinogradConv {
       const int64_t first = blocks_.begin(b), tiles = blocks_.size(b);
       parallel_for(tiles, kGrain, [&](int64_t begin, int64_t end) {
         const int64_t at = begin * kGemmLanes, from = first + begin, to = first + end;
-        winograd_patches(x_, top_, left_, static_cast<const float*>(operands[0]), from, to, x + at,
-                         x_layout_);
-        winograd_gradients(dy_, static_cast<const float*>(operands[1]), from, to, dy + at,
-                           dy_layout_);
+        winograd_patches(x_, top_, left_, operands[0], from, to, x + at, x_layout_);
+        winograd_gradients(dy_, operands[1], from, to, dy + at, dy_layout_);
       });
       parallel_for(points_ * in_, 1, [&](int64_t begin, int64_t end) {
         for (int64_t unit = begin; unit < end; ++unit)
@@ -74,7 +72,7 @@ class WinogradGradWeight final : public WinogradConv {
       winograd_window_gradients(x_.tile, sums, in_ * kGemmLanes, out_ * kGemmLanes, begin, end,
                                 taps);
     });
-    lay_out(taps, dw);
+    lay_out(taps, static_cast<float*>(dw));
   }
 
   size_t scratch_bytes() const override {
@@ -139,7 +137,8 @@ int64_t winograd_weight_tile(const ConvGradSpec& g) {
     return points * tiles * (in * out + kWinogradMoved * (in + out)) +
            kWinogradFetched * (points + 2 * 9) * in * out;
   };
-  return winograd_choice(cost(4), cost(2), 9 * in * out * double(g.y[0] * g.y[2] * g.y[3]));
+  const double direct = 9 * in * out * double(g.y[0] * g.y[2] * g.y[3]) / direct_rate(g.type);
+  return winograd_choice(cost(4), cost(2), direct);
 }
 
 std::shared_ptr<const WinogradConv> winograd_grad_weight(const ConvGradSpec& spec, int64_t tile) {

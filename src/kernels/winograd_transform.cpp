@@ -1,5 +1,7 @@
 #include "kernels/winograd_transform.h"
 
+#include <type_traits>
+
 #include "kernels/jit/micro_kernel.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -8,6 +10,8 @@
 //
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
+
+#include "kernels/simd_math-inl.h"
 
 // The points of 4x4 tiles are 0, ±√½, ±√2 and infinity: squares that are exact and products that
 // are one keep the error of f32 within three times that of the plain sum, where ±1 and ±2 give
@@ -171,11 +175,27 @@ HWY_INLINE hn::Vec<D> load(D d, const float* at, size_t lanes) {
 }
 
 template <class D>
+HWY_INLINE hn::Vec<D> load(D d, const bfloat16* at, size_t lanes) {
+  if (lanes == hn::Lanes(d)) return load_bf16(d, reinterpret_cast<const uint16_t*>(at));
+  alignas(64) uint16_t some[kLanes] = {};
+  for (size_t i = 0; i < lanes; ++i) some[i] = at[i].bits;
+  return load_bf16(d, some);
+}
+
+template <class D>
 HWY_INLINE void store(D d, hn::Vec<D> v, float* at, size_t lanes) {
   if (lanes == hn::Lanes(d))
     hn::StoreU(v, d, at);
   else
     hn::BlendedStore(v, hn::FirstN(d, lanes), d, at);
+}
+
+template <class D>
+HWY_INLINE void store(D d, hn::Vec<D> v, bfloat16* at, size_t lanes) {
+  if (lanes == hn::Lanes(d)) return store_bf16(d, v, reinterpret_cast<uint16_t*>(at));
+  alignas(64) uint16_t some[kLanes];
+  store_bf16(d, v, some);
+  for (size_t i = 0; i < lanes; ++i) at[i].bits = some[i];
 }
 
 /// Where a tile is.
@@ -188,8 +208,9 @@ Place place_of(const WinogradImage& i, int64_t tile) {
   return {row / i.tiles_high, row % i.tiles_high * i.tile, column * i.tile};
 }
 
-template <int kTile>
+template <int kTile, class T>
 void windows(const WinogradTaps& taps, const Cut& columns, int64_t first, int64_t last, float* to) {
+  const auto* data = static_cast<const T*>(taps.data);
   constexpr int kPatch = kTile + 2;
   const hn::CappedTag<float, kLanes> d;
   const int64_t plane = kLanes * columns.n * taps.in;
@@ -200,7 +221,7 @@ void windows(const WinogradTaps& taps, const Cut& columns, int64_t first, int64_
         const size_t lanes = lanes_at(d, begin + o, taps.out);
         hn::Vec<decltype(d)> g[9], rows[3 * kPatch], v[kPatch * kPatch];
         for (int64_t t = 0; t < 9; ++t)
-          g[t] = load(d, taps.data + t * taps.tap_stride + i * taps.in_stride + begin + o, lanes);
+          g[t] = load(d, data + t * taps.tap_stride + i * taps.in_stride + begin + o, lanes);
         for (int r = 0; r < 3; ++r) Axis<kTile>::window(d, g + 3 * r, 1, rows + r * kPatch, 1);
         for (int k = 0; k < kPatch; ++k) Axis<kTile>::window(d, rows + k, kPatch, v + k, kPatch);
         float* at = to + begin * taps.in + i * width + o;
@@ -217,15 +238,15 @@ HWY_INLINE void store_points(D d, const hn::Vec<D>* v, float* to, int64_t c, siz
   for (int64_t p = 0; p < kPatch * kPatch; ++p) store(d, v[p], channel + p * layout.plane, lanes);
 }
 
-template <int kTile>
-void patches(const WinogradImage& i, int64_t top, int64_t left, const float* x, int64_t first,
+template <int kTile, class T>
+void patches(const WinogradImage& i, int64_t top, int64_t left, const T* x, int64_t first,
              int64_t last, float* to, const WinogradLayout& layout) {
   constexpr int kPatch = kTile + 2;
   const hn::CappedTag<float, kLanes> d;
   for (int64_t tile = first; tile < last; ++tile, to += layout.row) {
     const Place at = place_of(i, tile);
     const int64_t y0 = at.row - top, x0 = at.column - left;
-    const float* source = x + ((at.image * i.height + y0) * i.width + x0) * i.channels;
+    const T* source = x + ((at.image * i.height + y0) * i.width + x0) * i.channels;
     const auto inside = [](int64_t begin, int64_t extent, int64_t k) {
       return begin + k >= 0 && begin + k < extent;
     };
@@ -247,15 +268,15 @@ void patches(const WinogradImage& i, int64_t top, int64_t left, const float* x, 
   }
 }
 
-template <int kTile>
-void gradients(const WinogradImage& i, const float* dy, int64_t first, int64_t last, float* to,
+template <int kTile, class T>
+void gradients(const WinogradImage& i, const T* dy, int64_t first, int64_t last, float* to,
                const WinogradLayout& layout) {
   constexpr int kPatch = kTile + 2;
   const hn::CappedTag<float, kLanes> d;
   for (int64_t tile = first; tile < last; ++tile, to += layout.row) {
     const Place at = place_of(i, tile);
     const int64_t rows = i.height - at.row, columns = i.width - at.column;
-    const float* source = dy + ((at.image * i.height + at.row) * i.width + at.column) * i.channels;
+    const T* source = dy + ((at.image * i.height + at.row) * i.width + at.column) * i.channels;
     for (int64_t c = 0; c < i.channels; c += int64_t(hn::Lanes(d))) {
       const size_t lanes = lanes_at(d, c, i.channels);
       hn::Vec<decltype(d)> v[kPatch * kPatch];
@@ -289,9 +310,9 @@ void window_gradients(const float* sums, int64_t in, int64_t row, int64_t first,
     }
 }
 
-template <int kTile>
+template <int kTile, class T>
 void results(const WinogradImage& i, const WinogradEpilogue& e, const float* products,
-             int64_t plane, int64_t first, int64_t last, const float* residual, float* y) {
+             int64_t plane, int64_t first, int64_t last, const T* residual, T* y) {
   constexpr int kPatch = kTile + 2;
   const hn::CappedTag<float, kLanes> d;
   const auto low = hn::Set(d, e.low), high = hn::Set(d, e.high);
@@ -323,19 +344,40 @@ void results(const WinogradImage& i, const WinogradEpilogue& e, const float* pro
   }
 }
 
+/// Calls body(tile, number): both of types that know what they stand for.
+template <class F>
+void for_kind(int64_t tile, DType type, const F& body) {
+  const auto of_type = [&](auto number) {
+    if (tile == 4)
+      body(std::integral_constant<int, 4>(), number);
+    else
+      body(std::integral_constant<int, 2>(), number);
+  };
+  if (type == DType::f32)
+    of_type(float());
+  else
+    of_type(bfloat16());
+}
+
 void windows_of(int64_t tile, const WinogradTaps& taps, const Cut& columns, int64_t first,
                 int64_t last, float* to) {
-  (tile == 4 ? windows<4> : windows<2>)(taps, columns, first, last, to);
+  for_kind(tile, taps.type, [&](auto kTile, auto number) {
+    windows<kTile, decltype(number)>(taps, columns, first, last, to);
+  });
 }
 
-void patches_of(const WinogradImage& i, int64_t top, int64_t left, const float* x, int64_t first,
+void patches_of(const WinogradImage& i, int64_t top, int64_t left, const void* x, int64_t first,
                 int64_t last, float* to, const WinogradLayout& layout) {
-  (i.tile == 4 ? patches<4> : patches<2>)(i, top, left, x, first, last, to, layout);
+  for_kind(i.tile, i.type, [&](auto kTile, auto number) {
+    patches<kTile>(i, top, left, static_cast<const decltype(number)*>(x), first, last, to, layout);
+  });
 }
 
-void gradients_of(const WinogradImage& i, const float* dy, int64_t first, int64_t last, float* to,
+void gradients_of(const WinogradImage& i, const void* dy, int64_t first, int64_t last, float* to,
                   const WinogradLayout& layout) {
-  (i.tile == 4 ? gradients<4> : gradients<2>)(i, dy, first, last, to, layout);
+  for_kind(i.tile, i.type, [&](auto kTile, auto number) {
+    gradients<kTile>(i, static_cast<const decltype(number)*>(dy), first, last, to, layout);
+  });
 }
 
 void window_gradients_of(int64_t tile, const float* sums, int64_t in, int64_t row, int64_t first,
@@ -344,8 +386,12 @@ void window_gradients_of(int64_t tile, const float* sums, int64_t in, int64_t ro
 }
 
 void results_of(const WinogradImage& i, const WinogradEpilogue& e, const float* products,
-                int64_t plane, int64_t first, int64_t last, const float* residual, float* y) {
-  (i.tile == 4 ? results<4> : results<2>)(i, e, products, plane, first, last, residual, y);
+                int64_t plane, int64_t first, int64_t last, const void* residual, void* y) {
+  for_kind(i.tile, i.type, [&](auto kTile, auto number) {
+    using T = decltype(number);
+    results<kTile>(i, e, products, plane, first, last, static_cast<const T*>(residual),
+                   static_cast<T*>(y));
+  });
 }
 
 }  // namespace
@@ -367,12 +413,12 @@ void winograd_windows(int64_t tile, const WinogradTaps& taps, const Cut& columns
   HWY_DYNAMIC_DISPATCH(windows_of)(tile, taps, columns, first, last, to);
 }
 
-void winograd_patches(const WinogradImage& image, int64_t top, int64_t left, const float* x,
+void winograd_patches(const WinogradImage& image, int64_t top, int64_t left, const void* x,
                       int64_t first, int64_t last, float* to, const WinogradLayout& layout) {
   HWY_DYNAMIC_DISPATCH(patches_of)(image, top, left, x, first, last, to, layout);
 }
 
-void winograd_gradients(const WinogradImage& image, const float* dy, int64_t first, int64_t last,
+void winograd_gradients(const WinogradImage& image, const void* dy, int64_t first, int64_t last,
                         float* to, const WinogradLayout& layout) {
   HWY_DYNAMIC_DISPATCH(gradients_of)(image, dy, first, last, to, layout);
 }
@@ -384,7 +430,7 @@ void winograd_window_gradients(int64_t tile, const float* sums, int64_t in, int6
 
 void winograd_results(const WinogradImage& image, const WinogradEpilogue& epilogue,
                       const float* products, int64_t plane, int64_t first, int64_t last,
-                      const float* residual, float* y) {
+                      const void* residual, void* y) {
   HWY_DYNAMIC_DISPATCH(results_of)(image, epilogue, products, plane, first, last, residual, y);
 }
 

@@ -1,10 +1,11 @@
 // The transforms of convolutions of 3x3 windows by products (kernels/winograd.h), for tiles of 4x4
-// or 2x2 results.
+// or 2x2 results. Images and windows are f32 or bf16 in memory; between them everything is f32.
 #pragma once
 
 #include <cstdint>
 
 #include "kernels/jit/cut.h"
+#include "tensor/dtype.h"
 
 namespace espalier::kernels {
 
@@ -15,7 +16,8 @@ constexpr int64_t winograd_points(int64_t tile) { return (tile + 2) * (tile + 2)
 /// Windows of 3x3: tap t from source channel i to result channel o is data[t * tap_stride + i *
 /// in_stride + o].
 struct WinogradTaps {
-  const float* data = nullptr;
+  DType type = DType::f32;
+  const void* data = nullptr;
   int64_t in = 0, out = 0;  ///< channels
   int64_t tap_stride = 0, in_stride = 0;
 };
@@ -31,6 +33,7 @@ struct WinogradImage {
   int64_t height = 0, width = 0, channels = 0;
   int64_t tile = 4;  ///< results along an axis: 4 or 2
   int64_t tiles_high = 0, tiles_wide = 0;
+  DType type = DType::f32;
 };
 
 /// Where numbers at points lie: point p of channel c of the t-th tile at p * plane + t * row +
@@ -48,18 +51,18 @@ struct WinogradEpilogue {
 /// The patches of tiles [first, last), counted over all images, at all points; `to` is where tile
 /// `first` goes. Patches begin `top` rows above and `left` columns left of their tile; outside the
 /// image there are zeros. Channels that fill no vector are stored alone.
-void winograd_patches(const WinogradImage& image, int64_t top, int64_t left, const float* x,
+void winograd_patches(const WinogradImage& image, int64_t top, int64_t left, const void* x,
                       int64_t first, int64_t last, float* to, const WinogradLayout& layout);
 
 /// The results of tiles [first, last) from their products, in rows of whole vectors; `residual` (or
 /// null) is added before the bounds and lies as y does.
 void winograd_results(const WinogradImage& image, const WinogradEpilogue& epilogue,
                       const float* products, int64_t plane, int64_t first, int64_t last,
-                      const float* residual, float* y);
+                      const void* residual, void* y);
 
 /// The transposes of the results' and the windows' transforms, for gradients of windows. Tiles of
 /// dy, zero outside the image, at all points:
-void winograd_gradients(const WinogradImage& image, const float* dy, int64_t first, int64_t last,
+void winograd_gradients(const WinogradImage& image, const void* dy, int64_t first, int64_t last,
                         float* to, const WinogradLayout& layout);
 /// The windows of source channels [first, last) from sums over tiles, which for each point and
 /// source channel hold `row` result channels, whole vectors: tap t goes to taps[(i * 9 + t) * row +

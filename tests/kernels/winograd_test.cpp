@@ -12,6 +12,7 @@
 #include "base/rng.h"
 #include "base/threads.h"
 #include "kernels/jit/micro_kernel.h"
+#include "kernels/simd.h"
 #include "tensor/tensor.h"
 
 namespace espalier::kernels {
@@ -82,11 +83,19 @@ struct Trial {
   Tensor run(int threads) const {
     const ThreadScope scope(threads);
     const auto conv = winograd_convolution(spec, tile);
-    Tensor y(DType::f32, r.shape());
+    Tensor y(spec.y_type, r.shape());
     std::vector<float> scratch(conv->scratch_bytes() / sizeof(float));
     const void* operands[] = {x.raw(), w.raw(), b.raw(), r.raw()};
-    conv->run(operands, y.mutable_data<float>(), scratch.data());
+    conv->run(operands, y.mutable_raw(), scratch.data());
     return y;
+  }
+
+  /// Images and windows as numbers of this type, the bias as it was.
+  void cast(DType type) {
+    for (Tensor* t : {&x, &w, &r}) *t = t->cast(type);
+    spec.x_type = spec.y_type = spec.weight.type = type;
+    spec.weight.constant = w.raw();
+    for (EpilogueStep& step : spec.epilogue.steps) step.residual_type = type;
   }
 
   int64_t tile;
@@ -139,11 +148,12 @@ double dot(const Tensor& a, const Tensor& b) {
   return sum;
 }
 
-Tensor gradient(const WinogradConv& conv, const Tensor& a, const Tensor& b, const Shape& shape) {
+Tensor gradient(const WinogradConv& conv, const Tensor& a, const Tensor& b, const Shape& shape,
+                DType type = DType::f32) {
   std::vector<float> scratch(conv.scratch_bytes() / sizeof(float), std::nanf(""));
-  Tensor result(DType::f32, shape);
+  Tensor result(type, shape);
   const void* operands[] = {a.raw(), b.raw()};
-  conv.run(operands, result.mutable_data<float>(), scratch.data());
+  conv.run(operands, result.mutable_raw(), scratch.data());
   return result;
 }
 
@@ -165,6 +175,37 @@ TEST_P(WinogradTest, GradientsAreAdjoints) {
   const ThreadScope two(2);
   const Tensor again = gradient(*winograd_grad_weight(g, c.tile), trial.x, dy, trial.w.shape());
   EXPECT_EQ(std::memcmp(dw.raw(), again.raw(), dw.bytes()), 0);
+}
+
+bool same_bits(const Tensor& a, const Tensor& b) {
+  return a.dtype() == b.dtype() && std::memcmp(a.raw(), b.raw(), a.bytes()) == 0;
+}
+
+// What is bf16 in memory is computed with as f32.
+TEST_P(WinogradTest, InBf16RoundsWhatF32Gives) {
+  if (has_matrix_tiles()) GTEST_SKIP() << "tiles of bf16 are faster here";
+  const Case& c = GetParam();
+  Trial narrow(c), wide(c);
+  narrow.cast(DType::bf16);
+  ASSERT_EQ(no_winograd(narrow.spec), "");
+  wide.cast(DType::bf16);
+  wide.cast(DType::f32);
+  EXPECT_TRUE(same_bits(narrow.run(1), wide.run(1).cast(DType::bf16)));
+  narrow.spec.weight.constant = nullptr;
+  EXPECT_TRUE(same_bits(narrow.run(2), wide.run(1).cast(DType::bf16)));
+
+  const auto spec = [&](const Trial& t, DType weight) {
+    return ConvGradSpec{t.spec.x_type, weight, t.spec.x, t.spec.y, t.w.shape(), t.spec.geometry};
+  };
+  const auto dx = [&](const Trial& t) {
+    const auto of = winograd_grad_input(spec(t, t.spec.x_type), c.tile);
+    return gradient(*of, t.r, t.w, t.x.shape(), t.spec.x_type);
+  };
+  const auto dw = [&](const Trial& t) {
+    return gradient(*winograd_grad_weight(spec(t, DType::f32), c.tile), t.x, t.r, t.w.shape());
+  };
+  EXPECT_TRUE(same_bits(dx(narrow), dx(wide).cast(DType::bf16)));
+  EXPECT_TRUE(same_bits(dw(narrow), dw(wide)));
 }
 
 INSTANTIATE_TEST_SUITE_P(
@@ -190,7 +231,7 @@ TEST(Winograd, SaysWhatItDoesNotServe) {
   };
   EXPECT_THAT(why([](ConvSpec& s) { s.x[1] = 4; }), HasSubstr("few channels"));
   EXPECT_THAT(why([](ConvSpec& s) { s.geometry.strides = {2, 2}; }), HasSubstr("side by side"));
-  EXPECT_THAT(why([](ConvSpec& s) { s.x_type = DType::bf16; }), HasSubstr("f32"));
+  EXPECT_THAT(why([](ConvSpec& s) { s.x_type = DType::bf16; }), HasSubstr("neither f32 nor bf16"));
   EXPECT_THAT(why([](ConvSpec& s) { std::swap(s.epilogue.steps[0], s.epilogue.steps[1]); }),
               HasSubstr("residual and bounds"));
 }
