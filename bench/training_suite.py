@@ -1,16 +1,19 @@
 """The training suite of bench/versus: a step (forward, backward, optimiser) of the same network at the same
-batch, ours beside PyTorch in the setting of layout and precision that a first look finds fastest."""
+batch, ours beside PyTorch in the setting of layout and precision that a first look finds fastest. Rows of mode
+"sparse" are our step in auto precision whose backward pass is cut to a part of the network, beside PyTorch's whole
+step."""
 import json
 import os
 import statistics
 
-# name, definition and its variables, optimiser, batches
-NETWORKS = [("resnet18_32", "resnet18_cifar", [], "sgd", [8, 128]),
-            ("mobilenetv2_96", "mobilenetv2", ["size=96", "classes=2", "dropout=0"], "sgd", [8]),
+# name, definition and its variables, optimiser, batches, what a sparse step trains
+NETWORKS = [("resnet18_32", "resnet18_cifar", [], "sgd", [8, 128], "[{last_layers: 5}]"),
+            ("mobilenetv2_96", "mobilenetv2", ["size=96", "classes=2", "dropout=0"], "sgd", [8],
+             "[{last_layers: 13}]"),
             ("gpt_6x384", "char_gpt",
              ["vocabulary=256", "context=256", "width=384", "layers=6", "heads=6", "hidden=1536", "tied=false"],
-             "adamw", [16])]
-MODES = ["f32", "auto"]
+             "adamw", [16], "[{last_layers: 9}]")]
+MODES = ["f32", "auto", "sparse"]
 # Debian's OpenBLAS beside PyTorch has threads of its own; this one shares OpenMP's.
 OPENBLAS = "/usr/lib/x86_64-linux-gnu/openblas-openmp"
 
@@ -19,14 +22,16 @@ class TrainingRow:
     """One network, batch, precision and number of threads; `measured` runs a command for its JSON."""
 
     def __init__(self, entry, batch, mode, threads, args, here, measured):
-        self.name, definition, self.variables, self.optimizer, _ = entry
+        self.name, definition, self.variables, self.optimizer, _, self.only = entry
         self.path = os.path.join(here, "../recipes/zoo", definition + ".yaml")
         self.batch, self.mode, self.threads, self.args, self.here = batch, mode, threads, args, here
         self.measured = measured
 
     def ours(self):
-        command = [self.args.espalier, "bench", self.path, "--json", "--train", self.mode, "--batch", str(self.batch),
-                   "--threads", str(self.threads), "--seconds", str(self.args.seconds), "--optimizer", self.optimizer]
+        sparse = self.mode == "sparse"
+        command = [self.args.espalier, "bench", self.path, "--json", "--train", "auto" if sparse else self.mode,
+                   "--batch", str(self.batch), "--threads", str(self.threads), "--seconds", str(self.args.seconds),
+                   "--optimizer", self.optimizer] + (["--only", self.only] if sparse else [])
         for variable in self.variables:
             command += ["--variable", variable]
         return self.measured(command)
@@ -76,10 +81,16 @@ class TrainingRow:
 def run(args, here, measured, save):
     """Measures and prints the suite; returns its rows and how many failed."""
     modes = args.modes.split(",") if args.modes else MODES
+    known = [entry[0] for entry in NETWORKS]
+    for name in args.models:
+        if name not in known:
+            raise SystemExit(f"versus: the training suite has no '{name}'; known: {', '.join(known)}")
     rows, failed = [], 0
     print(f"{'step of':16} {'mode':5} {'thr':>3} {'batch':>5} {'ours ms':>10} {'torch ms':>10} {'torch/ours':>10}  "
           f"{'spread':>9}   ours MB torch MB  ours, torch")
     for entry in NETWORKS:
+        if args.models and entry[0] not in args.models:
+            continue
         for batch in entry[4]:
             for mode in modes:
                 for threads in map(int, args.threads.split(",")):

@@ -21,9 +21,11 @@
 #include "cli/verb.h"
 #include "ir/derive.h"
 #include "ir/interpret.h"
+#include "recipe/trained_part.h"
 #include "runtime/random_input.h"
 #include "runtime/session.h"
 #include "runtime/timing.h"
+#include "train/selection.h"
 #include "train/step.h"
 
 namespace espalier::cli {
@@ -41,6 +43,7 @@ struct Args {
   bool profile = false;
   std::string train;              ///< precision of the training step (or auto); empty: inference
   std::string optimizer = "sgd";  ///< of that step
+  std::string only;               ///< what it trains, as recipes say it; empty: all
   std::string precision;          ///< auto: what is fastest; empty: as the network is
   PrecisionChoiceOptions choice;
 };
@@ -93,6 +96,15 @@ std::vector<Tensor> inputs_of(const Workload& work, const Session& session, uint
   return inputs;
 }
 
+/// As a recipe's `training: {only: ...}`.
+Selection selection_of(const std::string& only) {
+  const Yaml training = Yaml::parse("only: " + only + "\n", "--only");
+  Fields fields(training, "--only");
+  Selection selection = read_trained_part(fields).only;
+  fields.done();
+  return selection;
+}
+
 /// Forward, backward and optimiser as one step.
 Workload training_step(const Args& args, DType precision) {
   ModelOptions model = args.model;
@@ -103,6 +115,7 @@ Workload training_step(const Args& args, DType precision) {
   options.input = model.shapes_of(g).at(0);
   options.input_type = g.value(g.inputs()[0]).tensor().dtype;
   options.optimizer.kind = args.optimizer;
+  if (!args.only.empty()) options.trained = selected_parameters(g, selection_of(args.only));
   StepGraph step = build_training_step(g, options);
   std::map<std::string, Tensor> given = std::move(step.extra_inputs);
   if (step.step != kNoValue)
@@ -135,6 +148,8 @@ Workload chosen(const Args& args) {
 }
 
 Workload workload_of(const Args& args) {
+  if (!args.only.empty() && args.train.empty())
+    throw usage_error("--only", "is of a training step", "say --train f32 as well");
   if (!args.train.empty() && !args.precision.empty())
     throw usage_error("--precision", "and --train do not go together",
                       "--train names the precision of the step");
@@ -319,6 +334,10 @@ Action bench_verb(CLI::App& app) {
   for (const std::string& name : optimizer_names())
     optimizers += (optimizers.empty() ? "" : ", ") + name;
   app.add_option("--optimizer", args->optimizer, "Of that step: " + optimizers + " (default sgd)");
+  app.add_option("--only", args->only,
+                 "What that step trains, as in recipes: '[{last_layers: 3}, {biases: true}]'")
+      ->option_text("SELECTION")
+      ->check(given("what is trained"));
   app.add_option("--stream", args->stream,
                  "Lengths that change from run to run beside fixed ones: T=16:400:50 is 50 of the "
                  "open dimension T")
@@ -345,6 +364,7 @@ Action bench_verb(CLI::App& app) {
       "  espalier bench net.onnx --precision auto --data images:photos.zip --max-error 2\n"
       "  espalier bench recipes/zoo/resnet20.yaml --train bf16 --batch 128 --profile\n"
       "  espalier bench recipes/zoo/char_gpt.yaml --train f32 --batch 12 --optimizer adamw\n"
+      "  espalier bench recipes/zoo/char_gpt.yaml --train f32 --only '[{last_layers: 4}]'\n"
       "Inputs are random numbers (--seed); median, p10 and p90 are medians over rounds.");
   return [args](const Common& common) { return bench(*args, common); };
 }

@@ -216,6 +216,23 @@ TEST_F(Cli, BenchTimesTrainingSteps) {
   expect_failure(run_program({"bench", net, "--train", "int8"}), 2, "'int8' is not known");
 }
 
+TEST_F(Cli, BenchTimesStepsThatTrainAPart) {
+  scratch.write("small.yaml", testing::points_network());
+  const auto bench = [&](std::vector<std::string> more) {
+    std::vector<std::string> arguments = {
+        "bench", scratch.path("small.yaml"), "--seconds", "0.02", "--json", "--profile"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    return run_program(arguments);
+  };
+  const size_t whole = object_of(bench({"--train", "f32"}))["profile"].size();
+  const json part = object_of(bench({"--train", "f32", "--only", "[{last_layers: 1}]"}));
+  EXPECT_LT(part["profile"].size(), whole);
+  expect_failure(bench({"--only", "[{last_layers: 1}]"}), 2, "is of a training step");
+  expect_failure(bench({"--train", "f32", "--only", "[{last_layer: 1}]"}), 2,
+                 "no key 'last_layer'");
+  expect_failure(bench({"--train", "f32", "--only", "nothing*"}), 3, "is the name of no parameter");
+}
+
 TEST_F(Cli, ExportGoesRoundThroughEveryFormat) {
   const std::string onnx = scratch.path("a.onnx"), plan = scratch.path("a.plan"),
                     esp = scratch.path("b.esp");
