@@ -228,7 +228,7 @@ TEST_F(Cli, BenchTimesStepsThatTrainAPart) {
   const json part = object_of(bench({"--train", "f32", "--only", "[{last_layers: 1}]"}));
   EXPECT_LT(part["profile"].size(), whole);
   expect_failure(bench({"--only", "[{last_layers: 1}]"}), 2, "is of a training step");
-  expect_failure(bench({"--train", "f32", "--only", "[{last_layer: 1}]"}), 2,
+  expect_failure(bench({"--train", "f32", "--only", "[{last_layer: 1}]"}), 3,
                  "no key 'last_layer'");
   expect_failure(bench({"--train", "f32", "--only", "nothing*"}), 3, "is the name of no parameter");
 }
