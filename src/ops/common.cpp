@@ -82,10 +82,15 @@ std::optional<std::vector<int64_t>> list_of(const TypesIn& in, size_t i) {
 }
 
 int64_t list_length(const TypesIn& in, size_t i) {
+  constexpr int64_t kMost = 1 << 16;  // a file may say anything
   if (in[i].rank() != 1 || !in[i].dims[0].known())
     in.fail("operand " + std::to_string(i) + " is " + to_string(in[i]) +
             ", a list of known length is needed");
-  return in[i].dims[0].value();
+  const int64_t length = in[i].dims[0].value();
+  if (length > kMost)
+    in.fail("operand " + std::to_string(i) + " lists " + std::to_string(length) + " numbers, " +
+            std::to_string(kMost) + " are the most");
+  return length;
 }
 
 std::vector<bool> axis_mask(const TypesIn& in, std::span<const int64_t> axes, int64_t rank) {

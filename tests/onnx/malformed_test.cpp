@@ -49,6 +49,13 @@ void expect_unsupported(const OnnxModel& m, const std::string& text) {
 
 TEST(MalformedOnnx, TheModelItselfIsFine) { EXPECT_EQ(sum_model().import().order().size(), 1u); }
 
+TEST(MalformedOnnx, ListsHaveAnEnd) {
+  OnnxModel m;
+  m.input("x", {2, 3}).input("shape", {int64_t{1} << 36}, 7);  // i64
+  m.node("Reshape", {"x", "shape"}, {"y"}).output("y");
+  expect_bad(m, "lists 68719476736 numbers, 65536 are the most");
+}
+
 TEST(MalformedOnnx, TruncatedAtAnyByteIsAnErrorAndNeverACrash) {
   const std::string whole = sum_model().bytes();
   for (size_t n = 0; n < whole.size(); ++n) {

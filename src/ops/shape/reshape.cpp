@@ -29,9 +29,7 @@ Types infer(const Reshape& a, const TypesIn& in) {
   const auto target = in.ints(1);
   if (!target) {
     // Only the rank is known before the target is.
-    if (in[1].rank() != 1 || !in[1].dims[0].known())
-      in.fail("the target shape must be a list of known length");
-    return {TensorType(in[0].dtype, Dims(size_t(in[1].dims[0].value()), Dim::unknown()))};
+    return {TensorType(in[0].dtype, Dims(size_t(list_length(in, 1)), Dim::unknown()))};
   }
   Dims dims;
   int rest = -1;
