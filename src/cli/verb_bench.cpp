@@ -45,17 +45,19 @@ struct Args {
   PrecisionChoiceOptions choice;
 };
 
-/// What is timed, and the first values of its states.
+/// What is timed, the first values of its states, and inputs that cannot be drawn.
 struct Workload {
   Graph graph;
-  std::map<std::string, Tensor> states;
+  std::map<std::string, Tensor> states, inputs;
   std::optional<PrecisionChoice> choice;
   DType training_precision = DType::f32;
 
   Session compiled(const CompileOptions& options) const { return started(compile(graph, options)); }
-  /// For the last time: the graph goes as it is compiled.
+  /// For the last time: the graph goes as it is compiled, and first values when they are copied.
   Session compiled_last(const CompileOptions& options) {
-    return started(compile(std::move(graph), options));
+    Session session = started(compile(std::move(graph), options));
+    states.clear();
+    return session;
   }
 
  private:
@@ -78,35 +80,42 @@ Timing time(Session& session, const std::vector<Tensor>& inputs, double seconds)
   return time([&] { session.run_into(inputs, outputs); }, seconds);
 }
 
-std::vector<Tensor> random_inputs(const Session& session, uint64_t seed) {
+std::vector<Tensor> inputs_of(const Workload& work, const Session& session, uint64_t seed) {
   std::vector<Tensor> inputs;
-  for (const TensorType& t : session.program().input_types())
-    inputs.push_back(random_input(t, Rng(seed, 1).fork(inputs.size())));
+  const Program& p = session.program();
+  for (size_t i = 0; i < p.input_types().size(); ++i) {
+    const auto given = work.inputs.find(p.input_names()[i]);
+    inputs.push_back(given != work.inputs.end()
+                         ? given->second
+                         : random_input(p.input_types()[i], Rng(seed, 1).fork(i)));
+  }
   return inputs;
 }
 
 /// Forward, backward and optimiser as one step.
-Workload training_step(const Args& args, DType precision) {
-  ModelOptions model = args.model;
-  model.keep_regions = false;
-  const Graph g = model.load();
+Workload training_step(const Args& args, const Graph& g, DType precision) {
   StepOptions options;
   options.precision = precision;
-  options.input = model.shapes_of(g).at(0);
+  options.input = args.model.shapes_of(g).at(0);
   options.input_type = g.value(g.inputs()[0]).tensor().dtype;
   options.optimizer.kind = args.optimizer;
   StepGraph step = build_training_step(g, options);
-  return {std::move(step.graph), std::move(step.initial), {}, precision};
+  const std::string number = step.graph.value(step.step).name;
+  return {std::move(step.graph),
+          std::move(step.initial),
+          {{number, Tensor::scalar(int64_t{1})}},  // optimisers count from 1
+          {},
+          precision};
 }
 
 /// The step in f32 or in bf16, whichever a short look finds faster here.
-Workload faster_training_step(const Args& args) {
+Workload faster_training_step(const Args& args, const Graph& g) {
   std::optional<Workload> best;
   double least = 0;
   for (const DType precision : {DType::f32, DType::bf16}) {
-    Workload step = training_step(args, precision);
+    Workload step = training_step(args, g, precision);
     Session session = step.compiled(args.compile.options());
-    const double ms = time(session, random_inputs(session, 0), args.seconds / 4).median_ms;
+    const double ms = time(session, inputs_of(step, session, 0), args.seconds / 4).median_ms;
     if (!best || ms < least) best = std::move(step), least = ms;
   }
   return std::move(*best);
@@ -120,7 +129,7 @@ Workload chosen(const Args& args) {
   model.keep_regions = false;
   const Graph g = model.load();
   PrecisionChoice choice = args.choice.choose(g, model, true);
-  return {specialised(choice.best().graph, model.shapes_of(g)), {}, std::move(choice)};
+  return {specialised(choice.best().graph, model.shapes_of(g)), {}, {}, std::move(choice)};
 }
 
 Workload workload_of(const Args& args) {
@@ -128,10 +137,13 @@ Workload workload_of(const Args& args) {
     throw usage_error("--precision", "and --train do not go together",
                       "--train names the precision of the step");
   if (!args.precision.empty()) return chosen(args);
-  if (args.train.empty()) return {args.model.load_static(), {}, {}};
-  if (args.train == "f32") return training_step(args, DType::f32);
-  if (args.train == "bf16") return training_step(args, DType::bf16);
-  if (args.train == "auto") return faster_training_step(args);
+  if (args.train.empty()) return {args.model.load_static(), {}, {}, {}};
+  ModelOptions model = args.model;
+  model.keep_regions = false;
+  const Graph g = model.load();
+  if (args.train == "f32") return training_step(args, g, DType::f32);
+  if (args.train == "bf16") return training_step(args, g, DType::bf16);
+  if (args.train == "auto") return faster_training_step(args, g);
   throw usage_error("--train", "'" + args.train + "' is not known", "choose f32, bf16 or auto");
 }
 
@@ -251,7 +263,7 @@ ExitCode bench(const Args& args, const Common& common) {
   CompileOptions options = args.compile.options();
   Session session = args.profile ? work.compiled(options) : work.compiled_last(options);
   const std::chrono::duration<double, std::milli> load = std::chrono::steady_clock::now() - begin;
-  const std::vector<Tensor> inputs = random_inputs(session, common.seed.value_or(0));
+  const std::vector<Tensor> inputs = inputs_of(work, session, common.seed.value_or(0));
   const Timing timing = time(session, inputs, args.seconds);
   const int64_t batch = batch_of(session.program().input_types());
   Profile profile;
