@@ -75,6 +75,71 @@ Bound bind_batch_norm(const BindRequest& r) {
   return with_layouts(kernel, {kLast}, {kLast});
 }
 
+/// A region that fuse_batch_norm made.
+Bound bind_batch_norm_relu(const BindRequest& r) {
+  const Refuse other{"is no batch normalisation with what follows it"};
+  const auto body = region_body(r);
+  if (!body) return Refuse{"is no region"};
+  const Graph& g = *body;
+  const auto& order = g.order();
+  const Node& norm = g.node(order[0]);
+  if (norm.room->full_name() != "BatchNormalization" || order.size() < 2 || order.size() > 3)
+    return other;
+  const AttributeReader a(*norm.room, norm.attrs);
+  const Node &last = g.node(order.back()), &before = g.node(order[order.size() - 2]);
+  if (a.integer("training_mode", 0) == 0 || last.room->full_name() != "Relu" ||
+      last.inputs[0] != before.outputs[0] || g.outputs()[0] != last.outputs[0])
+    return other;
+  std::vector<ValueId> operands(norm.inputs.begin(), norm.inputs.end());
+  if (order.size() == 3) {
+    const ValueId z = norm.outputs[0];
+    if (before.room->full_name() != "Add" || std::ranges::count(before.inputs, z) != 1)
+      return other;
+    operands.push_back(before.inputs[before.inputs[0] == z ? 1 : 0]);
+  }
+  const Shape x = g.value(operands[0]).tensor().shape();
+  const auto shape = channel_rows(x, g.value(operands[0]).tensor().dtype);
+  if (!lanes(shape.type)) return wrong_type(shape.type);
+  if (shape.rows == 0) return Refuse{"the operand is empty"};
+  std::vector<int> from;
+  for (size_t i = 0; i < operands.size(); ++i) {
+    const TensorType& t = g.value(operands[i]).tensor();
+    if (i > 0 && t.dtype != DType::f32) return wrong_type(t.dtype);
+    if (i > 4 && (shape.type != DType::f32 || t.shape() != x))
+      return Refuse{"the residual is not like the operand"};
+    from.push_back(region_source(g, operands[i]).operand);
+    if (from.back() < 0) return Refuse{"an operand is a constant"};
+  }
+  std::array<int, 5> to{};  // by result of the normalisation
+  to.fill(-1);
+  for (size_t i = 1; i < g.outputs().size(); ++i) {
+    const auto at = std::ranges::find(norm.outputs, g.outputs()[i]) - norm.outputs.begin();
+    if (at == 0 || at >= 5) return other;
+    to[size_t(at)] = int(i);
+  }
+  if (!r.wanted[0]) return Refuse{"the result is not asked for"};
+  const float epsilon = a.get<float>("epsilon", 1e-5f), momentum = a.get<float>("momentum", 0.9f);
+  auto kernel = function_kernel("batch_norm relu", [shape, epsilon, momentum, from,
+                                                    to](const KernelArgs& k) {
+    const auto in = [&](size_t i) { return k.read<float>(size_t(from[i])); };
+    const auto out = [&](size_t i) { return to[i] < 0 ? nullptr : k.write<float>(size_t(to[i])); };
+    kernels::batch_norm_forward(
+        shape,
+        {k.in[from[0]], in(1), in(2), in(3), in(4), epsilon, momentum, k.out[0], out(1), out(2),
+         out(3), out(4), from.size() > 5 ? k.in[from[5]] : nullptr, true},
+        k.scratch);
+  });
+  kernel->scratch_bytes = kernels::batch_norm_scratch(shape);
+  kernel->in_place = {{0, from[0]}};
+  if (from.size() > 5) kernel->in_place.emplace_back(0, from[5]);
+  for (size_t i = 1; i < 3; ++i)
+    if (to[i] >= 0) kernel->in_place.emplace_back(to[i], from[i + 2]);
+  std::vector<Layout> layouts(r.in.size(), kPlain);
+  layouts[size_t(from[0])] = kLast;
+  if (from.size() > 5) layouts[size_t(from[5])] = kLast;
+  return with_layouts(kernel, std::move(layouts), {kLast});
+}
+
 Bound bind_batch_norm_grad(const BindRequest& r) {
   if (!lanes(r.in_dtype(0))) return wrong_type(r.in_dtype(0));
   for (size_t i = 2; i < 5; ++i)
@@ -291,6 +356,7 @@ Bound bind_cross_entropy_grad(const BindRequest& r) {
 
 Entries normalization_entries() {
   return {{"BatchNormalization", {"batch_norm", bind_batch_norm}},
+          {"espalier.Fused", {"batch_norm relu", bind_batch_norm_relu}},
           {"espalier.BatchNormGrad", {"batch_norm_grad", bind_batch_norm_grad}},
           {"Softmax", {"softmax", bind_softmax<kernels::softmax_rows>}},
           {"LogSoftmax", {"softmax", bind_softmax<kernels::log_softmax_rows>}},

@@ -24,6 +24,7 @@
 #include "runtime/random_input.h"
 #include "runtime/session.h"
 #include "runtime/timing.h"
+#include "train/recompute.h"
 #include "train/step.h"
 
 namespace espalier::cli {
@@ -99,7 +100,7 @@ Workload training_step(const Args& args, const Graph& g, DType precision) {
   options.input = args.model.shapes_of(g).at(0);
   options.input_type = g.value(g.inputs()[0]).tensor().dtype;
   options.optimizer.kind = args.optimizer;
-  StepGraph step = build_training_step(g, options);
+  StepGraph step = sparing(build_training_step(g, options));
   const std::string number = step.graph.value(step.step).name;
   return {std::move(step.graph),
           std::move(step.initial),

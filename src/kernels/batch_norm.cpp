@@ -12,9 +12,11 @@
 #ifndef ESPALIER_ROW_COMBINATION
 #define ESPALIER_ROW_COMBINATION
 namespace espalier::kernels {
-/// y = (u - shift) a + v b + k, all by channel.
+/// y = (u - shift) a + v b + k, all by channel; where there is no b, v is added last. Negative
+/// results become 0 if `relu` says so.
 struct RowCombination {
   const float *shift = nullptr, *a = nullptr, *b = nullptr, *k = nullptr;
+  bool relu = false;
 };
 }  // namespace espalier::kernels
 #endif
@@ -163,12 +165,18 @@ void combine_rows_of(const RowCombination& w, const T* u, const T* v, int64_t ro
       VF x = load_lanes(d, u + at + c);
       if (w.shift) x = hn::Sub(x, hn::LoadU(d, w.shift + c));
       VF s = hn::MulAdd(x, hn::LoadU(d, w.a + c), hn::LoadU(d, w.k + c));
-      if (v) s = hn::MulAdd(load_lanes(d, v + at + c), hn::LoadU(d, w.b + c), s);
+      if (v) {
+        const VF other = load_lanes(d, v + at + c);
+        s = w.b ? hn::MulAdd(other, hn::LoadU(d, w.b + c), s) : hn::Add(s, other);
+      }
+      if (w.relu) s = hn::IfThenZeroElse(hn::Lt(s, hn::Zero(d)), s);
       store_lanes(d, s, y + at + c);
     }
     for (; c < channels; ++c) {
       const float x = float(u[at + c]) - (w.shift ? w.shift[c] : 0.0f);
-      y[at + c] = T(x * w.a[c] + w.k[c] + (v ? float(v[at + c]) * w.b[c] : 0.0f));
+      float s = x * w.a[c] + w.k[c] + (v && w.b ? float(v[at + c]) * w.b[c] : 0.0f);
+      if (v && !w.b) s += float(v[at + c]);
+      y[at + c] = T(w.relu && s < 0 ? 0.0f : s);
     }
   }
 }
@@ -273,7 +281,7 @@ void batch_norm_forward(const BatchNormShape& s, const BatchNormForward& a, void
     if (a.saved_mean) a.saved_mean[i] = float(mean);
     if (a.saved_inv_std) a.saved_inv_std[i] = float(inv);
   }
-  combine(s, {.shift = shift, .a = gain, .k = offset}, a.x, nullptr, a.y);
+  combine(s, {.shift = shift, .a = gain, .k = offset, .relu = a.relu}, a.x, a.residual, a.y);
 }
 
 void scale_channels(const BatchNormShape& s, const void* x, const float* a, const float* b,

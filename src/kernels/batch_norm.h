@@ -26,6 +26,8 @@ struct BatchNormForward {
   void* y;
   float *running_mean, *running_var;  ///< null where nobody asks
   float *saved_mean, *saved_inv_std;  ///< null where nobody asks
+  const void* residual = nullptr;     ///< added to y where given; like x
+  bool relu = false;                  ///< whether negative results, then, become 0
 };
 void batch_norm_forward(const BatchNormShape& shape, const BatchNormForward& a, void* scratch);
 
