@@ -26,8 +26,9 @@ struct Form {
   const Node* norm = nullptr;
   kernels::BatchNormShape shape;
   kernels::NormBounds bounds;
-  std::array<RegionSource, 5> in;                 ///< of the operator
-  RegionSource y;                                 ///< what masks its gradient
+  std::array<RegionSource, 5> in;  ///< of the operator
+  RegionSource y;                  ///< what masks its gradient
+  RegionSource residual;
   std::array<int, 5> out = {-1, -1, -1, -1, -1};  ///< results of the region; -1: not asked for
 };
 
@@ -64,7 +65,8 @@ std::optional<Refuse> set_operands(const Graph& g, size_t first_number, Form& fo
 void set_layouts(const BindRequest& r, const Form& form, std::initializer_list<RegionSource> images,
                  Kernel& kernel) {
   kernel.operand_layouts.assign(r.in.size(), kPlain);
-  for (const RegionSource& s : images) kernel.operand_layouts[size_t(s.operand)] = kLast;
+  for (const RegionSource& s : images)
+    if (s.operand >= 0) kernel.operand_layouts[size_t(s.operand)] = kLast;
   kernel.result_layouts.assign(r.out.size(), kPlain);
   if (form.out[0] >= 0) kernel.result_layouts[size_t(form.out[0])] = kLast;
   kernel.scratch_bytes = kernels::batch_norm_scratch(form.shape);
@@ -80,24 +82,37 @@ Bound bind_bounded_norm(const BindRequest& r) {
   const auto body = region_body(r);
   if (!body) return Refuse{"is no region"};
   const Graph& g = *body;
-  if (g.order().size() != 2) return Refuse{"is no normalisation with bounds"};
+  const Refuse other{"is no normalisation with a residual or bounds"};
   Form form;
   form.norm = &g.node(g.order()[0]);
-  const Node& last = g.node(g.order()[1]);
-  const auto op = scalar_op(g, g.order()[1]);
-  if (form.norm->room->full_name() != "BatchNormalization" || !op ||
-      last.inputs[0] != form.norm->outputs[0])
-    return Refuse{"is no normalisation with bounds"};
-  if (op->code == ScalarCode::kRelu)
-    form.bounds = {0.0f, std::nullopt};
-  else if (op->code == ScalarCode::kClip)
-    form.bounds = {op->p0, op->p1};
-  else
-    return Refuse{"is no normalisation with bounds"};
+  if (form.norm->room->full_name() != "BatchNormalization") return other;
+  ValueId y = form.norm->outputs[0], residual = kNoValue;
+  for (size_t i = 1; i < g.order().size(); ++i) {
+    const Node& n = g.node(g.order()[i]);
+    const auto op = scalar_op(g, g.order()[i]);
+    const bool last = i + 1 == g.order().size();
+    if (!op) return other;
+    if (op->code == ScalarCode::kAdd && i == 1 && (n.inputs[0] == y) != (n.inputs[1] == y))
+      residual = n.inputs[n.inputs[0] == y ? 1 : 0];
+    else if (op->code == ScalarCode::kRelu && last && n.inputs[0] == y)
+      form.bounds = {0.0f, std::nullopt};
+    else if (op->code == ScalarCode::kClip && last && n.inputs[0] == y)
+      form.bounds = {op->p0, op->p1};
+    else
+      return other;
+    y = n.outputs[0];
+  }
+  if (residual != kNoValue) {
+    const TensorType &x = g.value(form.norm->inputs[0]).tensor(), &r = g.value(residual).tensor();
+    if (r.dtype != x.dtype || r.dims != x.dims || g.value(residual).producer != kNoNode)
+      return Refuse{"the residual is not like the operand"};
+    form.residual = region_source(g, residual);
+    if (form.residual.operand < 0) return Refuse{"the residual is a constant"};
+  }
   const AttributeReader a(*form.norm->room, form.norm->attrs);
   if (a.integer("training_mode", 0) == 0) return Refuse{"it normalises by known statistics"};
   if (const auto no = set_operands(g, 1, form)) return *no;
-  if (const auto no = set_results(r, g, last.outputs[0], form)) return *no;
+  if (const auto no = set_results(r, g, y, form)) return *no;
   if (form.out[0] < 0) return Refuse{"the normalised result is not asked for"};
   const float epsilon = a.get<float>("epsilon", 1e-5f), momentum = a.get<float>("momentum", 0.9f);
   KernelPtr kernel =
@@ -106,15 +121,17 @@ Bound bind_bounded_norm(const BindRequest& r) {
         const auto out = [&](size_t i) {
           return form.out[i] < 0 ? nullptr : k.write<float>(size_t(form.out[i]));
         };
-        kernels::batch_norm_forward(form.shape,
-                                    {in(0), in(1), in(2), in(3), in(4), epsilon, momentum, out(0),
-                                     out(1), out(2), out(3), out(4), form.bounds},
-                                    k.scratch);
+        kernels::batch_norm_forward(
+            form.shape,
+            {in(0), in(1), in(2), in(3), in(4), epsilon, momentum, out(0), out(1), out(2), out(3),
+             out(4), form.residual.address(k), form.bounds},
+            k.scratch);
       });
-  set_layouts(r, form, {form.in[0]}, *kernel);
+  set_layouts(r, form, {form.in[0], form.residual}, *kernel);
   may_lie_in_place(form, 1, form.in[3], *kernel);
   may_lie_in_place(form, 2, form.in[4], *kernel);
   may_lie_in_place(form, 0, form.in[0], *kernel);
+  may_lie_in_place(form, 0, form.residual, *kernel);
   return kernel;
 }
 

@@ -25,6 +25,7 @@
 #include "runtime/random_input.h"
 #include "runtime/session.h"
 #include "runtime/timing.h"
+#include "train/recompute.h"
 #include "train/selection.h"
 #include "train/step.h"
 
@@ -57,9 +58,11 @@ struct Workload {
   DType training_precision = DType::f32;
 
   Session compiled(const CompileOptions& options) const { return started(compile(graph, options)); }
-  /// For the last time: the graph goes as it is compiled.
+  /// For the last time: the graph goes as it is compiled, and first values when they are copied.
   Session compiled_last(const CompileOptions& options) {
-    return started(compile(std::move(graph), options));
+    Session session = started(compile(std::move(graph), options));
+    states.clear();
+    return session;
   }
 
  private:
@@ -106,17 +109,14 @@ Selection selection_of(const std::string& only) {
 }
 
 /// Forward, backward and optimiser as one step.
-Workload training_step(const Args& args, DType precision) {
-  ModelOptions model = args.model;
-  model.keep_regions = false;
-  const Graph g = model.load();
+Workload training_step(const Args& args, const Graph& g, DType precision) {
   StepOptions options;
   options.precision = precision;
-  options.input = model.shapes_of(g).at(0);
+  options.input = args.model.shapes_of(g).at(0);
   options.input_type = g.value(g.inputs()[0]).tensor().dtype;
   options.optimizer.kind = args.optimizer;
   if (!args.only.empty()) options.trained = selected_parameters(g, selection_of(args.only));
-  StepGraph step = build_training_step(g, options);
+  StepGraph step = sparing(build_training_step(g, options));
   std::map<std::string, Tensor> given = std::move(step.extra_inputs);
   if (step.step != kNoValue)
     given.emplace(step.graph.value(step.step).name, Tensor::scalar<int64_t>(1));
@@ -124,11 +124,11 @@ Workload training_step(const Args& args, DType precision) {
 }
 
 /// The step in f32 or in bf16, whichever a short look finds faster here.
-Workload faster_training_step(const Args& args) {
+Workload faster_training_step(const Args& args, const Graph& g) {
   std::optional<Workload> best;
   double least = 0;
   for (const DType precision : {DType::f32, DType::bf16}) {
-    Workload step = training_step(args, precision);
+    Workload step = training_step(args, g, precision);
     Session session = step.compiled(args.compile.options());
     const double ms = time(session, inputs_of(step, session, 0), args.seconds / 4).median_ms;
     if (!best || ms < least) best = std::move(step), least = ms;
@@ -155,9 +155,12 @@ Workload workload_of(const Args& args) {
                       "--train names the precision of the step");
   if (!args.precision.empty()) return chosen(args);
   if (args.train.empty()) return {args.model.load_static(), {}, {}, {}};
-  if (args.train == "f32") return training_step(args, DType::f32);
-  if (args.train == "bf16") return training_step(args, DType::bf16);
-  if (args.train == "auto") return faster_training_step(args);
+  ModelOptions model = args.model;
+  model.keep_regions = false;
+  const Graph g = model.load();
+  if (args.train == "f32") return training_step(args, g, DType::f32);
+  if (args.train == "bf16") return training_step(args, g, DType::bf16);
+  if (args.train == "auto") return faster_training_step(args, g);
   throw usage_error("--train", "'" + args.train + "' is not known", "choose f32, bf16 or auto");
 }
 

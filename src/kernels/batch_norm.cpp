@@ -14,8 +14,8 @@
 #ifndef ESPALIER_ROW_COMBINATION
 #define ESPALIER_ROW_COMBINATION
 namespace espalier::kernels {
-/// y = (u - shift) a + v b + k, all by channel; y is kept within the bounds, or v counts only where
-/// `mask` lies between them.
+/// y = (u - shift) a + v b + k, all by channel, without b plus v; y is kept within the bounds, or v
+/// counts only where `mask` lies between them.
 struct RowCombination {
   const float *shift = nullptr, *a = nullptr, *b = nullptr, *k = nullptr;
   const NormBounds* bounds = nullptr;
@@ -231,7 +231,7 @@ void combine_rows_of(const RowCombination& w, const T* u, const T* v, const T* m
         VF g = load_lanes(d, v + at + c);
         if constexpr (kBounded == Bounded::kMasked)
           g = within.mask(load_lanes(d, mask + at + c), g);
-        s = hn::MulAdd(g, hn::LoadU(d, w.b + c), s);
+        s = w.b ? hn::MulAdd(g, hn::LoadU(d, w.b + c), s) : hn::Add(s, g);
       }
       if constexpr (kBounded == Bounded::kResult) s = within.keep(s);
       store_lanes(d, s, y + at + c);
@@ -240,7 +240,7 @@ void combine_rows_of(const RowCombination& w, const T* u, const T* v, const T* m
       const float x = float(u[at + c]) - (w.shift ? w.shift[c] : 0.0f);
       float g = v ? float(v[at + c]) : 0.0f;
       if (kBounded == Bounded::kMasked) g = masked(bounds, float(mask[at + c]), g);
-      const float s = x * w.a[c] + w.k[c] + (v ? g * w.b[c] : 0.0f);
+      const float s = x * w.a[c] + w.k[c] + (w.b ? g * w.b[c] : g);
       y[at + c] = T(kBounded == Bounded::kResult ? kept(bounds, s) : s);
     }
   }
@@ -357,7 +357,7 @@ void batch_norm_forward(const BatchNormShape& s, const BatchNormForward& a, void
   }
   const bool bounded = a.bounds.low || a.bounds.high;
   combine(s, {.shift = shift, .a = gain, .k = offset, .bounds = bounded ? &a.bounds : nullptr}, a.x,
-          nullptr, a.y);
+          a.residual, a.y);
 }
 
 void scale_channels(const BatchNormShape& s, const void* x, const float* a, const float* b,

@@ -32,6 +32,7 @@ struct BatchNormForward {
   void* y;
   float *running_mean, *running_var;  ///< null where nobody asks
   float *saved_mean, *saved_inv_std;  ///< null where nobody asks
+  const void* residual = nullptr;     ///< added to y before the bounds where given; like x
   NormBounds bounds = {};
 };
 void batch_norm_forward(const BatchNormShape& shape, const BatchNormForward& a, void* scratch);

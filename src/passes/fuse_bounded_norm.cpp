@@ -20,16 +20,52 @@ bool bounds(const std::optional<ScalarOp>& op) {
   return op && (op->code == ScalarCode::kRelu || op->code == ScalarCode::kClip);
 }
 
-/// The normalisation of id's operand by the batch, which nobody else reads.
-NodeId bounded_norm(const Graph& g, const Readers& readers, NodeId id) {
-  if (!bounds(scalar_of(g, id))) return kNoNode;
-  const ValueId normal = g.node(id).inputs[0];
-  const NodeId norm = g.value(normal).producer;
-  if (norm == kNoNode || readers.only(normal) != id || !lanes(g, normal)) return kNoNode;
-  const Node& n = g.node(norm);
-  const bool by_batch = n.room->full_name() == "BatchNormalization" && n.outputs[0] == normal &&
-                        std::get<int64_t>(n.room->print(n.attrs, true).at("training_mode")) != 0;
-  return by_batch && tensors_only(g, norm) ? norm : kNoNode;
+bool by_batch(const Graph& g, NodeId id) {
+  if (id == kNoNode) return false;
+  const Node& n = g.node(id);
+  return n.room->full_name() == "BatchNormalization" && tensors_only(g, id) &&
+         lanes(g, n.inputs[0]) &&
+         std::get<int64_t>(n.room->print(n.attrs, true).at("training_mode")) != 0;
+}
+
+/// The normalisation by the batch whose first result `v` is, which `reader` alone reads.
+NodeId norm_of(const Graph& g, const Readers& readers, ValueId v, NodeId reader) {
+  const NodeId norm = g.value(v).producer;
+  return by_batch(g, norm) && g.node(norm).outputs[0] == v && readers.only(v) == reader ? norm
+                                                                                        : kNoNode;
+}
+
+/// The sum of a normalised result and of something else that is as large: its normalisation.
+NodeId norm_with_residual(const Graph& g, const Readers& readers, NodeId id) {
+  const auto op = id == kNoNode ? std::nullopt : scalar_of(g, id);
+  if (!op || op->code != ScalarCode::kAdd) return kNoNode;
+  const Values& in = g.node(id).inputs;
+  for (size_t i : {0, 1}) {
+    const NodeId norm = norm_of(g, readers, in[i], id);
+    const TensorType &x = g.value(in[i]).tensor(), &other = g.value(in[1 - i]).tensor();
+    if (norm != kNoNode && in[0] != in[1] && !g.is_constant(in[1 - i]) && other.dims == x.dims &&
+        other.dtype == x.dtype)
+      return norm;
+  }
+  return kNoNode;
+}
+
+/// A normalisation by the batch with the residual and the bounds that end with `id`, in their
+/// order; empty where there is none.
+std::vector<NodeId> bounded_norm(const Graph& g, const Readers& readers, NodeId id) {
+  if (!bounds(scalar_of(g, id))) {
+    const NodeId norm = norm_with_residual(g, readers, id);
+    if (norm == kNoNode) return {};
+    // Bounds behind take the sum along.
+    const NodeId next = readers.only(g.node(id).outputs[0]);
+    if (next != kNoNode && bounds(scalar_of(g, next))) return {};
+    return {norm, id};
+  }
+  const ValueId within = g.node(id).inputs[0];
+  if (const NodeId norm = norm_of(g, readers, within, id); norm != kNoNode) return {norm, id};
+  const NodeId sum = readers.only(within) == id ? g.value(within).producer : kNoNode;
+  const NodeId norm = norm_with_residual(g, readers, sum);
+  return norm == kNoNode ? std::vector<NodeId>{} : std::vector<NodeId>{norm, sum, id};
 }
 
 bool is_number(const Graph& g, ValueId v) {
@@ -90,8 +126,8 @@ int fuse_bounded_norm(Graph& graph) {
     ++regions;
   };
   for (NodeId id : std::vector<NodeId>(graph.order())) {
-    if (const NodeId norm = bounded_norm(graph, readers, id); norm != kNoNode) {
-      join({norm, id}, id);
+    if (std::vector<NodeId> nodes = bounded_norm(graph, readers, id); !nodes.empty()) {
+      join(std::move(nodes), id);
     } else if (graph.node(id).room->full_name() == "espalier.BatchNormGrad" &&
                tensors_only(graph, id) && lanes(graph, graph.node(id).inputs[0])) {
       std::vector<NodeId> nodes = masks_of(graph, readers, id);

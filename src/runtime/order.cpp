@@ -3,9 +3,12 @@
 #include <algorithm>
 #include <functional>
 #include <queue>
+#include <tuple>
 
 namespace espalier {
 namespace {
+
+using Turn = std::tuple<int, int, int>;  // place, 0 of an update and 1 of others, position
 
 /// When each work wants to run: where it stands, or early.
 std::vector<int> wanted_places(std::span<const Work> works, std::vector<bool> read_later) {
@@ -72,17 +75,26 @@ std::vector<int> update_early(std::span<const Work> works, const std::vector<boo
     for (int o : works[i].operands)
       if (o >= 0 && maker[size_t(o)] >= 0) edge(maker[size_t(o)], int(i));
   for (const auto& [from, to] : before) edge(from, to);
-  using Turn = std::pair<int, int>;  // place, position
+  // Of works that want the same place, updates first: what they read need not be kept any longer.
+  std::vector<bool> read(wanted);
+  for (const Work& w : works)
+    for (int o : w.operands)
+      if (o >= 0) read[size_t(o)] = true;
+  const auto turn = [&](int i) {
+    const bool last = std::ranges::all_of(works[size_t(i)].results,
+                                          [&](int r) { return r < 0 || !read[size_t(r)]; });
+    return Turn(place[size_t(i)], last ? 0 : 1, i);
+  };
   std::priority_queue<Turn, std::vector<Turn>, std::greater<>> ready;
   for (size_t i = 0; i < n; ++i)
-    if (waits[i] == 0) ready.emplace(place[i], int(i));
+    if (waits[i] == 0) ready.push(turn(int(i)));
   std::vector<int> order;
   while (!ready.empty()) {
-    const int i = ready.top().second;
+    const int i = std::get<2>(ready.top());
     ready.pop();
     order.push_back(i);
     for (int j : next[size_t(i)])
-      if (--waits[size_t(j)] == 0) ready.emplace(place[size_t(j)], j);
+      if (--waits[size_t(j)] == 0) ready.push(turn(j));
   }
   if (order.size() != n) order.clear();
   return order;

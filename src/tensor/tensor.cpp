@@ -2,7 +2,7 @@
 
 #include <cstdlib>
 #include <limits>
-#include <new>
+#include <memory>
 
 #include "tensor/text_numbers.h"
 
@@ -14,13 +14,15 @@ std::shared_ptr<void> allocate(DType dtype, int64_t count) {
     auto strings = std::make_shared<std::vector<std::string>>(size_t(count));
     return std::shared_ptr<void>(strings, strings->data());
   }
-  const size_t bytes = (size_t(count) * size_of(dtype) + 63) / 64 * 64;
-  void* p = std::aligned_alloc(64, bytes ? bytes : 64);
-  if (!p)
-    throw bad_input("memory", "a tensor of " + std::to_string(bytes) + " bytes does not fit",
+  // calloc's large blocks are zero without being written: pages that nobody writes take no memory.
+  constexpr size_t kAlignment = 64;
+  size_t room = size_t(count) * size_of(dtype) + 2 * kAlignment;
+  const std::shared_ptr<void> block(std::calloc(room, 1), std::free);
+  void* p = block.get();
+  if (!std::align(kAlignment, room - kAlignment, p, room))
+    throw bad_input("memory", "a tensor of " + std::to_string(room) + " bytes does not fit",
                     "use a smaller batch or model");
-  std::memset(p, 0, bytes ? bytes : 64);
-  return std::shared_ptr<void>(p, std::free);
+  return {block, p};
 }
 
 int64_t checked_size(const Shape& shape) {

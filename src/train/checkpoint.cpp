@@ -81,14 +81,20 @@ bool EpochReport::same_results(const EpochReport& o) const {
          val_loss == o.val_loss && val_accuracy == o.val_accuracy;
 }
 
-std::string encode_checkpoint(const Checkpoint& c) {
+namespace {
+
+TensorFile file_of(const Checkpoint& c) {
   TensorFile file;
   for (const auto& [name, tensor] : c.states) file.tensors[kStatePrefix + name] = tensor;
   for (const auto& [name, tensor] : c.hooks) file.tensors[kHookPrefix + name] = tensor;
   file.metadata[kFacts] = facts_of(c).dump(-1, ' ', false, json::error_handler_t::replace);
   file.metadata[kChecksum] = checksum_of(file);
-  return encode_safetensors(file);
+  return file;
 }
+
+}  // namespace
+
+std::string encode_checkpoint(const Checkpoint& c) { return encode_safetensors(file_of(c)); }
 
 Checkpoint decode_checkpoint(std::string_view bytes, const std::string& where) {
   TensorFile file = decode_safetensors(bytes, where);
@@ -130,7 +136,7 @@ void CheckpointFolder::save(const Checkpoint& c) const {
   make_folder(folder_);
   std::string number = std::to_string(c.step);
   number.insert(0, 9 - std::min<size_t>(9, number.size()), '0');
-  write_file_atomic(folder_ / ("step-" + number + ".safetensors"), encode_checkpoint(c));
+  save_safetensors(file_of(c), folder_ / ("step-" + number + ".safetensors"));
   const auto all = files();
   std::error_code ignored;
   for (size_t i = 0; i + 2 < all.size(); ++i) fs::remove(all[i], ignored);

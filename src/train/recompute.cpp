@@ -105,6 +105,45 @@ class Rewriter {
   std::set<ValueId> under_way_;  ///< inverted, or about to be
 };
 
+/// What a value of the forward pass can be made of again.
+struct CheapValue {
+  const SavedValue* value = nullptr;
+  std::set<NodeId> makers;
+};
+
+/// What at most so many nodes and no multiply-accumulates make from what is kept beside it, in the
+/// order in which it is made.
+std::vector<CheapValue> cheap_values(const Graph& g, const std::vector<bool>& forward,
+                                     const std::vector<SavedValue>& all, size_t most_nodes) {
+  std::map<std::string, const SavedValue*> saved;
+  for (const SavedValue& v : all) saved[v.name] = &v;
+  // Of each value the nodes that make it of what is kept.
+  std::vector<std::set<NodeId>> makers(g.value_count());
+  std::vector<CheapValue> cheap;
+  for (NodeId n : g.order()) {
+    if (!forward[size_t(n)]) continue;
+    std::set<NodeId> nodes = {n};
+    for (ValueId v : g.node(n).inputs)
+      if (v != kNoValue) nodes.insert(makers[size_t(v)].begin(), makers[size_t(v)].end());
+    const bool products =
+        std::ranges::any_of(nodes, [&](NodeId m) { return cost_of(g, m).macs > 0; });
+    for (ValueId v : g.node(n).outputs) {
+      if (v == kNoValue) continue;
+      const auto it = saved.find(g.value(v).name);
+      if (it != saved.end() && (products || nodes.size() > most_nodes)) continue;  // is kept
+      makers[size_t(v)] = nodes;
+      if (it != saved.end()) cheap.push_back({it->second, nodes});
+    }
+  }
+  return cheap;
+}
+
+std::set<std::string> names_of(const std::vector<SavedValue>& values) {
+  std::set<std::string> names;
+  for (const SavedValue& v : values) names.insert(v.name);
+  return names;
+}
+
 /// Looks for the step that computes least again.
 class Fitting {
  public:
@@ -115,7 +154,7 @@ class Fitting {
     FittedStep whole = tried(step_);
     before_ = whole.memory.total();
     if (fits(whole)) return finished(std::move(whole));
-    const std::vector<std::string> cheap = cheap_values();
+    const std::vector<std::string> cheap = largest_cheap();
     if (FittedStep all = without(cheap, cheap.size()); fits(all)) {
       // As few as will do.
       size_t too_few = 0, enough = cheap.size();
@@ -152,40 +191,19 @@ class Fitting {
   }
 
   FittedStep without(const std::vector<std::string>& values, size_t count) {
-    std::set<std::string> kept;
-    for (const SavedValue& v : saved_) kept.insert(v.name);
+    std::set<std::string> kept = names_of(saved_);
     for (size_t i = 0; i < count; ++i) kept.erase(values[i]);
     return tried(keeping(step_, kept));
   }
 
-  /// What few nodes and no multiply-accumulates make from what is kept beside it, the largest
-  /// first.
-  std::vector<std::string> cheap_values() const {
+  /// The names of what few nodes make again, the largest first.
+  std::vector<std::string> largest_cheap() const {
     constexpr size_t kMostNodes = 8;
-    const Graph& g = step_.graph;
-    std::map<std::string, const SavedValue*> saved;
-    for (const SavedValue& v : saved_) saved[v.name] = &v;
-    // Of each value the nodes that make it of what is kept.
-    std::vector<std::set<NodeId>> makers(g.value_count());
-    std::vector<const SavedValue*> cheap;
-    for (NodeId n : g.order()) {
-      if (!forward_[size_t(n)]) continue;
-      std::set<NodeId> nodes = {n};
-      for (ValueId v : g.node(n).inputs)
-        if (v != kNoValue) nodes.insert(makers[size_t(v)].begin(), makers[size_t(v)].end());
-      const bool products =
-          std::ranges::any_of(nodes, [&](NodeId m) { return cost_of(g, m).macs > 0; });
-      for (ValueId v : g.node(n).outputs) {
-        if (v == kNoValue) continue;
-        const auto it = saved.find(g.value(v).name);
-        if (it != saved.end() && (products || nodes.size() > kMostNodes)) continue;  // is kept
-        makers[size_t(v)] = nodes;
-        if (it != saved.end()) cheap.push_back(it->second);
-      }
-    }
-    std::ranges::stable_sort(cheap, std::greater<>(), &SavedValue::bytes);
+    std::vector<CheapValue> cheap = cheap_values(step_.graph, forward_, saved_, kMostNodes);
+    std::ranges::stable_sort(cheap, std::greater<>(),
+                             [](const CheapValue& c) { return c.value->bytes; });
     std::vector<std::string> names;
-    for (const SavedValue* v : cheap) names.push_back(v->name);
+    for (const CheapValue& c : cheap) names.push_back(c.value->name);
     return names;
   }
 
@@ -270,6 +288,41 @@ std::vector<SavedValue> saved_values(const StepGraph& s) {
 StepGraph keeping(const StepGraph& step, const std::set<std::string>& values,
                   const std::map<std::string, Inversion>& inverted) {
   return Rewriter(step, values, inverted).run();
+}
+
+StepGraph sparing(const StepGraph& step) {
+  // On two cores of Zen 4 GELU reads or writes a byte while products do 4 multiply-accumulates.
+  constexpr double kMacsPerByte = 4, kMostOfStep = 0.02;
+  constexpr size_t kMostNodes = 5;
+  constexpr int64_t kLeastBytes = 1 << 19;  // of one value
+  const Graph& g = step.graph;
+  double left = 0;
+  for (NodeId n : g.order()) left += kMostOfStep * cost_of(g, n).macs;
+  const auto cost_of_making = [&](const std::set<NodeId>& nodes) {
+    double sum = 0;
+    for (NodeId n : nodes) sum += std::max(kMacsPerByte * cost_of(g, n).bytes, cost_of(g, n).flops);
+    return sum;
+  };
+  const std::vector<SavedValue> saved = saved_values(step);
+  std::vector<CheapValue> cheap = cheap_values(g, forward_nodes(step), saved, kMostNodes);
+  std::set<std::string> kept = names_of(saved);
+  std::set<NodeId> again;
+  while (!cheap.empty()) {
+    // What saves most for what it costs beside those before, and of equals what is kept longest.
+    const auto worth = [&](CheapValue& c) {
+      for (NodeId n : again) c.makers.erase(n);
+      return double(c.value->bytes) / std::max(1.0, cost_of_making(c.makers));
+    };
+    const auto best = std::ranges::max_element(cheap, {}, worth);
+    const double cost = cost_of_making(best->makers);
+    if (cost <= left && best->value->bytes >= kLeastBytes) {
+      left -= cost;
+      kept.erase(best->value->name);
+      again.insert(best->makers.begin(), best->makers.end());
+    }
+    cheap.erase(best);
+  }
+  return again.empty() ? step : keeping(step, kept);
 }
 
 FittedStep within_memory(const StepGraph& step, int64_t bytes) {

@@ -35,6 +35,12 @@ struct Inversion {
 StepGraph keeping(const StepGraph& step, const std::set<std::string>& values,
                   const std::map<std::string, Inversion>& inverted = {});
 
+/// The step with so much of its forward pass computed again as costs it next to nothing, a fiftieth
+/// of its multiply-accumulates as estimated: large values that few nodes without
+/// multiply-accumulates make of what the backward pass reads as well (a normalisation and its
+/// activation), those that save most for what they cost first. What it computes is the same.
+StepGraph sparing(const StepGraph& step);
+
 struct FittedStep {
   StepGraph step;
   StepMemory memory;

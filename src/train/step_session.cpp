@@ -9,9 +9,10 @@ namespace espalier {
 StepSession::StepSession(StepGraph step) : step_(std::move(step)) {
   session_ = std::make_unique<Session>(compile(step_.graph));
   if (step_.estimator) step_.estimator->prepare();
-  for (const auto& [name, first] : step_.initial) {
+  for (auto& [name, first] : step_.initial) {
     session_->set_state(name, first);
     states_.push_back(name);
+    first = Tensor();
   }
   connect();
 }

@@ -139,7 +139,10 @@ struct Trainer::Impl {
     StepGraph built = build_training_step(network, step_options(options, *train_data), extensions);
     check_classes(built);
     if (options.reversible) built = inverted(built);
-    if (options.memory > 0) built = within(std::move(built));
+    if (options.memory > 0)
+      built = within(std::move(built));
+    else if (!options.reversible && !options.saved_activations && options.rule.backpropagates())
+      built = sparing(built);
     if (options.saved_activations) {
       StoredActivations s = storing_activations(built, *options.saved_activations);
       saved_bytes = s.after;

@@ -213,6 +213,10 @@ TEST_F(Cli, BenchTimesTrainingSteps) {
     EXPECT_EQ(o["batch"], 16);
     EXPECT_GT(o["profile"].size(), 6u);  // more than the forward form has
   }
+  // Adam's corrections need the number of the step.
+  const json adam = object_of(run_program({"bench", scratch.path("small.yaml"), "--train", "f32",
+                                           "--optimizer", "adamw", "--json", "--seconds", "0.02"}));
+  EXPECT_EQ(adam["training"], true);
   expect_failure(run_program({"bench", net, "--train", "int8"}), 2, "'int8' is not known");
 }
 

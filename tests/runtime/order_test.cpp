@@ -27,5 +27,15 @@ TEST(Order, WhatShrinksDoesNotWaitForItsReaders) {
   EXPECT_EQ(update_early(works, wanted, {}), (std::vector<int>{0, 1, 2, 3, 4, 5}));
 }
 
+// Tensors: 0 is a layer's output, 1 the loss; 2 and 4 are gradients of layers, 3 and 5 those of
+// their weights, which 7 and 6 update.
+TEST(Order, UpdatesRunAsSoonAsTheirGradientIsThere) {
+  const std::vector<Work> works = {{{}, {0}},  {{0}, {1}}, {{1}, {2}}, {{2}, {3}},
+                                   {{2}, {4}}, {{4}, {5}}, {{5}, {6}}, {{3}, {7}}};
+  std::vector<bool> wanted(8, false);
+  wanted[1] = true;
+  EXPECT_EQ(update_early(works, wanted, {}), (std::vector<int>{0, 1, 2, 3, 7, 4, 5, 6}));
+}
+
 }  // namespace
 }  // namespace espalier

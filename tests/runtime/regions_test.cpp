@@ -101,6 +101,23 @@ TEST(Regions, TrainingNormsWithBounds) {
   }
 }
 
+TEST(Regions, TrainingNormsWithResiduals) {
+  for (const bool bounded : {false, true}) {
+    Network n;
+    const ValueId x = n.input({3, 21, 5, 4}, -1, 3), r = n.input({3, 21, 5, 4});
+    const ValueId mean = n.input({21}), var = n.input({21}, 0.5, 2);
+    const Values norm =
+        n.b.op("BatchNormalization", {x, n.weight({21}), n.weight({21}), mean, var},
+               {{"training_mode", int64_t{1}}}, "norm", {"normal", "next_mean", "next_var"});
+    ValueId y = n.b.add(r, norm[0]);
+    if (bounded) y = n.b.one("Relu", {y});
+    n.g.set_outputs({y, norm[1], n.b.neg(r)});
+    EXPECT_EQ(pass_named("fuse_bounded_norm").run(n.g), 1);
+    const auto p = n.check(1e-5, 1e-5);
+    EXPECT_THAT(kernels_of(*p), HasSubstr("batch_norm bounded"));
+  }
+}
+
 TEST(Regions, ProductWithBiasResidualAndGelu) {
   Network n;
   const ValueId x = n.input({2, 5, 8}), r = n.input({2, 5, 12});

@@ -10,6 +10,7 @@
 #include "base/error.h"
 #include "base/rng.h"
 #include "ir/verify.h"
+#include "runtime/session.h"
 #include "tests/support/networks.h"
 #include "train/step_session.h"
 
@@ -126,6 +127,75 @@ TEST(Recompute, NormsOfBatchesAreComputedAgainLate) {
     if (v.macs > 0) kept.insert(v.name);
   EXPECT_EQ(kept.size(), 8u);
   EXPECT_LT(double(StepSession(keeping(s, kept)).memory().arena), 0.75 * double(whole));
+}
+
+/// Gradients are read by their updates alone, which do not wait for the other gradients.
+TEST(Recompute, GradientsAreNotAllKept) {
+  testing::NetworkWriter w("wide");
+  ValueId x = w.graph.add_input("x", TensorType(DType::f32, Dims{Dim::symbol("N"), Dim(64)}));
+  for (int i = 0; i < 12; ++i) x = w.relu(w.linear(x, 64, "fc" + std::to_string(i)));
+  const Graph network = w.finish(x);
+  StepOptions o;
+  o.input = {1, 64};
+  for (const char* kind : {"sgd", "adamw", "lion"}) {
+    o.optimizer = {kind, {}, 0};
+    const StepSession session(build_training_step(network, o));
+    EXPECT_LT(session.memory().arena, 4 * 64 * 64 * 4) << kind;  // 12 gradients take 3 times that
+  }
+}
+
+/// Three layers of 128 channels; the first is added to what the third gives.
+Graph normalised() {
+  testing::NetworkWriter w("normalised");
+  ValueId x = w.graph.add_input("x", TensorType(DType::f32, Shape{5, 128, 16, 16}));
+  x = w.conv_bn_relu(x, 128, 3, "conv1");
+  const ValueId y = w.conv_bn_relu(x, 128, 3, "conv2");
+  x = w.relu(w.b.add(w.batch_norm(w.conv(y, 128, 3, "conv3"), "conv3.bn"), x));
+  return w.finish(w.linear(w.b.op("Flatten", {w.b.op("GlobalAveragePool", {x})[0]})[0], 5, "fc"));
+}
+
+/// Of the three layers, each of 655 kB, what their norms read is kept; two are made of that again.
+TEST(Recompute, WhatCostsNextToNothingIsComputedAgain) {
+  const StepGraph s = step_of(normalised(), {5, 128, 16, 16}), less = sparing(s);
+  verify(less.graph, "sparing");
+  constexpr int64_t kLayer = 5 * 128 * 16 * 16 * 4;
+  const auto layers = [](const StepGraph& step) {
+    const std::vector<SavedValue> saved = saved_values(step);
+    return std::ranges::count_if(saved, [](const SavedValue& v) { return v.bytes >= kLayer; });
+  };
+  EXPECT_EQ(layers(s), 6);
+  EXPECT_EQ(layers(less), 4);
+  EXPECT_LE(StepSession(less).memory().arena, StepSession(s).memory().arena - kLayer * 9 / 10);
+  EXPECT_EQ(difference(s, less), 0);
+  // Where products are few, nothing is next to nothing.
+  const StepGraph small = step_of(testing::residual(), {4, 3, 8, 8});
+  EXPECT_EQ(sparing(small).graph.order().size(), small.graph.order().size());
+}
+
+/// What a step computes does not depend on whether norms take along what follows them.
+TEST(Recompute, NormsWithWhatFollowsGiveTheSameBits) {
+  const StepGraph s = step_of(normalised(), {5, 128, 16, 16});
+  CompileOptions plain;
+  plain.disabled_passes = {"fuse_bounded_norm"};
+  std::vector<Session> sessions;
+  sessions.emplace_back(compile(s.graph));
+  sessions.emplace_back(compile(s.graph, plain));
+  EXPECT_LT(sessions[0].program().instructions().size(),
+            sessions[1].program().instructions().size());
+  const Batch batch = batch_of(s, 1);
+  for (Session& session : sessions) {
+    for (const auto& [name, first] : s.initial) session.set_state(name, first);
+    std::vector<Tensor> inputs;
+    for (size_t i = 0; i < session.program().input_names().size(); ++i) {
+      const TensorType& t = session.program().input_types()[i];
+      inputs.push_back(t.rank() == 4   ? batch.inputs
+                       : t.rank() == 1 ? batch.targets
+                                       : Tensor::scalar(0.1f).cast(t.dtype));
+    }
+    session.run(inputs);
+  }
+  for (const auto& [name, first] : s.initial)
+    EXPECT_TRUE(sessions[0].state(name).identical(sessions[1].state(name))) << name;
 }
 
 TEST(Recompute, FitsALimit) {
