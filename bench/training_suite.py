@@ -63,16 +63,24 @@ class TrainingRow:
             raise refused
         return looks
 
+    def handover_ns(self):
+        """Which of the host's cores a virtual machine's are changes by the minute."""
+        return self.measured([self.args.espalier, "calibrate", "--handover", "--json"])["handover_ns"]
+
     def summary(self):
         looks = self.looks()
         best = min(looks, key=looks.get)
-        rounds = [(self.ours(), self.peer(best, self.args.seconds)) for _ in range(self.args.rounds)]
+        handovers, rounds = [self.handover_ns()], []
+        for _ in range(self.args.rounds):
+            ours = self.ours()
+            handovers.append(self.handover_ns())
+            rounds.append((ours, self.peer(best, self.args.seconds)))
         ratios = sorted(peer["median_ms"] / ours["median_ms"] for ours, peer in rounds)
         ours, peer = ({k: statistics.median(r[side][k] for r in rounds) for k in ("median_ms", "rss_mb")}
                       for side in (0, 1))
         return {"name": self.name, "mode": self.mode, "threads": self.threads, "batch": self.batch,
                 "ours_ms": ours["median_ms"], "peer_ms": peer["median_ms"], "ratio": statistics.median(ratios),
-                "ratio_min": ratios[0], "ratio_max": ratios[-1], "ours_rss_mb": ours["rss_mb"],
+                "handover_ns": handovers, "ratio_min": ratios[0], "ratio_max": ratios[-1], "ours_rss_mb": ours["rss_mb"],
                 "peer_rss_mb": peer["rss_mb"],
                 "chosen": [r[0]["precision"] for r in rounds], "peer_setting": " ".join(best),
                 "peer_looks_ms": {" ".join(s): ms for s, ms in looks.items()}}
@@ -87,11 +95,13 @@ def run(args, here, measured, save):
             raise SystemExit(f"versus: the training suite has no '{name}'; known: {', '.join(known)}")
     rows, failed = [], 0
     print(f"{'step of':16} {'mode':5} {'thr':>3} {'batch':>5} {'ours ms':>10} {'torch ms':>10} {'torch/ours':>10}  "
-          f"{'spread':>9}   ours MB torch MB  ours, torch")
+          f"{'spread':>9}   ours MB torch MB  ours, torch  handover between cores")
     for entry in NETWORKS:
         if args.models and entry[0] not in args.models:
             continue
         for batch in entry[4]:
+            if args.batches and str(batch) not in args.batches.split(","):
+                continue
             for mode in modes:
                 for threads in map(int, args.threads.split(",")):
                     try:
@@ -105,5 +115,5 @@ def run(args, here, measured, save):
                     print(f"{r['name']:16} {r['mode']:5} {r['threads']:3} {r['batch']:5} {r['ours_ms']:10.2f} "
                           f"{r['peer_ms']:10.2f} {r['ratio']:10.2f}  {r['ratio_min']:.2f}–{r['ratio_max']:.2f}  "
                           f"{r['ours_rss_mb']:8.0f} {r['peer_rss_mb']:8.0f}  {statistics.mode(r['chosen'])}, "
-                          f"{r['peer_setting']}", flush=True)
+                          f"{r['peer_setting']}  {'/'.join(f'{ns:.0f}' for ns in r['handover_ns'])} ns", flush=True)
     return rows, failed

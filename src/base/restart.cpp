@@ -4,6 +4,8 @@
 
 #include <cstdlib>
 
+#include "base/cpus.h"
+
 namespace espalier {
 
 void restart_with_settings(char** argv) {
@@ -16,7 +18,10 @@ void restart_with_settings(char** argv) {
   // a scheduler tick.
   if (!getenv("OMP_WAIT_POLICY")) set("GOMP_SPINCOUNT", "30000");
   set("GLIBC_TUNABLES", "glibc.malloc.hugetlb=1");
-  if (changed) execv("/proc/self/exe", argv);  // returns only on failure: slower, no more
+  if (!changed) return;
+  // The program would take the place that OpenMP bound this thread to for all the CPUs there are.
+  run_on(allowed_cpus());
+  execv("/proc/self/exe", argv);  // returns only on failure: slower, no more
 }
 
 }  // namespace espalier

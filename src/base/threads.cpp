@@ -1,11 +1,11 @@
 #include "base/threads.h"
 
 #include <omp.h>
-#include <sched.h>
 
 #include <algorithm>
 #include <exception>
 
+#include "base/cpus.h"
 #include "base/error.h"
 
 namespace espalier {
@@ -28,11 +28,7 @@ ThreadScope::~ThreadScope() {
 SerialScope::SerialScope() { ++t_serial_scopes; }
 SerialScope::~SerialScope() { --t_serial_scopes; }
 
-int available_cpus() {
-  cpu_set_t set;
-  if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
-  return std::max(1, CPU_COUNT(&set));
-}
+int available_cpus() { return std::max(1, int(allowed_cpus().size())); }
 
 int num_threads() {
   if (t_threads > 0) return t_threads;

@@ -29,7 +29,7 @@ struct Args {
   std::string file;
   double minutes = 10;
   int64_t samples = 1500;
-  bool no_zoo = false, peaks = false;
+  bool no_zoo = false, peaks = false, handover = false;
 };
 
 CalibrationNetwork network_of(const std::string& name, const std::string& path) {
@@ -178,7 +178,17 @@ ExitCode show_peaks(const Common& common) {
   return ExitCode::kOk;
 }
 
+ExitCode show_handover(const Common& common) {
+  const double ns = measure_handover_ns();
+  if (common.json)
+    print_json({{"handover_ns", ns}});
+  else
+    std::printf("a number takes %s ns from one core to another\n", short_number(ns).c_str());
+  return ExitCode::kOk;
+}
+
 ExitCode calibrate_machine(const Args& args, const Common& common) {
+  if (args.handover) return show_handover(common);
   if (args.peaks) return show_peaks(common);
   const CalibrateOptions options = options_of(args, common);
   catch_stop_signals();
@@ -224,6 +234,8 @@ Action calibrate_verb(CLI::App& app) {
   app.add_flag("--no-zoo", args->no_zoo, "Leave out the shipped definitions");
   app.add_flag("--peaks", args->peaks,
                "Only measure what the machine reaches and what no kernel can exceed; keep nothing");
+  app.add_flag("--handover", args->handover,
+               "Only measure how long a number takes from one core to another; keep nothing");
   app.footer(
       "Examples:\n"
       "  espalier calibrate --threads 2\n"

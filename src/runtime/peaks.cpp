@@ -1,5 +1,9 @@
 #include "runtime/peaks.h"
 
+#include <atomic>
+#include <chrono>
+#include <thread>
+
 #include <unistd.h>
 
 #include <algorithm>
@@ -102,7 +106,33 @@ double limit_of(DType type, int threads) {
   return loop->macs_per_pass * double(kPasses * threads) / t.least_ms / 1e6;
 }
 
+/// One burst of turns: this thread writes odd numbers, the other even ones.
+double handover_burst_ns() {
+  constexpr int kTurns = 5000;
+  alignas(128) std::atomic<int> turn = 0;
+  const auto take = [&](int first) {
+    for (int i = first; i < 2 * kTurns; i += 2) {
+      while (turn.load(std::memory_order_acquire) != i) continue;
+      turn.store(i + 1, std::memory_order_release);
+    }
+  };
+  std::thread other([&] { take(1); });
+  const auto begin = std::chrono::steady_clock::now();
+  take(0);
+  other.join();
+  const std::chrono::duration<double, std::nano> took = std::chrono::steady_clock::now() - begin;
+  return took.count() / (2 * kTurns);
+}
+
 }  // namespace
+
+double measure_handover_ns() {
+  if (available_cpus() < 2) return 0;
+  std::vector<double> bursts(9);
+  for (double& ns : bursts) ns = handover_burst_ns();
+  std::ranges::nth_element(bursts, bursts.begin() + 4);
+  return bursts[4];
+}
 
 InstructionLimits measure_limits(int threads) {
   return {limit_of(DType::f32, threads), limit_of(DType::bf16, threads),

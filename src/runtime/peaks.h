@@ -18,4 +18,10 @@ struct InstructionLimits {
 /// Takes half a second.
 InstructionLimits measure_limits(int threads);
 
+/// How long a number takes from one core to another and is seen there, in nanoseconds: the median
+/// of some bursts of a millisecond. It changes while a virtual machine runs, as its host moves it:
+/// cores that share a cache take some 30, others some 180, and two threads are then slower by up to
+/// a half. 0 with one CPU.
+double measure_handover_ns();
+
 }  // namespace espalier

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/files.h"
+#include "base/threads.h"
 #include "runtime/calibrate.h"
 #include "runtime/machine.h"
 #include "tests/cli/program.h"
@@ -79,6 +80,16 @@ TEST_F(CalibrateVerb, MeasuresWhatIsMissingAndReports) {
   EXPECT_GT(predicted.get<double>(), 0);
   const Ran people = run_program({"inspect", net, "--threads", "1"});
   EXPECT_THAT(people.out, HasSubstr("predicted: "));
+}
+
+TEST_F(CalibrateVerb, SaysWhatAHandoverTakes) {
+  const Ran r = run_program({"calibrate", "--handover", "--json"});
+  ASSERT_EQ(r.code, 0) << r.err;
+  const double ns = json::parse(r.out)["handover_ns"];
+  if (available_cpus() > 1)
+    EXPECT_GT(ns, 1);
+  else
+    EXPECT_EQ(ns, 0);
 }
 
 TEST_F(CalibrateVerb, MeasuresPeaksAloneAndKeepsNothing) {

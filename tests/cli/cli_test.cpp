@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/files.h"
+#include "base/threads.h"
 #include "formats/npy.h"
 #include "ir/text.h"
 #include "onnx/export.h"
@@ -218,6 +219,13 @@ TEST_F(Cli, BenchTimesTrainingSteps) {
                                            "--optimizer", "adamw", "--json", "--seconds", "0.02"}));
   EXPECT_EQ(adam["training"], true);
   expect_failure(run_program({"bench", net, "--train", "int8"}), 2, "'int8' is not known");
+}
+
+TEST_F(Cli, ThreadsThatOpenMpBindsAreStillAsManyAsCpus) {
+  ::setenv("OMP_PROC_BIND", "true", 1);
+  const json o = object_of(run_program({"bench", net, "--seconds", "0.01", "--json"}));
+  ::unsetenv("OMP_PROC_BIND");
+  EXPECT_EQ(o["threads"], available_cpus());
 }
 
 TEST_F(Cli, BenchTimesStepsThatTrainAPart) {
