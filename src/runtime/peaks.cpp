@@ -10,6 +10,7 @@
 #include <atomic>
 #include <chrono>
 
+#include "base/cpus.h"
 #include "base/threads.h"
 #include "kernels/jit/micro_kernel.h"
 #include "kernels/primitive.h"
@@ -106,8 +107,8 @@ double limit_of(DType type, int threads) {
   return loop->macs_per_pass * double(kPasses * threads) / t.least_ms / 1e6;
 }
 
-/// One burst of turns: this thread writes odd numbers, the other even ones.
-double handover_burst_ns() {
+/// One burst of turns: this thread writes odd numbers, another on that CPU even ones.
+double handover_burst_ns(int other_cpu) {
   constexpr int kTurns = 5000;
   alignas(128) std::atomic<int> turn = 0;
   const auto take = [&](int first) {
@@ -116,7 +117,10 @@ double handover_burst_ns() {
       turn.store(i + 1, std::memory_order_release);
     }
   };
-  std::thread other([&] { take(1); });
+  std::thread other([&] {
+    run_on({other_cpu});
+    take(1);
+  });
   const auto begin = std::chrono::steady_clock::now();
   take(0);
   other.join();
@@ -127,9 +131,12 @@ double handover_burst_ns() {
 }  // namespace
 
 double measure_handover_ns() {
-  if (available_cpus() < 2) return 0;
+  const std::vector<int> cpus = allowed_cpus();
+  if (cpus.size() < 2) return 0;
   std::vector<double> bursts(9);
-  for (double& ns : bursts) ns = handover_burst_ns();
+  run_on({cpus[0]});
+  for (double& ns : bursts) ns = handover_burst_ns(cpus[1]);
+  run_on(cpus);
   std::ranges::nth_element(bursts, bursts.begin() + 4);
   return bursts[4];
 }
