@@ -1,14 +1,12 @@
 #include "runtime/peaks.h"
 
-#include <atomic>
-#include <chrono>
-#include <thread>
-
 #include <unistd.h>
 
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <thread>
+#include <vector>
 
 #include "base/cpus.h"
 #include "base/threads.h"
@@ -110,7 +108,10 @@ double limit_of(DType type, int threads) {
 /// One burst of turns: this thread writes odd numbers, another on that CPU even ones.
 double handover_burst_ns(int other_cpu) {
   constexpr int kTurns = 5000;
-  alignas(128) std::atomic<int> turn = 0;
+  struct alignas(128) Line {  // alone on what caches move
+    std::atomic<int> turn = 0;
+  } line;
+  std::atomic<int>& turn = line.turn;
   const auto take = [&](int first) {
     for (int i = first; i < 2 * kTurns; i += 2) {
       while (turn.load(std::memory_order_acquire) != i) continue;
