@@ -118,10 +118,13 @@ double handover_burst_ns(int other_cpu) {
       turn.store(i + 1, std::memory_order_release);
     }
   };
+  std::atomic<bool> there = false;
   std::thread other([&] {
     run_on({other_cpu});
+    there = true;
     take(1);
   });
+  while (!there) std::this_thread::yield();  // it begins on this CPU
   const auto begin = std::chrono::steady_clock::now();
   take(0);
   other.join();
