@@ -177,8 +177,11 @@ class Parser : TextLexer {
     }
     std::string label;
     if (accept("@")) label = string();
-    for (const auto& name : names)
-      if (!name.empty()) check_fresh(g, name);
+    for (const auto& name : names) {
+      if (name.empty()) continue;
+      check_fresh(g, name);
+      if (std::ranges::count(names, name) > 1) fail("%" + name + " is defined twice");
+    }
     const std::string first = names.empty() ? full : names[0];
     try {
       Attributes typed = room->parse(attributes, full + " '" + first + "'");

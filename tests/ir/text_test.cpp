@@ -1,5 +1,6 @@
 #include "ir/text.h"
 
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include "ir/builder.h"
@@ -58,6 +59,8 @@ TEST(Text, ErrorsNameLineAndColumn) {
   EXPECT_EQ(message("graph \"g\"() -> (%x) {}"), "m.esp:1:23: %x is not defined before this line");
   EXPECT_EQ(message("graph \"g\"() -> () {\n %c = constant f32[2] [1]\n}"),
             "m.esp:2:26: 1 elements given for f32[2]");
+  EXPECT_THAT(message("graph \"g\"(%x: f32[2,2]) -> (%a) {\n  %a: f32[], %a: f32[2] = TopK(%x)\n}"),
+              ::testing::HasSubstr("%a is defined twice"));
   EXPECT_EQ(message("graph \"g\"("), "m.esp:1:11: expected '%'");
   EXPECT_EQ(message(""), "m.esp:1:1: expected 'graph'");
 }
