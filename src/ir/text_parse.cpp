@@ -177,11 +177,8 @@ class Parser : TextLexer {
     }
     std::string label;
     if (accept("@")) label = string();
-    for (const auto& name : names) {
-      if (name.empty()) continue;
-      check_fresh(g, name);
-      if (std::ranges::count(names, name) > 1) fail("%" + name + " is defined twice");
-    }
+    for (const auto& name : names)
+      if (!name.empty()) check_fresh(g, name);
     const std::string first = names.empty() ? full : names[0];
     try {
       Attributes typed = room->parse(attributes, full + " '" + first + "'");
@@ -225,6 +222,8 @@ class Parser : TextLexer {
         types.push_back(std::nullopt);
       } else {
         names.push_back(reference());
+        if (std::ranges::count(names, names.back()) > 1)
+          fail("%" + names.back() + " is defined twice");
         if (accept(":"))
           types.push_back(type());
         else
