@@ -9,7 +9,7 @@ namespace espalier {
 /// places.
 std::vector<int> allowed_cpus();
 
-/// Lets this thread run on all of them.
+/// Lets this thread run on these CPUs alone.
 void run_on(const std::vector<int>& cpus);
 
 }  // namespace espalier

@@ -73,11 +73,18 @@ struct Workload {
   }
 };
 
+/// In ten rounds, or as many as long runs leave time for: a round of fewer than three runs would
+/// show no spread.
 Timing time(const std::function<void()>& run, double seconds) {
-  constexpr int kRounds = 10;
-  // A run of a second needs no company to be longer than a tick of the clock.
-  return time_alternating(
-      {&run, 1}, {.rounds = kRounds, .seconds_per_turn = seconds / kRounds, .least_runs = 1})[0];
+  constexpr int kRuns = 3;
+  const double once =
+      time_alternating({&run, 1}, {.rounds = 1, .seconds_per_turn = 0, .least_runs = 1})[0]
+          .median_ms;
+  const int rounds = int(std::clamp(1e3 * seconds / (kRuns * once), 3.0, 10.0));
+  return time_alternating({&run, 1}, {.rounds = rounds,
+                                      .seconds_per_turn = seconds / rounds,
+                                      .least_runs = kRuns,
+                                      .warmup_runs = 0})[0];
 }
 
 Timing time(Session& session, const std::vector<Tensor>& inputs, double seconds) {
