@@ -4,6 +4,7 @@
 #define HWY_TARGET_INCLUDE "kernels/recurrent.cpp"
 #include "kernels/simd.h"
 //
+#include <hwy/cache_control.h>
 #include <hwy/foreach_target.h>
 #include <hwy/highway.h>
 
@@ -19,9 +20,11 @@ namespace {
 
 constexpr size_t kLanes = hn::MaxLanes(DF());
 static_assert(kLanes <= size_t(kRecurrentUnits), "a block of units holds whole vectors");
-// Sequences at a time: as many sums as there are registers for.
-constexpr int64_t kRows = kLanes >= 16 ? 4 : 1;
+// Sequences at a time, where there are several.
+constexpr int64_t kRows = 4;
 constexpr int64_t kMostGates = 4;
+// Sums that there are registers for, beside those of a weight and a state.
+constexpr int64_t kMostSums = kLanes >= 16 ? 24 : 12;
 
 /// One gate's numbers of one block for one sequence.
 using Units = float[kRecurrentUnits];
@@ -35,6 +38,7 @@ struct Step {
   float* from_input;                                   ///< of this step
   float* next;                                         ///< h after
   float* y;                                            ///< of this step, or null
+  bool back;                                           ///< the blocks in descending order
   int64_t width = gates_of(a.cell) * kRecurrentUnits;  ///< columns of a block
   int64_t columns = recurrent_columns(a.cell, a.hidden);
 
@@ -62,20 +66,30 @@ struct Step {
 template <int64_t rows, int64_t gates>
 void multiply(const Step& s, const float* state, int64_t block, int64_t first, int64_t gate,
               const float* start, int64_t start_row, Gates* sums) {
-  constexpr size_t kVectors = size_t(gates * kRecurrentUnits) / kLanes;
+  if constexpr (gates > 1 && rows * gates * kRecurrentUnits / int64_t(kLanes) > kMostSums) {
+    constexpr int64_t half = gates / 2;
+    multiply<rows, half>(s, state, block, first, gate, start, start_row, sums);
+    multiply<rows, gates - half>(s, state, block, first, gate + half,
+                                 start + half * kRecurrentUnits, start_row, sums);
+    return;
+  }
+  constexpr size_t kPerGate = size_t(kRecurrentUnits) / kLanes, kVectors = gates * kPerGate;
   const DF d;
   VF sum[rows][kVectors];
   for (int64_t r = 0; r < rows; ++r)
     for (size_t v = 0; v < kVectors; ++v)
       sum[r][v] = hn::LoadU(d, start + r * start_row + int64_t(v * kLanes));
   const int64_t hidden = s.a.hidden;
-  const float* w = s.a.recurrent + block * hidden * s.width + gate * kRecurrentUnits;
+  const int64_t of_gate = hidden * kRecurrentUnits;
+  const float* w = s.a.recurrent + block * hidden * s.width + gate * of_gate;
   const float* h = state + first * hidden;
-  for (int64_t k = 0; k < hidden; ++k, w += s.width)
+  for (int64_t k = 0; k < hidden; ++k, w += kRecurrentUnits)
     for (int64_t r = 0; r < rows; ++r) {
       const VF x = hn::Set(d, h[r * hidden + k]);
-      for (size_t v = 0; v < kVectors; ++v)
-        sum[r][v] = hn::MulAdd(x, hn::LoadU(d, w + v * kLanes), sum[r][v]);
+      for (size_t v = 0; v < kVectors; ++v) {
+        const float* at = w + int64_t(v / kPerGate) * of_gate + v % kPerGate * kLanes;
+        sum[r][v] = hn::MulAdd(x, hn::LoadU(d, at), sum[r][v]);
+      }
     }
   for (int64_t r = 0; r < rows; ++r)
     for (size_t v = 0; v < kVectors; ++v) hn::StoreU(sum[r][v], d, &sums[r][gate][0] + v * kLanes);
@@ -188,35 +202,46 @@ void gru_finish(const Step& s, int64_t block, int64_t first) {
   }
 }
 
-/// Blocks [begin, end), all sequences: kRows at a time, then one by one.
+/// Each block and sequence of the part, kRows sequences at a time, then one by one.
 template <class Many, class One>
-void over(const Step& s, int64_t begin, int64_t end, Many many, One one) {
-  for (int64_t block = begin; block < end; ++block)
-    for (int64_t row = 0; row < s.a.batch;) {
-      const bool whole = s.a.batch - row >= kRows;
+void over(const Step& s, const RecurrentPart& p, Many many, One one) {
+  for (int64_t i = 0; i < p.blocks.size(); ++i) {
+    const int64_t block = s.back ? p.blocks.end - 1 - i : p.blocks.begin + i;
+    for (int64_t row = p.rows.begin; row < p.rows.end;) {
+      const bool whole = p.rows.end - row >= kRows;
       if (whole)
         many(s, block, row);
       else
         one(s, block, row);
       row += whole ? kRows : 1;
     }
+  }
+}
+
+/// Reads `count` floats ahead, all at once: what another core has written comes line by line where
+/// a loop finds it missing.
+void fetch(const float* x, int64_t count) {
+  constexpr int64_t kLine = 64 / sizeof(float), kMost = 2048;
+  for (int64_t i = 0; i < std::min(count, kMost); i += kLine) hwy::Prefetch(x + i);
 }
 
 /// One step, or the part of it before (phase 0) or after all units know r h.
-void step(const Step& s, int phase, int64_t begin, int64_t end) {
+void step(const Step& s, int phase, const RecurrentPart& p) {
   switch (s.a.cell) {
-    case Cell::kLstm: return over(s, begin, end, lstm<kRows>, lstm<1>);
-    case Cell::kRnn: return over(s, begin, end, rnn<kRows>, rnn<1>);
-    case Cell::kGruLinear: return over(s, begin, end, gru_linear<kRows>, gru_linear<1>);
+    case Cell::kLstm: return over(s, p, lstm<kRows>, lstm<1>);
+    case Cell::kRnn: return over(s, p, rnn<kRows>, rnn<1>);
+    case Cell::kGruLinear: return over(s, p, gru_linear<kRows>, gru_linear<1>);
     case Cell::kGru:
-      if (phase == 0) return over(s, begin, end, gru_reset<kRows>, gru_reset<1>);
-      return over(s, begin, end, gru_finish<kRows>, gru_finish<1>);
+      if (phase == 0) return over(s, p, gru_reset<kRows>, gru_reset<1>);
+      return over(s, p, gru_finish<kRows>, gru_finish<1>);
   }
 }
 
 void run_step(const RecurrentRun& a, const float* h, float* from_input, float* next, float* y,
-              int phase, int64_t begin, int64_t end) {
-  step({a, h, from_input, next, y}, phase, begin, end);
+              bool back, int phase, const RecurrentPart& p) {
+  const Step s{a, h, from_input, next, y, back};
+  fetch((phase == 0 ? h : a.reset) + p.rows.begin * a.hidden, p.rows.size() * a.hidden);
+  step(s, phase, p);
 }
 
 }  // namespace
@@ -225,7 +250,9 @@ void run_step(const RecurrentRun& a, const float* h, float* from_input, float* n
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
+#include "base/parallel_steps.h"
 #include "base/threads.h"
+#include "kernels/jit/space.h"
 
 namespace espalier::kernels {
 
@@ -280,30 +307,54 @@ Tensor recurrent_blocks(Cell cell, const float* rows, int64_t hidden) {
       const Column c = column_of(cell, gate, unit);
       float* block = out.mutable_data<float>() + c.block * hidden * block_width;
       for (int64_t k = 0; k < hidden; ++k)
-        block[k * block_width + c.at] = rows[(gate * hidden + unit) * hidden + k];
+        block[(gate * hidden + k) * kRecurrentUnits + unit % kRecurrentUnits] =
+            rows[(gate * hidden + unit) * hidden + k];
     }
   return out;
 }
 
+namespace {
+
+/// Whether threads may as well read all of the weight as a part of it: the whole stays in their
+/// second cache, or not even the part does.
+bool whole_weight_each(const RecurrentRun& a) {
+  static const int64_t room = gemm_device().l2_bytes / 4 * 3;
+  const int64_t bytes = recurrent_columns(a.cell, a.hidden) * a.hidden * int64_t(sizeof(float));
+  return bytes <= room || bytes / num_threads() > room;
+}
+
+}  // namespace
+
 void recurrent_run(const RecurrentRun& a) {
   const int64_t columns = recurrent_columns(a.cell, a.hidden),
                 width = gates_of(a.cell) * kRecurrentUnits, blocks = columns / width;
-  // A thread should have enough to do to be worth its waking up.
-  constexpr int64_t kLeastWork = 1 << 15;
-  const int64_t grain =
-      std::max<int64_t>(1, kLeastWork / std::max<int64_t>(1, a.batch * a.hidden * width));
   const int phases = a.cell == Cell::kGru ? 2 : 1;
-  float *h = a.h, *next = a.spare;
-  for (int64_t i = 0; i < a.time; ++i) {
-    const int64_t t = a.backwards ? a.time - 1 - i : i;
-    float* from_input = a.from_input + t * a.batch * columns;
-    float* y = a.y ? a.y + t * a.y_step : nullptr;
-    for (int phase = 0; phase < phases; ++phase)
-      parallel_for(blocks, grain, [&](int64_t begin, int64_t end) {
-        HWY_DYNAMIC_DISPATCH(run_step)(a, h, from_input, next, y, phase, begin, end);
-      });
-    std::swap(h, next);
+  const auto state = [&](int64_t i) { return i % 2 == 0 ? a.h : a.spare; };
+  const auto run = [&](int64_t step, const RecurrentPart& part) {
+    const int64_t i = step / phases, t = a.backwards ? a.time - 1 - i : i;
+    // Weights are read there and back: where they exceed the cache, a step begins with those that
+    // the one before ended with. In one direction they would push each other out.
+    const bool back = i % 2 == 1;
+    HWY_DYNAMIC_DISPATCH(run_step)
+    (a, state(i), a.from_input + t * a.batch * columns, state(i + 1),
+     a.y ? a.y + t * a.y_step : nullptr, back, int(step % phases), part);
+  };
+  constexpr int64_t kSequences = 4;  // that share what is read of the weights
+  if (a.batch >= kSequences * num_threads() && whole_weight_each(a)) {
+    // Sequences have nothing to do with each other: no step waits for another thread.
+    parallel_for(a.batch, kSequences, [&](int64_t begin, int64_t end) {
+      for (int64_t step = 0; step < a.time * phases; ++step) run(step, {{0, blocks}, {begin, end}});
+    });
+  } else {
+    // A thread should have enough to do to be worth its waking up.
+    constexpr int64_t kLeastWork = 1 << 15;
+    const int64_t grain =
+        std::max<int64_t>(1, kLeastWork / std::max<int64_t>(1, a.batch * a.hidden * width));
+    parallel_steps(a.time * phases, blocks, grain, [&](int64_t step, int64_t begin, int64_t end) {
+      run(step, {{begin, end}, {0, a.batch}});
+    });
   }
+  const float* h = state(a.time);
   if (h != a.h) std::memcpy(a.h, h, size_t(a.batch * a.hidden) * sizeof(float));
 }
 

@@ -1,7 +1,7 @@
 // The recurrence of an LSTM, a GRU or a plain RNN over all its steps, in f32.
 //
-// Weights are arranged in blocks of 16 units, the gates of a block side by side in ONNX's order, so
-// that one pass over the state gives a block all it needs. A block is computed by one thread in one
+// Units come in blocks of 16: of a block, columns have its gates side by side in ONNX's order, the
+// recurrent weight one gate after the other. A block of a sequence is computed by one thread in one
 // order.
 #pragma once
 
@@ -27,8 +27,17 @@ int64_t recurrent_columns(Cell cell, int64_t hidden);
 /// [gates hidden, width] with one gate after the other, as [width, recurrent_columns].
 std::vector<float> recurrent_by_columns(Cell cell, const float* rows, int64_t hidden,
                                         int64_t width);
-/// The recurrent weight [gates hidden, hidden] as [blocks, hidden, 16 gates].
+/// The recurrent weight [gates hidden, hidden] as [blocks, gates, hidden, 16].
 Tensor recurrent_blocks(Cell cell, const float* rows, int64_t hidden);
+
+struct Range {
+  int64_t begin = 0, end = 0;
+  int64_t size() const { return end - begin; }
+};
+/// What one thread does of a step: some blocks of units of some sequences.
+struct RecurrentPart {
+  Range blocks, rows;
+};
 
 struct RecurrentRun {
   Cell cell = Cell::kLstm;
