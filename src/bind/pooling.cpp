@@ -1,4 +1,5 @@
-// Pools by oneDNN, activations channels-last; in float, and in 8-bit regions.
+// Pools, activations channels-last, in float and in 8-bit regions: the largest elements of planes
+// by our own loops, the others by oneDNN.
 #include "kernels/pooling.h"
 
 #include <algorithm>
@@ -7,6 +8,7 @@
 #include "bind/contraction.h"
 #include "bind/families.h"
 #include "bind/sequence_kernel.h"
+#include "kernels/max_pool.h"
 
 namespace espalier::bind {
 namespace {
@@ -51,7 +53,8 @@ KernelPtr channels_last(KernelPtr kernel, size_t operands) {
   return kernel;
 }
 
-Bound bind_pool(const BindRequest& r) {
+/// The pool that the node, or the 8-bit region around it, asks for.
+std::variant<kernels::PoolSpec, Refuse> requested_pool(const BindRequest& r) {
   if (std::count(r.wanted.begin(), r.wanted.end(), true) > 1 || !r.wanted[0])
     return Refuse{"the positions of the largest elements are asked for"};
   auto parsed = contraction_of(r);
@@ -64,18 +67,41 @@ Bound bind_pool(const BindRequest& r) {
   if (!c.steps.empty()) return Refuse{"something is applied to the pool's result"};
   if (c[0].outer < 0 || c[0].constant) return Refuse{"the operand is a constant"};
   auto spec = pool_spec(*c.room, c.attrs, c[0].type.shape(), c.result.shape(), c[0].type.dtype);
+  auto* s = std::get_if<kernels::PoolSpec>(&spec);
+  if (!s || !c.integer()) return spec;
+  if (!c.quantized) return Refuse{"the result of an 8-bit pool is not quantised"};
+  if (c[0].quant->scales.size() != 1) return Refuse{"the operand has several scales"};
+  if (c.quantized->type != s->type) return Refuse{"operand and result have different 8-bit types"};
+  s->scale = c[0].quant->scales[0] / c.quantized->scales[0];
+  s->offset = float(c.quantized->zero_points[0]) - s->scale * float(c[0].quant->zero_points[0]);
+  if (s->kind == Kind::kAverageWithPadding && c[0].quant->zero_points[0] != 0)
+    return Refuse{"padding is not zero in these integers"};
+  return spec;
+}
+
+kernels::PoolAxis axis_of(const kernels::PoolSpec& s, size_t i) {
+  return {s.x[i + 2], s.y[i + 2], s.kernel[i], s.strides[i], s.dilations[i], s.pads_begin[i]};
+}
+
+Bound bind_max_pool(const BindRequest& r) {
+  auto spec = requested_pool(r);
   if (auto* no = std::get_if<Refuse>(&spec)) return *no;
-  auto& s = std::get<kernels::PoolSpec>(spec);
-  if (c.integer()) {
-    if (!c.quantized) return Refuse{"the result of an 8-bit pool is not quantised"};
-    if (c[0].quant->scales.size() != 1) return Refuse{"the operand has several scales"};
-    if (c.quantized->type != s.type) return Refuse{"operand and result have different 8-bit types"};
-    s.scale = c[0].quant->scales[0] / c.quantized->scales[0];
-    s.offset = float(c.quantized->zero_points[0]) - s.scale * float(c[0].quant->zero_points[0]);
-    if (s.kind == Kind::kAverageWithPadding && c[0].quant->zero_points[0] != 0)
-      return Refuse{"padding is not zero in these integers"};
-  }
-  auto prepared = kernels::prepare_pool(s);
+  const auto& s = std::get<kernels::PoolSpec>(spec);
+  if (s.kind != Kind::kMax) return Refuse{"it is no pool of largest elements"};
+  if (s.x.size() != 4) return Refuse{"the operand does not consist of planes"};
+  if (s.type == DType::bf16) return Refuse{"the operand is bf16"};
+  if (s.scale != 1 || s.offset != 0) return Refuse{"the result has another scale"};
+  const kernels::MaxPool pool{s.type, s.x[0], s.x[1], axis_of(s, 0), axis_of(s, 1)};
+  return channels_last(
+      function_kernel("max_pool",
+                      [pool](const KernelArgs& k) { kernels::max_pool(pool, k.in[0], k.out[0]); }),
+      r.in.size());
+}
+
+Bound bind_pool(const BindRequest& r) {
+  auto spec = requested_pool(r);
+  if (auto* no = std::get_if<Refuse>(&spec)) return *no;
+  auto prepared = kernels::prepare_pool(std::get<kernels::PoolSpec>(spec));
   if (!prepared.sequence) return Refuse{prepared.refusal};
   return channels_last(sequence_kernel("onednn.pool", std::move(prepared.sequence)), r.in.size());
 }
@@ -104,6 +130,8 @@ Bound bind_average_pool_grad(const BindRequest& r) {
 
 Entries pooling_entries() {
   Entries e;
+  for (const char* name : {"MaxPool", "espalier.Fused"})
+    e.push_back({name, {"max_pool", bind_max_pool}});
   for (const char* name :
        {"MaxPool", "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "espalier.Fused"})
     e.push_back({name, {"onednn.pool", bind_pool}});
