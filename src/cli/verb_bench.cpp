@@ -308,6 +308,7 @@ ExitCode bench(const Args& args, const Common& common) {
               {"training", !args.train.empty()},
               {"threads", session.program().threads()},
               {"batch", batch},
+              {"by_sample", session.program().samples() > 1},
               {"runs", timing.runs},
               {"load_ms", load.count()},
               {"arena_bytes", session.program().arena_bytes()},
@@ -319,15 +320,19 @@ ExitCode bench(const Args& args, const Common& common) {
     return ExitCode::kOk;
   }
   if (work.choice) print_choice(*work.choice, args.choice.max_error);
-  std::printf("%s%s: median %s ms (p10 %s, p90 %s) over %lld runs, %s, batch %lld, %d thread%s\n",
+  std::printf("%s%s: median %s ms (p10 %s, p90 %s) over %lld runs, %s, batch %lld%s, %d thread%s\n",
               args.model.path.c_str(), args.train.empty() ? "" : ", training step",
               short_number(timing.median_ms).c_str(), short_number(timing.p10_ms).c_str(),
               short_number(timing.p90_ms).c_str(), static_cast<long long>(timing.runs),
-              precision.c_str(), static_cast<long long>(batch), session.program().threads(),
-              session.program().threads() == 1 ? "" : "s");
+              precision.c_str(), static_cast<long long>(batch),
+              session.program().samples() > 1 ? " sample by sample" : "",
+              session.program().threads(), session.program().threads() == 1 ? "" : "s");
   if (const int n = session.program().reference_count(); n > 0)
     std::printf("%d node%s run on reference loops; --explain says why\n", n, n == 1 ? "" : "s");
-  if (args.profile) print_profile(profile);
+  if (args.profile) {
+    if (session.program().samples() > 1) std::printf("\none sample on one thread:\n");
+    print_profile(profile);
+  }
   return ExitCode::kOk;
 }
 

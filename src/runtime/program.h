@@ -2,6 +2,7 @@
 // immutable and may be shared between sessions; see runtime/session.h for running it.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -14,6 +15,15 @@ namespace espalier {
 class CostModel;
 class KernelChoices;
 
+/// How a batch is run.
+enum class Batching : uint8_t {
+  kFaster,   ///< the one of the others that should be faster (runtime/batching.h)
+  kWhole,    ///< each node for the whole batch, all threads at one node
+  kSamples,  ///< all nodes for one sample, then the next, each thread samples of its own; as a
+             ///< whole where samples are not independent (passes/one_sample.h) or fewer than
+             ///< threads
+};
+
 struct CompileOptions {
   /// Threads the program runs on; 0: num_threads() at compile time.
   int threads = 0;
@@ -22,6 +32,7 @@ struct CompileOptions {
   /// Called with one line for each kernel that does not apply, and why.
   std::function<void(const std::string&)> explain;
   std::vector<std::string> disabled_passes;
+  Batching batching = Batching::kFaster;
   /// Sessions record the time of each instruction.
   bool profile = false;
   /// Decides which regions stay fused (passes/fuse_by_cost.h); null: all do.
@@ -48,7 +59,10 @@ class Program {
   explicit Program(std::unique_ptr<const ProgramImpl> impl);
   ~Program();
 
+  /// Of a batch that runs sample by sample: those of one sample.
   const std::vector<InstructionInfo>& instructions() const;
+  /// How often the instructions run; 1 but for such a batch.
+  int64_t samples() const;
   /// Bytes a session allocates for activations and scratch memory: the planned peak is what is
   /// allocated, and kernels allocate nothing beside it (the reference excepted).
   size_t arena_bytes() const;

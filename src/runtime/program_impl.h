@@ -51,6 +51,10 @@ struct ProgramImpl {
   size_t arena_bytes = 0, weight_bytes = 0, state_bytes = 0;
   int threads = 1, reference_count = 0;
   bool profile = false;
+  /// Where a batch runs sample by sample: the program of one, for one thread; there are no
+  /// instructions or buffers beside it.
+  std::shared_ptr<const Program> sample;
+  int64_t samples = 1;
   std::vector<std::string> input_names, output_names, state_names;
   std::vector<TensorType> input_types, output_types, state_types;
 };

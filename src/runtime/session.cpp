@@ -1,5 +1,6 @@
 #include "runtime/session.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cstdlib>
 #include <cstring>
@@ -62,9 +63,18 @@ struct Session::Impl {
   std::vector<void*> results;
   Profile profile;
   size_t profile_next = 0;
+  /// Of a batch that runs sample by sample: one for each thread.
+  std::vector<std::unique_ptr<Impl>> workers;
 
   explicit Impl(std::shared_ptr<const Program> prog)
       : program(std::move(prog)), p(&program->impl()) {
+    if (p->sample)
+      share_samples();
+    else
+      prepare();
+  }
+
+  void prepare() {
     const size_t bytes = std::max<size_t>(64, p->arena_bytes);
     arena.reset(std::aligned_alloc(64, bytes));
     if (!arena)
@@ -97,6 +107,14 @@ struct Session::Impl {
         profile.entries.push_back({ins.info.node, ins.info.kernel, ins.info.macs, {}});
     }
     for (auto& e : profile.entries) e.microseconds.reserve(kProfileRuns);
+  }
+
+  void share_samples() {
+    input_at.assign(p->input_types.size(), nullptr);
+    output_at.assign(p->output_types.size(), nullptr);
+    input_users.resize(input_at.size());
+    output_users.resize(output_at.size());
+    for (int w = 0; w < p->threads; ++w) workers.push_back(std::make_unique<Impl>(p->sample));
   }
 
   void* address(int b) {
@@ -134,21 +152,58 @@ struct Session::Impl {
     for (size_t i = 0; i < outputs.size(); ++i)
       if (!fits(outputs[i], p->output_types[i]))
         misfit("output", p->output_names[i], outputs[i], p->output_types[i]);
-    bool moved = false;
-    for (size_t i = 0; i < inputs.size(); ++i) {
-      moved = moved || input_at[i] != inputs[i].raw();
-      input_at[i] = inputs[i].raw();
-    }
-    for (size_t i = 0; i < outputs.size(); ++i) {
-      void* at = outputs[i].mutable_raw();
-      moved = moved || output_at[i] != at;
-      output_at[i] = at;
-    }
-    if (!moved) return;
+    std::vector<const void*>& in = operands;
+    std::vector<void*>& out = results;
+    in.clear();
+    out.clear();
+    for (const Tensor& t : inputs) in.push_back(t.raw());
+    for (Tensor& t : outputs) out.push_back(t.mutable_raw());
+    move_to(in, out);
+  }
+
+  /// Where inputs are and outputs go from now on.
+  void move_to(std::span<const void* const> inputs, std::span<void* const> outputs) {
+    if (std::ranges::equal(inputs, input_at) && std::ranges::equal(outputs, output_at)) return;
+    input_at.assign(inputs.begin(), inputs.end());
+    output_at.assign(outputs.begin(), outputs.end());
     for (const auto* users : {&input_users, &output_users})
       for (const auto& list : *users)
         for (int i : list) place(i);
   }
+
+  void run() {
+    const ThreadScope threads(p->threads);
+    if (p->sample) return run_samples();
+    if (p->profile) return run_profiled();
+    for (auto& launch : launches) launch->run();
+  }
+
+  void run_samples() {
+    const auto n = int64_t(workers.size());
+    parallel_for(n, 1, [&](int64_t begin, int64_t end) {
+      for (int64_t w = begin; w < end; ++w)
+        for (int64_t s = p->samples * w / n; s < p->samples * (w + 1) / n; ++s) run_sample(w, s);
+    });
+  }
+
+  void run_sample(int64_t worker, int64_t sample) {
+    Impl& w = *workers[size_t(worker)];
+    const auto at = [&](const void* whole, const TensorType& type) {
+      const auto bytes = size_t(type.numel()) * size_of(type.dtype);
+      return static_cast<const char*>(whole) + size_t(sample) * bytes;
+    };
+    w.operands.clear();
+    w.results.clear();
+    for (size_t i = 0; i < input_at.size(); ++i)
+      w.operands.push_back(at(input_at[i], w.p->input_types[i]));
+    for (size_t i = 0; i < output_at.size(); ++i)
+      w.results.push_back(const_cast<char*>(at(output_at[i], w.p->output_types[i])));
+    w.move_to(w.operands, w.results);
+    w.run();
+  }
+
+  /// Whose profile says where time goes.
+  Impl& recorded() { return workers.empty() ? *this : *workers[0]; }
 
   void run_profiled() {
     using Clock = std::chrono::steady_clock;
@@ -177,9 +232,7 @@ const Program& Session::program() const { return *impl_->program; }
 
 void Session::run_into(std::span<const Tensor> inputs, std::span<Tensor> outputs) {
   impl_->take(inputs, outputs);
-  const ThreadScope threads(impl_->p->threads);
-  if (impl_->p->profile) return impl_->run_profiled();
-  for (auto& launch : impl_->launches) launch->run();
+  impl_->run();
 }
 
 std::vector<Tensor> Session::run(std::span<const Tensor> inputs) {
@@ -208,10 +261,11 @@ void Session::set_state(const std::string& name, const Tensor& value) {
   if (value.bytes() > 0) std::memcpy(impl_->states[i].mutable_raw(), value.raw(), value.bytes());
 }
 
-const Profile& Session::profile() const { return impl_->profile; }
+const Profile& Session::profile() const { return impl_->recorded().profile; }
 void Session::clear_profile() {
-  impl_->profile_next = 0;
-  for (auto& e : impl_->profile.entries) e.microseconds.clear();
+  Impl& recorded = impl_->recorded();
+  recorded.profile_next = 0;
+  for (auto& e : recorded.profile.entries) e.microseconds.clear();
 }
 
 }  // namespace espalier
