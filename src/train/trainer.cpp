@@ -3,43 +3,29 @@
 #include <algorithm>
 #include <chrono>
 #include <cmath>
-#include <cstdarg>
-#include <cstdio>
-#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "base/error.h"
+#include "base/formatted.h"
 #include "base/log.h"
 #include "base/progress.h"
 #include "base/threads.h"
 #include "ir/text.h"
 #include "train/divergence.h"
+#include "train/epoch_line.h"
 #include "train/estimator.h"
 #include "train/log.h"
-#include "train/recompute.h"
-#include "train/reversible.h"
-#include "train/saved_activations.h"
 #include "train/step_session.h"
 #include "train/stop.h"
+#include "train/trained_step.h"
 
 namespace espalier {
 namespace {
 
-using nlohmann::json;
 using Clock = std::chrono::steady_clock;
 
 double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
-}
-
-/// printf into a string.
-[[gnu::format(printf, 1, 2)]] std::string formatted(const char* format, ...) {
-  char buffer[256];
-  va_list arguments;
-  va_start(arguments, format);
-  std::vsnprintf(buffer, sizeof buffer, format, arguments);
-  va_end(arguments);
-  return buffer;
 }
 
 LoaderOptions loader_options(const TrainOptions& o) {
@@ -96,7 +82,9 @@ struct Trainer::Impl {
         files(std::move(f)),
         hooks(std::move(h)),
         loader(train_data, loader_options(options)) {
-    build();
+    TrainedStep built = trained_step(network, options, *train_data, hooks);
+    saved_bytes = built.saved_bytes;
+    step = std::make_unique<StepSession>(std::move(built.step));
     at.seed = options.seed;
     at.threads = num_threads();
     at.options =
@@ -127,92 +115,6 @@ struct Trainer::Impl {
     o.check("training options");
     o.batch = std::min(o.batch, data.size());
     return o;
-  }
-
-  void build() {
-    check_targets();
-    std::vector<StepExtension> extensions;
-    for (TrainHook* hook : hooks)
-      extensions.push_back({[hook](StepGraph& g) { hook->on_gradients(g); },
-                            [hook](StepGraph& g) { hook->on_updates(g); },
-                            [hook](StepGraph& g) { hook->on_loss(g); }});
-    StepGraph built = build_training_step(network, step_options(options, *train_data), extensions);
-    check_classes(built);
-    if (options.reversible) built = inverted(built);
-    if (options.memory > 0)
-      built = within(std::move(built));
-    else if (!options.reversible && !options.saved_activations && options.rule.backpropagates())
-      built = sparing(built);
-    if (options.saved_activations) {
-      StoredActivations s = storing_activations(built, *options.saved_activations);
-      saved_bytes = s.after;
-      log_info(options.name +
-               formatted(": %lld activations are kept in 8 bits: %.3g MB instead of %.3g",
-                         static_cast<long long>(s.values), double(s.after) / 1e6,
-                         double(s.before) / 1e6));
-      built = std::move(s.step);
-    } else if (options.rule.backpropagates()) {
-      saved_bytes = espalier::saved_bytes(built);
-    }
-    step = std::make_unique<StepSession>(std::move(built));
-  }
-
-  void check_keeps(const char* hint) const {
-    if (!options.rule.backpropagates())
-      throw unsupported("rule '" + options.rule.kind + "'",
-                        "keeps nothing that could be computed again", hint);
-  }
-
-  StepGraph inverted(const StepGraph& built) const {
-    check_keeps("leave reversible out");
-    ReversibleStep r = reversible(built);
-    log_info(options.name +
-             formatted(": %lld couplings are inverted: %.3g MB of the forward pass are kept "
-                       "instead of %.3g",
-                       (long long)r.couplings, double(r.saved) / 1e6,
-                       double(r.saved_before) / 1e6));
-    return std::move(r.step);
-  }
-
-  /// The step within the limit of memory; what that costs is told.
-  StepGraph within(StepGraph built) const {
-    check_keeps("leave the limit of memory out");
-    FittedStep fitted = within_memory(built, options.memory);
-    if (fitted.again == 0) return built;
-    char text[160];
-    std::snprintf(text, sizeof text,
-                  "%lld nodes are computed again: %.3g MB instead of %.3g, %.0f %% more "
-                  "multiply-accumulates of the forward pass",
-                  static_cast<long long>(fitted.again), double(fitted.memory.total()) / 1e6,
-                  double(fitted.before) / 1e6, 100 * fitted.extra);
-    log_info(options.name + ": " + text);
-    return std::move(fitted.step);
-  }
-
-  void check_targets() const {
-    const bool labels = train_data->target_type() == DType::i64;
-    if (options.loss == Loss::kCrossEntropy && !labels)
-      throw bad_input(train_data->description(), "has numeric targets, cross-entropy needs labels",
-                      "train with the loss mean_squared");
-    if (options.loss == Loss::kContrastive && train_data->classes() != train_data->size())
-      throw bad_input(train_data->description(),
-                      "has other targets than samples' numbers, by which views are told apart",
-                      "numbered() gives them");
-    if (options.loss == Loss::kMeanSquared && labels)
-      throw bad_input(train_data->description(), "has class labels, mean_squared needs numbers",
-                      "train with the loss cross_entropy");
-  }
-
-  void check_classes(const StepGraph& built) const {
-    if (options.loss != Loss::kCrossEntropy) return;
-    const int64_t answers = built.graph.value(built.logits).tensor().shape().back();
-    if (train_data->classes() > answers)
-      throw bad_input(network.name,
-                      "answers with " + std::to_string(answers) + " classes, the data has " +
-                          std::to_string(train_data->classes()),
-                      train_data->input_type() == DType::i64
-                          ? "set the definition's variable 'vocabulary'"
-                          : "set the definition's variable 'classes'");
   }
 
   /// Labels of a batch: one a sample, or one a token.
@@ -348,17 +250,6 @@ struct Trainer::Impl {
     at.hooks.clear();
   }
 
-  void log_step(RunLog& log, const StepReport& r) const {
-    if (options.log_every <= 0 || at.step % options.log_every != 0) return;
-    log.line(json{{"kind", "step"},
-                  {"step", at.step},
-                  {"epoch", r.epoch + 1},
-                  {"loss", r.loss},
-                  {"accuracy", r.correct},
-                  {"learning_rate", r.learning_rate}}
-                 .dump());
-  }
-
   EpochReport close_epoch(double last_rate) {
     EpochReport e;
     e.epoch = at.epoch + 1;
@@ -383,31 +274,6 @@ struct Trainer::Impl {
     return e;
   }
 
-  void log_epoch(RunLog& log, const EpochReport& e) const {
-    log.line(json{{"kind", "epoch"},
-                  {"epoch", e.epoch},
-                  {"step", e.steps},
-                  {"learning_rate", e.learning_rate},
-                  {"train_loss", e.train_loss},
-                  {"train_accuracy", e.train_accuracy},
-                  {"val_loss", e.val_loss},
-                  {"val_accuracy", e.val_accuracy},
-                  {"seconds", e.seconds},
-                  {"val_seconds", e.val_seconds}}
-                 .dump());
-    const bool classes = options.loss == Loss::kCrossEntropy;
-    std::string line = formatted("epoch %lld/%lld  loss %.4f", (long long)e.epoch,
-                                 (long long)options.epochs, e.train_loss);
-    const bool text = train_data->bytes_per_target() > 0;
-    if (classes && !text) line += formatted("  train %.2f %%", 100 * e.train_accuracy);
-    if (val_data && classes && !text) line += formatted("  val %.2f %%", 100 * e.val_accuracy);
-    if (val_data && (!classes || text)) line += formatted("  val %.4f", e.val_loss);
-    if (val_data && text)
-      line += formatted("  perplexity %.3f  bits/byte %.3f", perplexity(e.val_loss),
-                        bits_per_byte(e.val_loss, val_data->bytes_per_target()));
-    log_info(line + "  " + format_duration(e.seconds + e.val_seconds));
-  }
-
   bool should_stop() const { return stopping || stop_requested(); }
 
   /// Steps of the running epoch; false when stopped before its end.
@@ -423,7 +289,7 @@ struct Trainer::Impl {
       before = Clock::now();
       at.seconds += spent;
       note_time(float(1e3 * spent));
-      log_step(log, r);
+      if (options.log_every > 0 && at.step % options.log_every == 0) log.line(log_line(r, at.step));
       progress.note(formatted("epoch %lld/%lld  loss %.3f", (long long)(r.epoch + 1),
                               (long long)options.epochs,
                               at.loss_sum / double(at.position * options.batch)));
@@ -454,7 +320,8 @@ struct Trainer::Impl {
         if (!run_epoch(log, progress, last_rate)) break;
         const EpochReport e = close_epoch(last_rate);
         for (TrainHook* hook : hooks) hook->after_epoch(self, e);
-        log_epoch(log, e);
+        log.line(log_line(e));
+        log_info(epoch_line(e, options, *train_data, val_data.get()));
         save(log);
       }
     }
