@@ -28,8 +28,6 @@ libyaml-cpp-dev    recipes
 nlohmann-json3-dev summaries, logs and --json
 libcli11-dev       the command line
 libboost-dev       HTTP of the server (Asio and Beast, headers only)
-libfmt-dev         text formatting
-libspdlog-dev      log lines
 libpng-dev         PNG images
 libjpeg-dev        JPEG images
 zlib1g-dev         compressed data sets
@@ -37,7 +35,6 @@ libzip-dev         zipped image folders
 curl               fetches public data sets
 libgtest-dev       tests
 libgmock-dev       tests
-libbenchmark-dev   benchmarks
 '
 checks='
 clang-format-14    one format for every file
