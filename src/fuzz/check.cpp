@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "base/rng.h"
+#include "fuzz/by_sample.h"
 #include "fuzz/edges.h"
 #include "fuzz/expected.h"
 #include "ir/interpret.h"
@@ -90,7 +91,8 @@ class Checker {
     std::string last;
     for (const std::string& name : c_.passes)
       if (!guarded("pass " + name, [&] { pass(g, name, last); })) return;
-    if (options_.kernels) guarded("kernels", [&] { kernels(std::move(g)); });
+    if (options_.kernels && !guarded("kernels", [&] { kernels(std::move(g)); })) return;
+    if (options_.kernels) guarded("samples", [&] { samples(); });
   }
 
   bool prepare() {
@@ -192,6 +194,14 @@ class Checker {
     const std::vector<Tensor> got = model.run(inputs_);
     if (model.compilations() == 1) bound_kernels(model);
     compare("kernels", got);
+  }
+
+  void samples() {
+    const Graph g = specialised(c_.graph, shapes_of(c_));
+    bool ran = false;
+    if (const auto d = check_by_sample(g, inputs_, want_, ran)) find("samples", *d);
+    if (!ran) return;
+    for (NodeId id : g.order()) outcome_.events.add("by sample " + kind_of(g, g.node(id)));
   }
 
   void bound_kernels(Model& model) {

@@ -57,8 +57,9 @@ struct CheckOptions {
 
 /// In this order, until something is found: the text form and back gives the same to the bit; the
 /// ONNX form and back, each pass in turn, and the compiled program give what the reference gives of
-/// the graph as it was, as far as roundings allow; the verifier has nothing to say after any pass;
-/// nothing fails but by refusing what it does not support.
+/// the graph as it was, as far as roundings allow, and so does a batch that runs sample by sample;
+/// the verifier has nothing to say after any pass; nothing fails but by refusing what it does not
+/// support.
 Outcome check(const Case& c, const Subject& subject = {}, const CheckOptions& options = {});
 
 /// The pass by name, through the subject.

@@ -3,6 +3,7 @@
 #include <set>
 #include <string>
 
+#include "base/error.h"
 #include "ir/builder.h"
 #include "ir/room.h"
 #include "passes/fuse_region.h"
@@ -34,12 +35,39 @@ bool computes_identity(const Graph& g, NodeId id) {
   return function && function->code == ScalarCode::kIdentity;
 }
 
+/// Whether the result of operand 0's type is of it still where open extents turn out to be one:
+/// what drops axes of one leaves open ones alone until they are known.
+bool whatever_extents(const Graph& g, NodeId id) {
+  const Node& n = g.node(id);
+  const Value& x = g.value(n.inputs[0]);
+  if (x.type.is_static()) return true;
+  TensorType one = x.tensor();
+  for (Dim& d : one.dims)
+    if (!d.known()) d = Dim(1);
+  const Type closed = one;
+  std::vector<TypesIn::Operand> operands = {{&closed, nullptr}};
+  for (size_t i = 1; i < n.inputs.size(); ++i) {
+    if (n.inputs[i] == kNoValue) {
+      operands.emplace_back();
+      continue;
+    }
+    const Value& v = g.value(n.inputs[i]);
+    operands.push_back({&v.type, v.constant ? &*v.constant : nullptr});
+  }
+  try {
+    return infer_types(*n.room, n.attrs, TypesIn(describe(g, id), std::move(operands)))[0] ==
+           closed;
+  } catch (const UserError&) {
+    return true;  // the network takes no such extents
+  }
+}
+
 bool is_identity(const Graph& g, NodeId id) {
   const Node& n = g.node(id);
   const Type &x = g.value(n.inputs.at(0)).type, &y = g.value(n.outputs.at(0)).type;
   if (!n.room->op.domain.empty() || !tensors_only(g, id)) return false;
   if (x != y) return false;
-  if (shape_only().contains(n.room->op.name)) return true;
+  if (shape_only().contains(n.room->op.name)) return whatever_extents(g, id);
   if (n.room->op.name == "Transpose") return transposes_nothing(n.room->print(n.attrs, true));
   return computes_identity(g, id);
 }

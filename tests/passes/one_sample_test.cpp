@@ -107,6 +107,15 @@ TEST(OneSample, NotWhereSamplesMeet) {
   %y: f32[3,3] = MatMul(%x, %t)
 }
 )");
+  expect_together(R"(graph "a norm of the batch"(%x: f32[3,4]) -> (%y) {
+  %y: f32[3,4] = LpNormalization(%x) {axis = 0}
+}
+)");
+  expect_together(R"(graph "sums that go on through the batch"(%x: f32[3,4]) -> (%y) {
+  %axis = constant i64[] [0]
+  %y: f32[3,4] = CumSum(%x, %axis)
+}
+)");
   expect_together(R"(graph "another axis becomes the first"(%x: f32[3,3]) -> (%y) {
   %y: f32[3,3] = Transpose(%x)
 }

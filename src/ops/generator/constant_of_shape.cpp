@@ -41,6 +41,8 @@ AxisMap axes(const ConstantOfShape&, const TypesIn&, const Types& out) {
 }
 
 Resized resized(const ConstantOfShape& a, const TypesIn&, const TypesIn&, const Types& wanted) {
+  // A shape cannot say that an extent is open.
+  if (!wanted[0].is_static()) return {Attributes::of(a), {}};
   return {Attributes::of(a), {{0, Tensor::vector_i64(wanted[0].tensor().shape())}}};
 }
 

@@ -169,7 +169,7 @@ AxisMap axes(const MatMulNBits& a, const TypesIn& in, const Types&) {
 
 Resized resized(const MatMulNBits& a, const TypesIn&, const TypesIn&, const Types& wanted) {
   MatMulNBits cut = a;
-  cut.n = wanted[0].tensor().dims.back().value();
+  if (const Dim& n = wanted[0].tensor().dims.back(); n.known()) cut.n = n.value();
   return {Attributes::of(cut), {}};
 }
 

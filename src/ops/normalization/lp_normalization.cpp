@@ -49,9 +49,11 @@ Cost cost(const LpNormalization&, const TypesIn& in, const Types& out) {
   return map_cost(3, in, out);
 }
 
-// Zeros add nothing to a norm: cut, the others keep theirs.
-AxisMap axes(const LpNormalization&, const TypesIn& in, const Types&) {
-  return AxisMap::identity(in);
+// Every element of a norm's axis depends on the others.
+AxisMap axes(const LpNormalization& a, const TypesIn& in, const Types&) {
+  AxisMap map = AxisMap::identity(in);
+  for (AxisTie& tie : map.ties) tie.reads_whole = tie.places[0].axis == int(axis_of(in, 0, a.axis));
+  return map;
 }
 
 }  // namespace

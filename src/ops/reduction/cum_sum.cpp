@@ -62,7 +62,10 @@ AxisMap axes(const CumSum&, const TypesIn& in, const Types&) {
   AxisMap map = AxisMap::identity(in);
   const Tensor* axis = in.constant(1);
   for (AxisTie& tie : map.ties)
-    if (!axis || tie.places[0].axis == axis_of(in, 0, axis->int_at(0))) tie.zero_passes = false;
+    if (!axis || tie.places[0].axis == axis_of(in, 0, axis->int_at(0))) {
+      tie.zero_passes = false;
+      tie.reads_whole = true;
+    }
   return map;
 }
 

@@ -121,6 +121,8 @@ AxisMap axes_grad(const Gather& a, const TypesIn& in, const Types& out) {
 }
 
 Resized resized_grad(const Gather& a, const TypesIn&, const TypesIn&, const Types& wanted) {
+  // A shape cannot say that an extent is open.
+  if (!wanted[0].is_static()) return {Attributes::of(a), {}};
   return {Attributes::of(a), {{2, Tensor::vector_i64(wanted[0].tensor().shape())}}};
 }
 

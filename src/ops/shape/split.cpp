@@ -108,7 +108,11 @@ Resized resized(const Split& a, const TypesIn& before, const TypesIn&, const Typ
   if (!before.has(1)) return r;
   const auto axis = size_t(axis_of(before, 0, a.axis));
   std::vector<int64_t> sizes;
-  for (const Type& piece : wanted) sizes.push_back(piece.tensor().dims[axis].value());
+  for (const Type& piece : wanted) {
+    const Dim& extent = piece.tensor().dims[axis];
+    if (!extent.known()) return r;  // sizes cannot say that one is open
+    sizes.push_back(extent.value());
+  }
   r.constants.emplace_back(1, Tensor::vector_i64(sizes));
   return r;
 }
