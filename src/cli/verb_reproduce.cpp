@@ -1,5 +1,6 @@
 // espalier reproduce: a published system measured on this machine, beside what its paper claims.
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <filesystem>
 #include <nlohmann/json.hpp>
@@ -30,18 +31,28 @@ void print_people(const Reproduction& r) {
   std::printf("%s%s%s\n  %s\n\nclaim     %s\nbaseline  %s\nbar       %s\n\n", r.id.c_str(),
               r.id.empty() ? "" : " ", r.system.c_str(), r.paper.c_str(), r.claim.c_str(),
               r.baseline.c_str(), r.bar.c_str());
-  Table table({"what", ">baseline", ">measured"});
   const auto shown = [](const Json& value) {
+    if (value.is_string()) return value.get<std::string>();
     return value.is_number_float() ? short_number(value) : value.dump();
   };
   const auto text = [&](const Json& map, const std::string& key) {
     return map.contains(key) ? shown(map[key]) : std::string();
   };
-  for (const auto& [key, value] : r.found.measured.items())
-    table.row({key, text(r.found.baseline, key), shown(value)});
+  // Sentences and lists stand below, where they widen no column.
+  constexpr size_t kWidest = 24;
+  Table table({"what", ">baseline", ">measured"});
+  std::string below;
+  const auto row = [&](const std::string& key) {
+    const std::string baseline = text(r.found.baseline, key), own = text(r.found.measured, key);
+    if (std::max(baseline.size(), own.size()) <= kWidest) return table.row({key, baseline, own});
+    if (!baseline.empty()) below += key + " of the baseline: " + baseline + "\n";
+    if (!own.empty()) below += key + ": " + own + "\n";
+  };
+  for (const auto& [key, value] : r.found.measured.items()) row(key);
   for (const auto& [key, value] : r.found.baseline.items())
-    if (!r.found.measured.contains(key)) table.row({key, shown(value), ""});
+    if (!r.found.measured.contains(key)) row(key);
   table.print();
+  if (!below.empty()) std::printf("\n%s", below.c_str());
 }
 
 ExitCode run(const Args& args, const Common& common) {
