@@ -59,7 +59,7 @@ struct Session::Impl {
   std::vector<const void*> input_at;
   std::vector<void*> output_at;
   std::vector<std::vector<int>> input_users, output_users;  // instructions to place again
-  std::vector<const void*> operands;                        // room for place()
+  std::vector<const void*> operands;                        // room for addresses
   std::vector<void*> results;
   Profile profile;
   size_t profile_next = 0;
