@@ -42,7 +42,8 @@ Traffic traffic_of(const Graph& g) {
 }  // namespace
 
 bool better_by_sample(const Graph& graph, const Graph& prepared, int64_t samples, int threads) {
-  if (samples < threads || (samples % threads != 0 && samples < 4 * threads)) return false;
+  // Threads should end together.
+  if (samples % threads != 0 && samples < 4 * threads) return false;
   // What a core may call its own of the last cache is not told by the system: of servers it names
   // all, of which a virtual machine has little.
   const double near = 16 * double(kernels::gemm_device().l2_bytes);

@@ -10,7 +10,8 @@ namespace espalier {
 /// where that saves more than it costs: a node moves sixteen times what the second cache
 /// holds, and a sample's results, written and read, outweigh the weights by half.
 ///
-/// `graph` and what passes make of it, types static; `samples` is its batch.
+/// `graph` and what passes make of it, types static; `samples` is its batch, at least one for each
+/// of `threads`.
 bool better_by_sample(const Graph& graph, const Graph& prepared, int64_t samples, int threads);
 
 }  // namespace espalier

@@ -51,7 +51,7 @@ TEST(Samples, FollowInputsAndOutputsThatMove) {
 
 TEST(Samples, TakeLessMemoryThanTheWhole) {
   Network n = network(8);
-  const auto whole = compile(n.g, {.threads = 2}),
+  const auto whole = compile(n.g, {.threads = 2, .batching = Batching::kWhole}),
              apart = compile(n.g, {.threads = 2, .batching = Batching::kSamples});
   EXPECT_LT(apart->arena_bytes(), whole->arena_bytes());
 }
