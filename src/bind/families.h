@@ -18,6 +18,7 @@ Entries int8_depthwise_entries();
 Entries generated_product_entries();
 Entries integer_product_entries();
 Entries winograd_entries();
+Entries depthwise_entries();
 Entries convolution_entries();
 Entries matmul_entries();
 Entries attention_entries();
@@ -44,6 +45,7 @@ inline std::vector<Entries (*)()> families() {
           generated_product_entries,
           integer_product_entries,
           winograd_entries,
+          depthwise_entries,
           convolution_entries,
           matmul_entries,
           attention_entries,

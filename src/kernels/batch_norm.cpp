@@ -28,15 +28,6 @@ namespace espalier::kernels {
 namespace HWY_NAMESPACE {
 namespace {
 
-HWY_INLINE VF load_lanes(DF d, const float* p) { return hn::LoadU(d, p); }
-HWY_INLINE VF load_lanes(DF d, const bfloat16* p) {
-  return load_bf16(d, reinterpret_cast<const uint16_t*>(p));
-}
-HWY_INLINE void store_lanes(DF d, VF v, float* p) { hn::StoreU(v, d, p); }
-HWY_INLINE void store_lanes(DF d, VF v, bfloat16* p) {
-  store_bf16(d, v, reinterpret_cast<uint16_t*>(p));
-}
-
 /// Bounds in lanes; a bound that is not there keeps nothing out.
 struct LaneBounds {
   explicit LaneBounds(const NormBounds& b)
@@ -44,8 +35,7 @@ struct LaneBounds {
         high(hn::Set(DF(), b.high.value_or(std::numeric_limits<float>::infinity()))),
         no_low(hn::Set(DF(), b.low ? 0.0f : 1.0f)),
         no_high(hn::Set(DF(), b.high ? 0.0f : 1.0f)) {}
-  /// In this order, NaN stays NaN.
-  HWY_INLINE VF keep(VF v) const { return hn::Min(high, hn::Max(low, v)); }
+  HWY_INLINE VF keep(VF v) const { return clamp_v(low, high, v); }
   HWY_INLINE VF mask(VF y, VF v) const {
     const VF zero = hn::Zero(DF());
     const auto above = hn::Or(hn::Gt(y, low), hn::Gt(no_low, zero));

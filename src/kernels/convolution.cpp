@@ -1,10 +1,19 @@
 #include "kernels/convolution.h"
 
+#include <limits>
+
 #include "base/threads.h"
 #include "kernels/onednn.h"
 #include "kernels/onednn_epilogue.h"
 
 namespace espalier::kernels {
+
+std::optional<std::pair<float, float>> bounds_of(const EpilogueStep& step) {
+  if (step.kind != EpilogueStep::Kind::kScalar) return std::nullopt;
+  if (step.op.code == ScalarCode::kClip) return std::pair(step.op.p0, step.op.p1);
+  if (step.op.code != ScalarCode::kRelu) return std::nullopt;
+  return std::pair(0.0f, std::numeric_limits<float>::infinity());
+}
 
 using dnnl::algorithm;
 using dnnl::memory;

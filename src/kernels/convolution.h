@@ -4,6 +4,7 @@
 
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "kernels/primitive.h"
@@ -24,6 +25,9 @@ struct EpilogueStep {
   DType residual_type = DType::f32;
   size_t operand = 0;  ///< where r comes from
 };
+
+/// Lowest and highest result of a step that only bounds it (ReLU, Clip); nothing of another.
+std::optional<std::pair<float, float>> bounds_of(const EpilogueStep& step);
 
 struct Epilogue {
   /// Multiplies the sum (bias included) before the steps: empty, one, or one per output channel.

@@ -5,6 +5,7 @@
 #include <cstring>
 #include <limits>
 #include <optional>
+#include <tuple>
 #include <vector>
 
 #include "base/error.h"
@@ -37,12 +38,8 @@ std::optional<Finish> finish_of(const std::vector<EpilogueStep>& steps) {
     return i < steps.size() && steps[i].kind == EpilogueStep::Kind::kScalar &&
            steps[i].op.code == code;
   };
-  if (is(ScalarCode::kRelu)) {
-    f.low = 0;
-    ++i;
-  } else if (is(ScalarCode::kClip)) {
-    f.low = steps[i].op.p0;
-    f.high = steps[i].op.p1;
+  if (const auto bounds = i < steps.size() ? bounds_of(steps[i]) : std::nullopt) {
+    std::tie(f.low, f.high) = *bounds;
     ++i;
   }
   if (is(ScalarCode::kAffine) && steps[i].op.p0 > 0) {

@@ -23,6 +23,15 @@ using VF = hn::Vec<DF>;
 // Highway's Ne is ordered: false for NaN. Eq is what tells.
 HWY_INLINE VF keep_nan(VF x, VF y) { return hn::IfThenElse(hn::Eq(x, x), y, x); }
 
+/// Between low and high; NaN stays NaN.
+HWY_INLINE VF clamp_v(VF low, VF high, VF x) {
+#if HWY_ARCH_X86 && HWY_TARGET != HWY_EMU128 && HWY_TARGET != HWY_SCALAR
+  return hn::Min(high, hn::Max(low, x));  // of a number and NaN, these give the second
+#else
+  return keep_nan(x, hn::Min(high, hn::Max(low, x)));
+#endif
+}
+
 HWY_INLINE VF exp_v(DF d, VF x) {
   const VF top = hn::Set(d, 88.72284f);
   const VF y = hn::Exp(d, hn::Min(x, top));
@@ -124,6 +133,16 @@ HWY_INLINE void store_bf16(DF d, VF v, uint16_t* p) {
   const auto number = hn::RebindMask(du, hn::Eq(v, v));
   const auto bits = hn::ShiftRight<16>(hn::IfThenElse(number, rounded, quiet));
   hn::StoreU(hn::DemoteTo(dh, hn::BitCast(hn::RebindToSigned<DF>(), bits)), dh, p);
+}
+
+/// Lanes of memory of either type.
+HWY_INLINE VF load_lanes(DF d, const float* p) { return hn::LoadU(d, p); }
+HWY_INLINE VF load_lanes(DF d, const bfloat16* p) {
+  return load_bf16(d, reinterpret_cast<const uint16_t*>(p));
+}
+HWY_INLINE void store_lanes(DF d, VF v, float* p) { hn::StoreU(v, d, p); }
+HWY_INLINE void store_lanes(DF d, VF v, bfloat16* p) {
+  store_bf16(d, v, reinterpret_cast<uint16_t*>(p));
 }
 
 HWY_INLINE VF load_u8(DF d, const uint8_t* p) {

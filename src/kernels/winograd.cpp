@@ -4,6 +4,7 @@
 #include <limits>
 #include <map>
 #include <string>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -33,11 +34,6 @@ constexpr int64_t kPad = 16;
 
 bool all(const std::vector<int64_t>& v, int64_t value) {
   return std::all_of(v.begin(), v.end(), [&](int64_t x) { return x == value; });
-}
-
-bool bounds(const EpilogueStep& s) {
-  return s.kind == EpilogueStep::Kind::kScalar &&
-         (s.op.code == ScalarCode::kRelu || s.op.code == ScalarCode::kClip);
 }
 
 class Winograd final : public WinogradConv {
@@ -111,10 +107,7 @@ class Winograd final : public WinogradConv {
     epilogue_ = {nullptr, -kInfinity, kInfinity};
     for (const EpilogueStep& step : s.epilogue.steps) {
       if (step.kind == EpilogueStep::Kind::kResidual) residual_ = int(step.operand);
-      if (!bounds(step)) continue;
-      const bool relu = step.op.code == ScalarCode::kRelu;
-      epilogue_.low = relu ? 0.0f : step.op.p0;
-      epilogue_.high = relu ? kInfinity : step.op.p1;
+      if (const auto bounds = bounds_of(step)) std::tie(epilogue_.low, epilogue_.high) = *bounds;
     }
     if (!s.bias) return;
     if (!s.bias->constant) {
@@ -321,7 +314,7 @@ std::string no_winograd(const ConvSpec& s) {
     const EpilogueStep& step = steps[i];
     const bool residual = step.kind == EpilogueStep::Kind::kResidual;
     if (residual ? i != 0 || step.scale != 1 || step.residual_type != s.y_type
-                 : !bounds(step) || i + 1 != steps.size())
+                 : !bounds_of(step) || i + 1 != steps.size())
       return "more than a residual and bounds follow it";
   }
   return "";
