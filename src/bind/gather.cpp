@@ -4,6 +4,7 @@
 #include "base/error.h"
 #include "bind/attribute_reader.h"
 #include "bind/families.h"
+#include "kernels/lane_picks.h"
 
 namespace espalier::bind {
 namespace {
@@ -18,6 +19,34 @@ kernels::GatherShape shape_of(const BindRequest& r, const Shape& data, int64_t p
 [[noreturn]] void outside(const std::string& where, int64_t pick, int64_t extent) {
   throw bad_input(where, "index " + std::to_string(pick) + " is outside the axis of extent " +
                              std::to_string(extent));
+}
+
+/// Known picks, one list of them, of data in the layout they come in.
+Bound bind_picks(const BindRequest& r) {
+  const Tensor* known = r.in.constant(1);
+  if (!known) return Refuse{"the indices are not known at compile time"};
+  if (known->rank() != 1) return Refuse{"the indices are no list"};
+  if (size_of(r.in_dtype(0)) != 4 || r.in_dtype(0) == DType::string)
+    return Refuse{"the elements have not 4 bytes"};
+  const Layout layout = r.layout(0);
+  const Shape x = physical_shape(r.in_shape(0), layout);
+  const size_t axis =
+      physical_axis(AttributeReader(*r.room, r.attrs).integer("axis", 0), x.size(), layout);
+  if (product(x, axis + 1, x.size()) != 1) return Refuse{"slices of several elements are picked"};
+  std::vector<int64_t> picks = known->to_i64();
+  for (int64_t& pick : picks) {
+    if (pick < 0) pick += x[axis];
+    if (pick < 0 || pick >= x[axis]) return Refuse{"an index is outside the axis"};
+  }
+  const auto lanes = std::make_shared<const kernels::LanePicks>(x[axis], picks);
+  auto kernel =
+      function_kernel("lane picks", [lanes, rows = product(x, 0, axis)](const KernelArgs& k) {
+        lanes->run(k.in[0], k.out[0], rows);
+      });
+  kernel->operand_layouts = {layout, Layout::kPlain};
+  kernel->result_layouts = {layout};
+  kernel->absorbed = {1};
+  return kernel;
 }
 
 Bound bind_gather(const BindRequest& r) {
@@ -51,7 +80,8 @@ Bound bind_gather_grad(const BindRequest& r) {
 }  // namespace
 
 Entries gather_entries() {
-  return {{"Gather", {"gather", bind_gather}},
+  return {{"Gather", {"lane picks", bind_picks}},
+          {"Gather", {"gather", bind_gather}},
           {"espalier.GatherGrad", {"gather_grad", bind_gather_grad}}};
 }
 

@@ -12,6 +12,12 @@ Shape physical_shape(const Shape& shape, Layout layout) {
   return p;
 }
 
+size_t physical_axis(int64_t axis, size_t rank, Layout layout) {
+  if (axis < 0) axis += int64_t(rank);
+  if (layout == Layout::kPlain || rank < 3 || axis == 0) return size_t(axis);
+  return axis == 1 ? rank - 1 : size_t(axis) - 1;
+}
+
 bool layouts_agree(const Shape& shape, Layout a, Layout b) {
   if (a == b || shape.size() < 3) return true;
   return shape[1] == 1 || product(shape, 2, shape.size()) <= 1 || numel(shape) == 0;

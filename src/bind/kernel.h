@@ -22,6 +22,8 @@ enum class Layout : uint8_t {
 
 /// Extents in the order they lie in memory.
 Shape physical_shape(const Shape& shape, Layout layout);
+/// Which axis of it an axis of the tensor is; negative ones count from the back.
+size_t physical_axis(int64_t axis, size_t rank, Layout layout);
 /// Both layouts put every element of `shape` at the same place.
 bool layouts_agree(const Shape& shape, Layout a, Layout b);
 /// Element strides of each logical dimension.

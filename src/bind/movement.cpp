@@ -102,13 +102,6 @@ Blocks blocks_from(const Shape& shape, size_t axis, DType type) {
   return {product(shape, 0, axis), product(shape, axis, shape.size()) * int64_t(size_of(type))};
 }
 
-/// The axis as it lies in memory under a layout.
-size_t physical_axis(int64_t axis, size_t rank, Layout layout) {
-  if (axis < 0) axis += int64_t(rank);
-  if (layout == Layout::kPlain || rank < 3 || axis == 0) return size_t(axis);
-  return axis == 1 ? rank - 1 : size_t(axis) - 1;
-}
-
 /// What stands at one place of a concatenation.
 struct Piece {
   size_t operand = 0;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <numeric>
+#include <utility>
 
 #include "bind/attribute_reader.h"
 #include "ir/builder.h"
@@ -80,13 +81,17 @@ std::optional<std::vector<int64_t>> constant_ints(const Graph& g, const Node& n,
   return v;
 }
 
-/// Moves the view to `first` along an axis of one factor and leaves `extent` of it.
+/// Moves the view to `first` along an axis and leaves `extent` of it; of an axis with several
+/// factors both must be whole runs of all but the outermost.
 bool cut(StridedView& x, size_t axis, int64_t first, int64_t extent) {
-  const auto stride = x.stride(axis);
-  if (!stride) return false;
-  x.offset += first * *stride;
-  x.axes[axis].clear();
-  append(x.axes[axis], {extent, *stride});
+  const Factors before = std::exchange(x.axes[axis], {});
+  if (before.empty()) return true;
+  int64_t inner = 1;
+  for (size_t i = 1; i < before.size(); ++i) inner *= before[i].extent;
+  if (first % inner != 0 || extent % inner != 0) return false;
+  x.offset += first / inner * before[0].stride;
+  append(x.axes[axis], {extent / inner, before[0].stride});
+  for (size_t i = 1; i < before.size(); ++i) append(x.axes[axis], before[i]);
   return true;
 }
 

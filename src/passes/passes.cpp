@@ -33,10 +33,10 @@ const Pass& pass_named(std::string_view name) {
 }
 
 std::vector<std::string> inference_pipeline() {
-  return {"fold_constants",    "fold_branches",  "fold_identity",   "fold_batch_norm",
-          "fold_unified_norm", "fold_gelu",      "fold_layer_norm", "fuse_integer",
-          "fuse_quantize",     "fuse_attention", "fuse_epilogue",   "fuse_pointwise",
-          "remove_dead"};
+  return {"fold_constants",  "fold_branches",     "fold_identity",  "fold_picks",
+          "fold_batch_norm", "fold_unified_norm", "fold_gelu",      "fold_layer_norm",
+          "fuse_integer",    "fuse_quantize",     "fuse_attention", "fuse_epilogue",
+          "fuse_pointwise",  "remove_dead"};
 }
 
 std::vector<std::string> training_pipeline() {
