@@ -66,7 +66,7 @@ void time_steps(const TuningTask& task, std::vector<Row>& rows, double seconds) 
   std::vector<Row*> timed;
   for (Row& r : rows) {
     if (!r.refused.empty()) continue;
-    TuningStep step = step_of(task, r.method);
+    TuningStep step = trained_step_of(task, r.method);
     sessions.push_back(std::make_unique<StepSession>(std::move(step.graph)));
     batches.push_back(std::move(step.batch));
     contenders.emplace_back([s = sessions.back().get(), b = batches.back()] { s->run(b, 0, 1); });

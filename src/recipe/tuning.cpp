@@ -6,6 +6,7 @@
 
 #include "base/error.h"
 #include "train/divergence.h"
+#include "train/trained_step.h"
 
 namespace espalier {
 namespace {
@@ -148,15 +149,31 @@ TuningOutcome tuned_at_best(const TuningTask& task, const TuningMethod& method,
   return std::move(*best);
 }
 
-TuningStep step_of(const TuningTask& task, const TuningMethod& method) {
+namespace {
+
+template <class Build>
+TuningStep step_by(const TuningTask& task, const TuningMethod& method, const Build& build) {
   const PreparedNetwork network = prepared_for(task, method);
   TrainOptions o = task.training;
   o.trained = network.trained;
   o.batch = std::min(o.batch, task.train->size());
   std::vector<int64_t> first(static_cast<size_t>(o.batch));
   std::iota(first.begin(), first.end(), int64_t{0});
-  return {build_training_step(network.graph, step_options(o, *task.train)),
-          task.train->fetch(first)};
+  return {build(network.graph, o), task.train->fetch(first)};
+}
+
+}  // namespace
+
+TuningStep step_of(const TuningTask& task, const TuningMethod& method) {
+  return step_by(task, method, [&](const Graph& network, const TrainOptions& o) {
+    return build_training_step(network, step_options(o, *task.train));
+  });
+}
+
+TuningStep trained_step_of(const TuningTask& task, const TuningMethod& method) {
+  return step_by(task, method, [&](const Graph& network, const TrainOptions& o) {
+    return trained_step(network, o, *task.train, {}).step;
+  });
 }
 
 }  // namespace espalier

@@ -56,5 +56,7 @@ struct TuningStep {
   Batch batch;
 };
 TuningStep step_of(const TuningTask& task, const TuningMethod& method);
+/// The same as a trainer runs it, changed as train/trained_step.h says.
+TuningStep trained_step_of(const TuningTask& task, const TuningMethod& method);
 
 }  // namespace espalier

@@ -5,6 +5,8 @@
 
 #include "base/error.h"
 #include "base/files.h"
+#include "base/formatted.h"
+#include "base/log.h"
 #include "base/process.h"
 #include "base/threads.h"
 #include "ir/text.h"
@@ -75,19 +77,58 @@ class EagerStep {
   std::vector<Datum> inputs_;
 };
 
+/// The task as it is trained with a scheme: within a limit of memory.
+TuningTask within(TuningTask task, int64_t bytes) {
+  task.training.memory = bytes;
+  return task;
+}
+
+/// Of the schemes whose step can be planned within `bytes`, the one that ends with the least
+/// validation loss at the best of its rates. UserError where none can.
+struct Chosen {
+  const TuningMethod* scheme = nullptr;
+  double rate = 0;
+};
+Chosen chosen_scheme(const TuningTask& task, const std::vector<TuningMethod>& schemes,
+                     const std::vector<double>& rates, int64_t bytes) {
+  const TuningTask limited = within(task, bytes);
+  Chosen best;
+  double least = 0;
+  for (const TuningMethod& scheme : schemes) {
+    try {
+      trained_step_of(limited, scheme);
+    } catch (const UserError& e) {
+      log_info(task.name + ", " + scheme.name + ": " + e.what());
+      continue;
+    }
+    const TuningOutcome out = tuned_at_best(limited, scheme, rates);
+    const double loss = out.last().val_loss;
+    log_info(task.name + ", " + scheme.name + ": validation loss " + formatted("%.4f", loss));
+    if (best.scheme && loss >= least) continue;
+    best = {&scheme, out.rate};
+    least = loss;
+  }
+  if (!best.scheme)
+    throw bad_input("pockengine",
+                    "no scheme of " + task.name + " fits into " + std::to_string(bytes) + " bytes");
+  return best;
+}
+
 struct Steps {
   double eager_ms = 0, full_ms = 0, sparse_ms = 0;
   int64_t eager_bytes = 0;
   StepMemory full, sparse;
 };
 
-Steps timed(const TuningTask& task, const TuningMethod& full, const TuningMethod& sparse,
+Steps timed(const TuningTask& task, const TuningTask& limited, const TuningMethod& sparse,
             int64_t rounds) {
-  TuningStep whole = step_of(task, full), cut = step_of(task, sparse);
+  const TuningMethod full = parse_tuning_method("full");
+  const TuningStep plain = step_of(task, full);
+  TuningStep whole = trained_step_of(task, full), cut = trained_step_of(limited, sparse);
   Steps s;
-  s.eager_bytes = eager_peak(whole.graph);
-  EagerStep eager(whole);
-  const Batch batch = whole.batch;
+  s.eager_bytes = eager_peak(plain.graph);
+  EagerStep eager(plain);
+  const Batch batch = plain.batch;
   StepSession compiled(std::move(whole.graph)), cut_session(std::move(cut.graph));
   s.full = compiled.memory();
   s.sparse = cut_session.memory();
@@ -110,7 +151,10 @@ int64_t measured_peak(const TuningTask& task, const Transfer& transfer, const Ya
   Yaml recipe = Yaml::parse(
       "espalier: 1\ntask: train\nname: peak\nmodel: {file: " + network.string() + "}\ndata: '" +
           transfer.data.text() + "'\ntraining: {epochs: 1, epoch_steps: 8, eval_batch: 1, batch: " +
-          std::to_string(o.batch) + ", optimizer: {kind: " + o.optimizer.kind + "}}\n",
+          std::to_string(o.batch) +
+          (task.training.memory > 0 ? ", memory: " + std::to_string(task.training.memory) + "B"
+                                    : "") +
+          ", optimizer: {kind: " + o.optimizer.kind + "}}\n",
       "peak.yaml");
   if (only)
     for (auto& [key, value] : recipe.entries())
@@ -130,14 +174,20 @@ int64_t measured_peak(const TuningTask& task, const Transfer& transfer, const Ya
 Findings measure_sparse_backward(Fields& recipe, const MeasureOptions& options) {
   struct Task {
     Transfer transfer;
-    TuningMethod sparse;
+    std::vector<TuningMethod> schemes;
   };
   std::vector<Task> tasks;
   for (const Yaml& part : recipe.require("tasks").items()) {
     Fields fields(part, "tasks");
-    Task t{read_transfer(fields), {"sparse", {}}};
-    fields.require("only");
-    t.sparse.part = read_trained_part(fields);
+    Task t{read_transfer(fields), {}};
+    for (const Yaml& scheme : fields.require("schemes").items()) {
+      Fields one(scheme, "schemes");
+      t.schemes.push_back({one.string("name", ""), {}});
+      one.require("only");
+      t.schemes.back().part = read_trained_part(one);
+      one.done();
+    }
+    if (t.schemes.empty()) fields.map().fail("has no schemes");
     fields.done();
     tasks.push_back(std::move(t));
   }
@@ -159,25 +209,30 @@ Findings measure_sparse_backward(Fields& recipe, const MeasureOptions& options) 
     const TuningMethod full = parse_tuning_method("full");
     const std::string k = t.transfer.name + "_";
     Tally of_full, of_sparse;
-    double rate[2];
     int64_t trained = 0, all = 0;
-    const TuningMethod* methods[] = {&full, &t.sparse};
+    // Rates and the scheme are chosen on a seed that is not counted.
+    task.training.seed = options.seed + 1000;
+    const auto limit = int64_t(double(eager_peak(step_of(task, full).graph)) / smaller);
+    const Chosen chosen = chosen_scheme(task, t.schemes, rates, limit);
+    const TuningMethod& sparse = *chosen.scheme;
+    const double rate[] = {tuned_at_best(task, full, rates).rate, chosen.rate};
+    const TuningMethod* methods[] = {&full, &sparse};
     for (int i = 0; i < 2; ++i) {
-      task.training.seed = options.seed + 1000;
-      rate[i] = tuned_at_best(task, *methods[i], rates).rate;
       for (int64_t s = 0; s < seeds; ++s) {
         task.training.seed = options.seed + uint64_t(s);
-        const TuningOutcome out = tuned(task, *methods[i], rate[i]);
+        const TuningOutcome out = tuned(i == 0 ? task : within(task, limit), *methods[i], rate[i]);
         (i == 0 ? of_full : of_sparse).add(out.tested.accuracy);
         trained = out.trained;
         all = out.parameters;
       }
     }
-    const Steps s = timed(task, full, t.sparse, rounds);
+    const Steps s = timed(task, within(task, limit), sparse, rounds);
     const int64_t peak_full = measured_peak(task, t.transfer, nullptr, folder);
-    const int64_t peak_sparse = measured_peak(task, t.transfer, &t.sparse.part.place, folder);
+    const int64_t peak_sparse =
+        measured_peak(within(task, limit), t.transfer, &sparse.part.place, folder);
     f.measured[k + "accuracy"] = 100 * of_sparse.mean();
     f.measured[k + "rate"] = rate[1];
+    f.measured[k + "scheme"] = sparse.name;
     f.measured[k + "trained_percent"] = 100.0 * double(trained) / double(all);
     f.measured[k + "step_ms"] = s.sparse_ms;
     f.measured[k + "arena_bytes"] = s.sparse.arena;

@@ -8,7 +8,6 @@
 #include "base/log.h"
 #include "compress/quantize.h"
 #include "data/source.h"
-#include "data/turned.h"
 #include "reproduce/device_training.h"
 #include "reproduce/reproduce.h"
 #include "reproduce/transfer.h"
@@ -144,7 +143,6 @@ class Race {
 
 Findings measure_tiny_training(Fields& recipe, const MeasureOptions& options) {
   const Transfer transfer = read_transfer(recipe);
-  const double degrees = recipe.number("turned_by", 0, -360, 360);
   const auto budget = size_t(recipe.integer("arena_bytes", 256 * 1024, 1));
   const int64_t seeds = recipe.integer("seeds", 3, 2, 100);
   const int64_t calibration = recipe.integer("calibration_samples", 256, 1);
@@ -160,8 +158,6 @@ Findings measure_tiny_training(Fields& recipe, const MeasureOptions& options) {
 
   TransferStart start = started(transfer, options.seed);
   TuningTask& task = start.task;
-  if (degrees != 0)
-    for (auto* data : {&task.train, &task.val, &task.test}) *data = turned(*data, degrees);
   const Deployed network =
       deployed(task.network, *DataSource(transfer.first_data).split(Split::train), calibration);
   Race race(network, task);

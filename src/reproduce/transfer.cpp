@@ -2,15 +2,14 @@
 
 #include "base/log.h"
 #include "data/source.h"
+#include "data/turned.h"
 
 namespace espalier {
 namespace {
 
-void read_stage(const Yaml& part, const char* what, DataSpec& data, TrainOptions& training) {
-  Fields fields(part, what);
+void read_stage(Fields& fields, DataSpec& data, TrainOptions& training) {
   data = read_data(fields.require("data"));
   training = read_training(fields.require("training"));
-  fields.done();
 }
 
 }  // namespace
@@ -20,8 +19,12 @@ Transfer read_transfer(Fields& fields) {
   t.place = fields.map();
   t.name = fields.require_string("name");
   t.model = read_model(fields.require("model"));
-  read_stage(fields.require("first"), "first", t.first_data, t.first_training);
-  read_stage(fields.require("then"), "then", t.data, t.training);
+  Fields first(fields.require("first"), "first"), then(fields.require("then"), "then");
+  read_stage(first, t.first_data, t.first_training);
+  read_stage(then, t.data, t.training);
+  t.turned_by = then.number("turned_by", 0, -360, 360);
+  first.done();
+  then.done();
   return t;
 }
 
@@ -32,6 +35,9 @@ TransferStart started(const Transfer& t, uint64_t seed) {
   s.task = {
       t.name,    {}, then.split(Split::train), then.split(Split::val), then.split(Split::test),
       t.training};
+  if (t.turned_by != 0)
+    for (auto* data : {&s.task.train, &s.task.val, &s.task.test})
+      *data = turned(*data, t.turned_by);
   s.task.training.seed = seed;
   TrainOptions o = t.first_training;
   o.seed = seed;

@@ -3,7 +3,7 @@
 //
 //   model: {zoo: char_gpt, variables: {…}}
 //   first: {data: …, training: {…}}          # learned from random weights, all parameters
-//   then: {data: …, training: {…}}
+//   then: {data: …, training: {…}, turned_by: 30}    # degrees, of pictures; 0: as they are
 #pragma once
 
 #include "recipe/recipe.h"
@@ -16,6 +16,7 @@ struct Transfer {
   ModelPart model;
   DataSpec first_data, data;
   TrainOptions first_training, training;
+  double turned_by = 0;  ///< degrees by which the second thing's pictures are turned
   Yaml place;
 };
 

@@ -27,7 +27,7 @@ std::string recipe(const std::string& arena, const std::string& network = "small
          network + "}\nfirst: {data: " + data + ", training: " + training("{kind: adamw}", "16") +
          "}\nthen: {data: " + data +
          ", training: " + training("{kind: sgd, momentum: 0, weight_decay: 0}", "4") +
-         "}\nturned_by: 90\narena_bytes: " + arena +
+         ", turned_by: 90}\narena_bytes: " + arena +
          "\ncalibration_samples: 32\nweigh_steps: 5\nrates: [1e-2]\nunscaled_rates: "
          "[1]\nwhole_rates: [1e-2]\n"
          "whole_optimizer: {kind: sgd, momentum: 0.9, weight_decay: 0}\nseeds: 2\n";
