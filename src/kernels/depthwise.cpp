@@ -53,11 +53,11 @@ namespace HWY_NAMESPACE {
 namespace {
 
 /// Neighbouring pixels of a row of results, for some of the channels, the first of which pointers
-/// are to. `step` and `down` lead from a column or a row of the window to the next.
+/// are to. `down` leads from a row of the window to the next, `all_channels` from a column.
 template <class T>
 struct Pixels {
   const T* x;  ///< where the first window begins, which may lie before its row
-  int64_t step, down;
+  int64_t down;
   int64_t rows;           ///< of the window that lie in the source; others add nothing
   uint32_t met;           ///< bit i: column i from x on lies in the source
   const float *w, *bias;  ///< w: of the first row that lies in the source
@@ -104,7 +104,7 @@ void windows(const Pixels<T>& p) {
 #pragma GCC unroll 32
       for (int i = 0; i < kColumns; ++i) {
         if (!kInside && (met >> i & 1) == 0) continue;
-        const VF v = load_lanes(d, x + i * p.step);
+        const VF v = load_lanes(d, x + i * p.all_channels);
 #pragma GCC unroll 8
         for (int k = 0; k < kWindow; ++k)
           if (i >= k && i - k < kPixels) acc[i - k] = hn::MulAdd(v, taps[k], acc[i - k]);
@@ -147,7 +147,6 @@ void rows_of(const DepthwiseConv::Plan& plan, const DepthwiseOperands& o, int64_
   const PoolAxis &rows = plan.rows, &columns = plan.columns;
   const Cut blocks = Cut::at_most(columns.out, kMostPixels);
   Pixels<T> p{};
-  p.step = plan.channels;
   p.down = rows.dilation * columns.in * plan.channels;
   p.bias = o.bias + channel;
   p.low = plan.low;
@@ -170,8 +169,8 @@ void rows_of(const DepthwiseConv::Plan& plan, const DepthwiseOperands& o, int64_
     for (int64_t b = 0; b < blocks.parts; ++b) {
       const int64_t left = blocks.begin(b) - columns.begin;
       const int64_t reach = blocks.size(b) - 1 + columns.kernel;
-      p.x = source + left * p.step;
-      p.y = y + blocks.begin(b) * p.step;
+      p.x = source + left * plan.channels;
+      p.y = y + blocks.begin(b) * plan.channels;
       p.met = 0;
       for (int64_t i = 0; i < reach; ++i)
         p.met |= uint32_t{left + i >= 0 && left + i < columns.in} << i;

@@ -13,6 +13,14 @@
 
 #include "kernels/simd_math-inl.h"
 
+#ifndef ESPALIER_RECURRENT_ROWS
+#define ESPALIER_RECURRENT_ROWS
+namespace espalier::kernels {
+/// Sequences that are computed together and share what is read of the weights.
+constexpr int64_t kRows = 4;
+}  // namespace espalier::kernels
+#endif
+
 HWY_BEFORE_NAMESPACE();
 namespace espalier::kernels {
 namespace HWY_NAMESPACE {
@@ -20,8 +28,6 @@ namespace {
 
 constexpr size_t kLanes = hn::MaxLanes(DF());
 static_assert(kLanes <= size_t(kRecurrentUnits), "a block of units holds whole vectors");
-// Sequences at a time, where there are several.
-constexpr int64_t kRows = 4;
 constexpr int64_t kMostGates = 4;
 // Sums that there are registers for, beside those of a weight and a state.
 constexpr int64_t kMostSums = kLanes >= 16 ? 24 : 12;
@@ -339,10 +345,9 @@ void recurrent_run(const RecurrentRun& a) {
     (a, state(i), a.from_input + t * a.batch * columns, state(i + 1),
      a.y ? a.y + t * a.y_step : nullptr, back, int(step % phases), part);
   };
-  constexpr int64_t kSequences = 4;  // that share what is read of the weights
-  if (a.batch >= kSequences * num_threads() && whole_weight_each(a)) {
+  if (a.batch >= kRows * num_threads() && whole_weight_each(a)) {
     // Sequences have nothing to do with each other: no step waits for another thread.
-    parallel_for(a.batch, kSequences, [&](int64_t begin, int64_t end) {
+    parallel_for(a.batch, kRows, [&](int64_t begin, int64_t end) {
       for (int64_t step = 0; step < a.time * phases; ++step) run(step, {{0, blocks}, {begin, end}});
     });
   } else {
