@@ -74,7 +74,9 @@ UpdateProgram mutated(const UpdateProgram& program, int64_t longest, const Rng& 
 
 FoundPrograms search_programs(const UpdateProgram& first, const ProgramSearch& search,
                               const std::function<double(const UpdateProgram&)>& loss) {
-  constexpr uint64_t kDraws = 1000;  // for each candidate
+  constexpr uint64_t kDraws = 1000;  // for each program
+  // Programs that do what another did cost nothing, but may be all that there are.
+  constexpr int64_t kMostKnown = 100;  // for each candidate
   struct Individual {
     UpdateProgram program;
     double loss;
@@ -101,7 +103,8 @@ FoundPrograms search_programs(const UpdateProgram& first, const ProgramSearch& s
   const Rng rng(search.seed, stream_of("program search"));
   std::deque<Individual> population;
   population.push_back({first, looked_at(first)});
-  for (int64_t n = 1; n < search.candidates; ++n) {
+  const int64_t most = kMostKnown * search.candidates;
+  for (int64_t n = 1; n < most && found.evaluated < search.candidates; ++n) {
     const uint64_t at = uint64_t(n) * kDraws;
     const Individual* parent = nullptr;
     for (int64_t k = 0; k < search.tournament; ++k) {

@@ -14,7 +14,7 @@ namespace espalier {
 struct ProgramSearch {
   int64_t population = 20;
   int64_t tournament = 5;
-  int64_t candidates = 200;  ///< programs looked at, the seed's among them
+  int64_t candidates = 200;  ///< programs whose loss is computed, the first one's among them
   int64_t longest = 8;       ///< instructions
   int64_t finalists = 4;
   uint64_t seed = 0;
