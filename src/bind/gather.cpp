@@ -26,8 +26,7 @@ Bound bind_picks(const BindRequest& r) {
   const Tensor* known = r.in.constant(1);
   if (!known) return Refuse{"the indices are not known at compile time"};
   if (known->rank() != 1) return Refuse{"the indices are no list"};
-  if (size_of(r.in_dtype(0)) != 4 || r.in_dtype(0) == DType::string)
-    return Refuse{"the elements have not 4 bytes"};
+  if (r.in_dtype(0) == DType::string) return Refuse{"the data are strings"};
   const Layout layout = r.layout(0);
   const Shape x = physical_shape(r.in_shape(0), layout);
   const size_t axis =
@@ -38,7 +37,8 @@ Bound bind_picks(const BindRequest& r) {
     if (pick < 0) pick += x[axis];
     if (pick < 0 || pick >= x[axis]) return Refuse{"an index is outside the axis"};
   }
-  const auto lanes = std::make_shared<const kernels::LanePicks>(x[axis], picks);
+  const auto lanes =
+      std::make_shared<const kernels::LanePicks>(x[axis], picks, size_of(r.in_dtype(0)));
   auto kernel =
       function_kernel("lane picks", [lanes, rows = product(x, 0, axis)](const KernelArgs& k) {
         lanes->run(k.in[0], k.out[0], rows);

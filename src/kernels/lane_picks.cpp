@@ -28,6 +28,7 @@ struct PickedVector {
 
 struct LanePicks::Plan {
   int64_t extent = 0;
+  size_t width = 4;
   std::vector<int64_t> picks;
   std::vector<PickedVector> vectors;
   std::vector<int64_t> singles;  ///< places of the result that no vector reaches
@@ -69,6 +70,7 @@ void pick_rows(const LanePicks::Plan& p, const int32_t* x, int32_t* y, int64_t r
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
+#include "base/error.h"
 #include "base/threads.h"
 
 namespace espalier::kernels {
@@ -98,14 +100,25 @@ bool take_vector(std::span<const int64_t> picks, int64_t extent, int64_t lanes, 
   return true;
 }
 
+template <class T>
+void pick_singly(const LanePicks::Plan& p, const void* x, void* y, int64_t begin, int64_t end) {
+  const auto picks = int64_t(p.picks.size());
+  const T* from = static_cast<const T*>(x) + begin * p.extent;
+  T* to = static_cast<T*>(y) + begin * picks;
+  for (int64_t r = begin; r < end; ++r, from += p.extent, to += picks)
+    for (int64_t i = 0; i < picks; ++i) to[i] = from[p.picks[size_t(i)]];
+}
+
 }  // namespace
 
-LanePicks::LanePicks(int64_t extent, std::span<const int64_t> picks) {
+LanePicks::LanePicks(int64_t extent, std::span<const int64_t> picks, size_t width) {
+  ESP_CHECK(width == 1 || width == 2 || width == 4 || width == 8, "elements of another width");
   auto plan = std::make_unique<Plan>();
   plan->extent = extent;
+  plan->width = width;
   plan->picks.assign(picks.begin(), picks.end());
   const int64_t lanes = HWY_DYNAMIC_DISPATCH(lanes)(), count = int64_t(picks.size());
-  if (lanes > kMostLanes || extent < lanes || count < lanes) {
+  if (width != 4 || lanes > kMostLanes || extent < lanes || count < lanes) {
     for (int64_t i = 0; i < count; ++i) plan->singles.push_back(i);
   } else {
     for (int64_t at = 0; at < count; at += lanes) {
@@ -127,6 +140,9 @@ void LanePicks::run(const void* x, void* y, int64_t rows) const {
   const auto picks = int64_t(p.picks.size());
   const int64_t grain = std::max<int64_t>(1, (1 << 14) / std::max<int64_t>(1, picks));
   parallel_for(rows, grain, [&](int64_t begin, int64_t end) {
+    if (p.width == 1) return pick_singly<uint8_t>(p, x, y, begin, end);
+    if (p.width == 2) return pick_singly<uint16_t>(p, x, y, begin, end);
+    if (p.width == 8) return pick_singly<uint64_t>(p, x, y, begin, end);
     HWY_DYNAMIC_DISPATCH(pick_rows)
     (p, static_cast<const int32_t*>(x) + begin * p.extent, static_cast<int32_t*>(y) + begin * picks,
      end - begin);

@@ -51,6 +51,8 @@ std::optional<Pick> along_one_axis(const StridedView& view, const Shape& source)
   }
   if (pick.axis < 0) return std::nullopt;
   const auto axis = size_t(pick.axis);
+  for (const auto& factor : view.axes[axis])
+    if (factor.stride == 0) return std::nullopt;  // broadcast, not picked
   for (int64_t offset : offsets_of(view.axes[axis])) {
     offset += view.offset;
     if (offset % strides[axis] != 0 || offset / strides[axis] >= source[axis]) return std::nullopt;

@@ -15,16 +15,24 @@ namespace {
 
 using Picks = std::vector<int64_t>;
 
-void check(int64_t extent, const Picks& picks, int64_t rows = 5) {
-  std::vector<int32_t> x(size_t(extent * rows)), y(picks.size() * size_t(rows), -1);
-  std::iota(x.begin(), x.end(), 0);
-  const LanePicks lanes(extent, picks);
+template <class T>
+void check_as(int64_t extent, const Picks& picks, int64_t rows) {
+  std::vector<T> x(size_t(extent * rows)), y(picks.size() * size_t(rows), T(-1));
+  std::iota(x.begin(), x.end(), T(0));
+  const LanePicks lanes(extent, picks, sizeof(T));
   const ThreadScope two(2);
   lanes.run(x.data(), y.data(), rows);
   for (int64_t r = 0; r < rows; ++r)
     for (size_t i = 0; i < picks.size(); ++i)
-      ASSERT_EQ(y[size_t(r) * picks.size() + i], r * extent + picks[i])
+      ASSERT_EQ(y[size_t(r) * picks.size() + i], T(r * extent + picks[i]))
           << "row " << r << ", place " << i << " of " << extent;
+}
+
+void check(int64_t extent, const Picks& picks, int64_t rows = 5) {
+  check_as<uint8_t>(extent, picks, rows);
+  check_as<uint16_t>(extent, picks, rows);
+  check_as<int32_t>(extent, picks, rows);
+  check_as<uint64_t>(extent, picks, rows);
 }
 
 /// first, first + step, …
