@@ -249,7 +249,7 @@ TEST(Campaigns, OrdersAreFoundByMutatingPasses) {
   const PlantedBug& bug = planted_bug("refolded_region");
   for (const bool mutate_passes : {true, false}) {
     SCOPED_TRACE(mutate_passes);
-    CampaignOptions o = short_campaign(mutate_passes ? 800 : 60);
+    CampaignOptions o = short_campaign(mutate_passes ? 8000 : 60);
     o.mutate_passes = mutate_passes;
     o.subject = with_bug(bug);
     o.reduction = 0;
