@@ -1,6 +1,6 @@
-// Reshapes, transpositions and slices that together pick along one axis are one Gather: what
-// exporters make of a shuffle of channels and the halves taken of it (Zhang et al., "ShuffleNet",
-// arXiv:1707.01083, §3.1). Channels then stay where a layout has put them.
+// Reshapes, transpositions and slices that together pick along one axis are one Gather or Slice:
+// what exporters make of a shuffle of channels and the halves taken of it (Zhang et al.,
+// "ShuffleNet", arXiv:1707.01083, §3.1). Channels then stay where a layout has put them.
 #include <algorithm>
 #include <optional>
 
@@ -91,6 +91,15 @@ std::optional<Pick> pick_of(const Graph& g, ValueId value) {
   }
 }
 
+/// What stands for it: a slice of neighbours, which others see through, else a Gather.
+ValueId written(Builder& b, const Pick& pick) {
+  const auto far = [](int64_t i, int64_t next) { return next != i + 1; };
+  if (std::ranges::adjacent_find(pick.indices, far) == pick.indices.end())
+    return b.one("Slice", {pick.source, b.ints({pick.indices.front()}),
+                           b.ints({pick.indices.back() + 1}), b.ints({pick.axis})});
+  return b.one("Gather", {pick.source, b.ints(pick.indices)}, {{"axis", pick.axis}});
+}
+
 /// Everything that is made of `value` by moves alone and read by something else, as picks.
 bool collect(const Graph& g, const Users& users, ValueId value, std::vector<Pick>& picks) {
   bool read = std::ranges::find(g.outputs(), value) != g.outputs().end();
@@ -122,9 +131,7 @@ int fold_picks(Graph& graph) {
     for (const Pick& pick : picks) {
       if (graph.value(pick.value).producer == kNoNode) continue;
       Patch patch(graph);
-      Builder& b = patch.builder();
-      patch.shunt(pick.value,
-                  b.one("Gather", {pick.source, b.ints(pick.indices)}, {{"axis", pick.axis}}));
+      patch.shunt(pick.value, written(patch.builder(), pick));
       patch.apply();
       ++folded;
     }
