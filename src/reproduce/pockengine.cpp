@@ -98,6 +98,7 @@ Chosen chosen_scheme(const TuningTask& task, const std::vector<TuningMethod>& sc
     try {
       trained_step_of(limited, scheme);
     } catch (const UserError& e) {
+      if (e.code() != ExitCode::kInfeasible) throw;
       log_info(task.name + ", " + scheme.name + ": " + e.what());
       continue;
     }
@@ -182,7 +183,7 @@ Findings measure_sparse_backward(Fields& recipe, const MeasureOptions& options) 
     Task t{read_transfer(fields), {}};
     for (const Yaml& scheme : fields.require("schemes").items()) {
       Fields one(scheme, "schemes");
-      t.schemes.push_back({one.string("name", ""), {}});
+      t.schemes.push_back({one.require_string("name"), {}});
       one.require("only");
       t.schemes.back().part = read_trained_part(one);
       one.done();
