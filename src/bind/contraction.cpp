@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "bind/attribute_reader.h"
+#include "bind/strided_view.h"
 #include "ir/builder.h"
 #include "ir/interpret.h"
 
@@ -63,8 +64,8 @@ std::optional<QuantParams> params_of(const Graph& g, const Node& n, DType type) 
 /// Reads a region's body: one operator, dequantisations before it, a line of pointwise nodes after.
 class Reader {
  public:
-  Reader(const BindRequest& request, std::shared_ptr<const Graph> body)
-      : request_(request), g_(*body), readers_(g_.users()) {
+  Reader(const BindRequest& request, std::shared_ptr<const Graph> body, Transposed transposed)
+      : request_(request), g_(*body), transposed_(transposed), readers_(g_.users()) {
     c_.body = std::move(body);
   }
 
@@ -76,7 +77,7 @@ class Reader {
     c_.result = g_.value(main.outputs[0]).tensor();
     for (ValueId v : main.inputs) {
       c_.operands.emplace_back();
-      if (v != kNoValue) c_.operands.back() = operand(v);
+      if (v != kNoValue) c_.operands.back() = operand_of_main(v);
     }
     follow(main.outputs[0]);
     if (seen_ != g_.order().size()) throw Refusal{"the region is no line of operators"};
@@ -90,6 +91,7 @@ class Reader {
       const Node& n = g_.node(id);
       if (n.room->pointwise.answered() || is(n, "DequantizeLinear") || is(n, "QuantizeLinear"))
         continue;
+      if (transposed_ == Transposed::kRead && swaps_last_axes(g_, id)) continue;
       if (main_ != kNoNode) throw Refusal{"the region holds several operators"};
       main_ = id;
     }
@@ -99,6 +101,17 @@ class Reader {
           v != kNoValue && !readers_[size_t(v)].empty())
         throw Refusal{"its operator has several results"};
     ++seen_;
+  }
+
+  ContractionOperand operand_of_main(ValueId v) {
+    const NodeId maker = g_.value(v).producer;
+    if (transposed_ == Transposed::kRefused || maker == kNoNode || !swaps_last_axes(g_, maker))
+      return operand(v);
+    ++seen_;
+    ContractionOperand o = operand(g_.node(maker).inputs[0]);
+    if (o.quant || o.constant) throw Refusal{"a transposed operand is a constant or quantised"};
+    o.transposed = true;
+    return o;
   }
 
   ContractionOperand operand(ValueId v) {
@@ -181,6 +194,7 @@ class Reader {
 
   const BindRequest& request_;
   const Graph& g_;
+  Transposed transposed_;
   std::vector<std::vector<NodeId>> readers_;
   Contraction c_;
   NodeId main_ = kNoNode;
@@ -247,11 +261,12 @@ std::optional<QuantParams> quantization_of(const Graph& g, NodeId id) {
   return params_of(g, n, g.value(narrow).tensor().dtype);
 }
 
-std::variant<Contraction, Refuse> contraction_of(const BindRequest& request) {
+std::variant<Contraction, Refuse> contraction_of(const BindRequest& request,
+                                                 Transposed transposed) {
   auto body = region_body(request);
   if (!body) return single_node(request);
   try {
-    return Reader(request, std::move(body)).read();
+    return Reader(request, std::move(body), transposed).read();
   } catch (const Refusal& r) {
     return Refuse{r.why};
   }

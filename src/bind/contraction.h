@@ -28,6 +28,7 @@ struct ContractionOperand {
   const Tensor* constant = nullptr;  ///< as stored
   int outer = -1;                    ///< operand of the request; -1 for constants inside a region
   std::optional<QuantParams> quant;  ///< dequantised before use
+  bool transposed = false;           ///< its last two axes are exchanged before use
 };
 
 struct ContractionStep {
@@ -54,8 +55,12 @@ struct Contraction {
 /// are not known.
 std::optional<QuantParams> quantization_of(const Graph& graph, NodeId node);
 
+/// Whether the caller reads operands of the operator that are transposed inside the region.
+enum class Transposed { kRefused, kRead };
+
 /// The request as a contraction, or why it is none.
-std::variant<Contraction, Refuse> contraction_of(const BindRequest& request);
+std::variant<Contraction, Refuse> contraction_of(const BindRequest& request,
+                                                 Transposed transposed = Transposed::kRefused);
 
 /// The body of a fused region for the request's operand types; null if the node is none.
 std::shared_ptr<const Graph> region_body(const BindRequest& request);

@@ -175,6 +175,16 @@ std::optional<int64_t> StridedView::stride(size_t axis) const {
 }
 
 bool moves_all(const Graph& g, NodeId id) { return regroups(g, id) || named(g, id, {"Transpose"}); }
+
+bool swaps_last_axes(const Graph& g, NodeId id) {
+  const Type* type = id == kNoNode ? nullptr : &type_of(g, g.node(id).inputs[0]);
+  if (!type || !named(g, id, {"Transpose"}) || !type->is_tensor() || type->tensor().rank() < 2)
+    return false;
+  std::vector<int64_t> perm = permutation_of(g, id, size_t(type->tensor().rank()));
+  std::swap(perm[perm.size() - 1], perm[perm.size() - 2]);
+  return std::ranges::is_sorted(perm);
+}
+
 bool is_view(const Graph& g, NodeId id) {
   return moves_all(g, id) || named(g, id, {"Split", "Slice", "Gather", "Expand"});
 }

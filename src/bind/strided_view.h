@@ -39,6 +39,8 @@ std::optional<StridedView> viewed_back(const Graph& graph, NodeId node, const St
 /// Whether the node is of a kind that `viewed` knows, that `viewed_back` knows.
 bool is_view(const Graph& graph, NodeId node);
 bool moves_all(const Graph& graph, NodeId node);
+/// Whether the node exchanges the last two axes of its operand and does nothing else.
+bool swaps_last_axes(const Graph& graph, NodeId node);
 
 /// Axes that several views share, cut where any of them is cut: views[i][axis] becomes strides[i]
 /// of `extents`. Nothing where their cuts do not fit into each other.

@@ -43,6 +43,12 @@ std::optional<std::string> on_integers(const ScalarOp& op, DType t, const std::s
   return std::nullopt;
 }
 
+/// What the tanh form of GELU adds to one, and halves.
+std::string gelu_tangent(const std::string& x, DType t) {
+  return "tanh~(" + c_literal(std::sqrt(M_2_PI), t) + " * (" + x + " + " + c_literal(0.044715, t) +
+         " * " + x + " * " + x + " * " + x + "))";
+}
+
 /// Of floats; `~` stands for the suffix.
 std::string on_floats(const ScalarOp& op, DType t, const std::string& x, const std::string& y) {
   const std::string p0 = c_literal(double(op.p0), t), p1 = c_literal(double(op.p1), t);
@@ -66,9 +72,17 @@ std::string on_floats(const ScalarOp& op, DType t, const std::string& x, const s
     case ScalarCode::kHardSwish: return x + " * fmin~(fmax~(" + x + " / 6.0~ + 0.5~, 0.0~), 1.0~)";
     case ScalarCode::kGelu:
       return "0.5~ * " + x + " * (1.0~ + erf~(" + x + " * " + c_literal(M_SQRT1_2, t) + "))";
-    case ScalarCode::kGeluTanh:
-      return "0.5~ * " + x + " * (1.0~ + tanh~(" + c_literal(std::sqrt(M_2_PI), t) + " * (" + x +
-             " + " + c_literal(0.044715, t) + " * " + x + " * " + x + " * " + x + ")))";
+    case ScalarCode::kGeluTanh: return "0.5~ * " + x + " * (1.0~ + " + gelu_tangent(x, t) + ")";
+    case ScalarCode::kGeluSlope:
+      return "0.5~ * (1.0~ + erf~(" + x + " * " + c_literal(M_SQRT1_2, t) + ")) + " +
+             c_literal(std::sqrt(M_2_PI) / 2, t) + " * " + x + " * exp~(-0.5~ * " + x + " * " + x +
+             ")";
+    case ScalarCode::kGeluTanhSlope: {
+      const std::string tangent = gelu_tangent(x, t);
+      return "0.5~ * (1.0~ + " + tangent + ") * (1.0~ + " + x + " * (1.0~ - " + tangent + ") * " +
+             c_literal(std::sqrt(M_2_PI), t) + " * (1.0~ + " + c_literal(3 * 0.044715, t) + " * " +
+             x + " * " + x + "))";
+    }
     case ScalarCode::kSoftplus: return "fmax~(" + x + ", 0.0~) + log1p~(exp~(-fabs~(" + x + ")))";
     case ScalarCode::kSilu: return x + " / (1.0~ + exp~(-" + x + "))";
     case ScalarCode::kFloor: return "floor~(" + x + ")";

@@ -98,13 +98,9 @@ void unary(const ScalarOp& op, const float* x, float* y, size_t n) {
         return hn::Mul(v, hn::Min(hn::Max(s, zero), one));
       });
     case ScalarCode::kGelu: ESP_MAP(gelu_v(d, v));
-    case ScalarCode::kGeluTanh:
-      return map1(x, y, n, [&](DF d, VF v) HWY_ATTR {
-        const VF cube = hn::Mul(hn::Mul(v, v), v);
-        const VF inner =
-            hn::Mul(hn::Set(d, 0.7978845608028654f), hn::MulAdd(hn::Set(d, 0.044715f), cube, v));
-        return hn::Mul(hn::Mul(half, v), hn::Add(one, tanh_v(d, inner)));
-      });
+    case ScalarCode::kGeluTanh: ESP_MAP(gelu_tanh_v(d, v));
+    case ScalarCode::kGeluSlope: ESP_MAP(gelu_slope_v(d, v));
+    case ScalarCode::kGeluTanhSlope: ESP_MAP(gelu_tanh_slope_v(d, v));
     case ScalarCode::kSoftplus:
       ESP_MAP(keep_nan(v, hn::Add(hn::Max(v, zero), log1p_v(d, exp_v(d, hn::Neg(hn::Abs(v)))))));
     case ScalarCode::kSilu: ESP_MAP(hn::Mul(v, sigmoid_v(d, v)));

@@ -96,9 +96,9 @@ HWY_INLINE VF erf_v(DF d, VF x) {
   return keep_nan(x, hn::CopySign(y, x));
 }
 
-// x Phi(x), Phi the normal distribution: 1/2 + x P(x^2) within 5.2 of zero, 0 or 1 beyond; a
-// minimax fit, below 7e-7 away.
-HWY_INLINE VF gelu_v(DF d, VF x) {
+// Phi, the normal distribution: 1/2 + x P(x^2) within 5.2 of zero, 0 or 1 beyond; a minimax fit,
+// x Phi(x) is below 7e-7 away.
+HWY_INLINE VF normal_distribution_v(DF d, VF x) {
   const VF end = hn::Set(d, 5.2f), half = hn::Set(d, 0.5f), one = hn::Set(d, 1.0f);
   const VF v = hn::Min(hn::Max(x, hn::Neg(end)), end);
   const VF s = hn::MulSub(hn::Mul(v, v), hn::Set(d, 2 / (5.2f * 5.2f)), one);
@@ -111,7 +111,46 @@ HWY_INLINE VF gelu_v(DF d, VF x) {
     p = hn::MulAdd(p, s, hn::Set(d, c));
   const VF inside = hn::MulAdd(v, p, half);
   const VF outside = hn::IfThenElseZero(hn::Gt(x, hn::Zero(d)), one);
-  return hn::Mul(x, hn::IfThenElse(hn::Lt(hn::Abs(x), end), inside, outside));
+  return hn::IfThenElse(hn::Lt(hn::Abs(x), end), inside, outside);
+}
+
+HWY_INLINE VF gelu_v(DF d, VF x) { return hn::Mul(x, normal_distribution_v(d, x)); }
+
+// Beyond 12 the densities below are no longer seen beside 1, and their squares would overflow.
+HWY_INLINE VF near_zero(DF d, VF x) {
+  const VF end = hn::Set(d, 12.0f);
+  return hn::Min(hn::Max(x, hn::Neg(end)), end);
+}
+
+// Phi(x) + x phi(x), phi the normal density.
+HWY_INLINE VF gelu_slope_v(DF d, VF x) {
+  const VF v = near_zero(d, x);
+  const VF density = hn::Exp(d, hn::Mul(hn::Mul(v, v), hn::Set(d, -0.5f)));
+  const VF y =
+      hn::MulAdd(hn::Mul(v, hn::Set(d, 0.3989422804014327f)), density, normal_distribution_v(d, x));
+  return keep_nan(x, y);
+}
+
+// sqrt(2 / pi) (x + 0.044715 x^3), the argument of GELU's tanh form.
+HWY_INLINE VF gelu_argument_v(DF d, VF x) {
+  const VF square = hn::Mul(x, x);
+  return hn::Mul(hn::Mul(hn::Set(d, 0.7978845608028654f), x),
+                 hn::MulAdd(hn::Set(d, 0.044715f), square, hn::Set(d, 1.0f)));
+}
+
+HWY_INLINE VF gelu_tanh_v(DF d, VF x) {
+  const VF sum = hn::Add(hn::Set(d, 1.0f), tanh_v(d, gelu_argument_v(d, x)));
+  return hn::Mul(hn::Mul(hn::Set(d, 0.5f), x), sum);
+}
+
+// With t the tanh and u its argument: (1 + t) / 2 (1 + x (1 - t) u').
+HWY_INLINE VF gelu_tanh_slope_v(DF d, VF x) {
+  const VF one = hn::Set(d, 1.0f), v = near_zero(d, x);
+  const VF t = tanh_v(d, gelu_argument_v(d, v));
+  const VF slope = hn::MulAdd(hn::Set(d, float(3 * 0.044715 * 0.7978845608028654)), hn::Mul(v, v),
+                              hn::Set(d, 0.7978845608028654f));
+  const VF bend = hn::MulAdd(hn::Mul(v, hn::Sub(one, t)), slope, one);
+  return keep_nan(x, hn::Mul(hn::Mul(hn::Set(d, 0.5f), hn::Add(one, t)), bend));
 }
 
 // ---- conversions --------------------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstring>
+#include <utility>
 #include <vector>
 
 #include "base/error.h"
@@ -11,8 +12,31 @@
 namespace espalier::kernels {
 namespace {
 
-// Tiles keep both the rows read and the rows written in the first-level cache.
-constexpr int64_t kTile = 16;
+// Of unsigned integers as wide as the elements, in registers that every machine has.
+template <class T>
+struct Block {
+  typedef T V __attribute__((vector_size(16)));
+  static constexpr int64_t kRows = 16 / sizeof(T);
+
+  template <size_t... I>
+  static void interleave(V a, V b, V& low, V& high, std::index_sequence<I...>) {
+    low = __builtin_shufflevector(a, b, (I / 2 + (I % 2) * kRows)...);
+    high = __builtin_shufflevector(a, b, (kRows / 2 + I / 2 + (I % 2) * kRows)...);
+  }
+
+  /// A block of kRows rows: each step interleaves the first half of the rows with the second.
+  static void transpose(const T* x, int64_t x_step, T* y, int64_t y_step) {
+    V rows[kRows], next[kRows];
+    for (int64_t r = 0; r < kRows; ++r) std::memcpy(&rows[r], x + r * x_step, sizeof(V));
+    for (int64_t done = 1; done < kRows; done *= 2) {
+      for (int64_t r = 0; r < kRows / 2; ++r)
+        interleave(rows[r], rows[r + kRows / 2], next[2 * r], next[2 * r + 1],
+                   std::make_index_sequence<size_t(kRows)>());
+      std::memcpy(rows, next, sizeof rows);
+    }
+    for (int64_t r = 0; r < kRows; ++r) std::memcpy(y + r * y_step, &rows[r], sizeof(V));
+  }
+};
 
 template <class T>
 void transpose_rows(const T* x, T* y, int64_t rows, int64_t columns, int64_t r0, int64_t r1,
@@ -27,11 +51,18 @@ void transpose_rows(const T* x, T* y, int64_t rows, int64_t columns, int64_t r0,
       for (int64_t r = r0; r < r1; ++r) y[c * rows + r] = x[r * columns + c];
     return;
   }
+  // Tiles use up the lines of the cache that they read and write.
+  constexpr int64_t kTile = 64 / sizeof(T), kBlock = Block<T>::kRows;
   for (int64_t rt = r0; rt < r1; rt += kTile)
     for (int64_t ct = c0; ct < c1; ct += kTile) {
       const int64_t re = std::min(rt + kTile, r1), ce = std::min(ct + kTile, c1);
+      const int64_t whole_r = re - (re - rt) % kBlock, whole_c = ce - (ce - ct) % kBlock;
+      for (int64_t c = ct; c < whole_c; c += kBlock)
+        for (int64_t r = rt; r < whole_r; r += kBlock)
+          Block<T>::transpose(x + r * columns + c, columns, y + c * rows + r, rows);
       for (int64_t c = ct; c < ce; ++c)
-        for (int64_t r = rt; r < re; ++r) y[c * rows + r] = x[r * columns + c];
+        for (int64_t r = c < whole_c ? whole_r : rt; r < re; ++r)
+          y[c * rows + r] = x[r * columns + c];
     }
 }
 
@@ -47,7 +78,7 @@ void transpose_typed(const T* x, T* y, int64_t batch, int64_t rows, int64_t colu
                  });
     return;
   }
-  parallel_for(columns, std::max<int64_t>(kTile, kGrain / std::max<int64_t>(rows, 1)),
+  parallel_for(columns, std::max<int64_t>(64, kGrain / std::max<int64_t>(rows, 1)),
                [&](int64_t b, int64_t e) { transpose_rows(x, y, rows, columns, 0, rows, b, e); });
 }
 

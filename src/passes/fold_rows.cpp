@@ -1,6 +1,7 @@
 // A product of rows [..., K] with a matrix is a Gemm of all rows at once; a transposition of the
 // matrix that nothing else is between, and a bias after it, are the Gemm's own. Its gradients are
 // then single products too, not sums over a batch of them.
+#include "bind/strided_view.h"
 #include "ir/builder.h"
 #include "ir/patch.h"
 #include "ir/room.h"
@@ -11,15 +12,6 @@ namespace {
 
 bool is(const Graph& g, NodeId id, const char* name) {
   return id != kNoNode && g.node(id).room->full_name() == name;
-}
-
-bool swaps_two_axes(const Graph& g, NodeId id) {
-  if (!is(g, id, "Transpose") || g.value(g.node(id).inputs[0]).tensor().rank() != 2) return false;
-  const AttributeMap attributes = g.node(id).room->print(g.node(id).attrs, true);
-  const auto perm = attributes.find("perm");
-  if (perm == attributes.end()) return true;
-  const auto& order = std::get<std::vector<int64_t>>(perm->second);
-  return order.empty() || order == std::vector<int64_t>{1, 0};
 }
 
 /// The other operand of an addition after `product` that has one number a column.
@@ -49,7 +41,7 @@ int fold_rows(Graph& graph) {
         !is_float(x.dtype))
       continue;
     const NodeId maker = graph.value(n.inputs[1]).producer;
-    const bool transposed = swaps_two_axes(graph, maker);
+    const bool transposed = bind::swaps_last_axes(graph, maker);
     const ValueId matrix = transposed ? graph.node(maker).inputs[0] : n.inputs[1];
     ValueId result = n.outputs[0];
     const NodeId next = readers.only(result);

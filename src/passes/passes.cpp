@@ -35,15 +35,15 @@ const Pass& pass_named(std::string_view name) {
 std::vector<std::string> inference_pipeline() {
   return {"fold_constants",  "fold_branches",     "fold_identity",  "fold_picks",
           "fold_batch_norm", "fold_unified_norm", "fold_gelu",      "fold_layer_norm",
-          "fuse_integer",    "fuse_quantize",     "fuse_attention", "fuse_epilogue",
-          "fuse_pointwise",  "remove_dead"};
+          "fuse_integer",    "fuse_quantize",     "fuse_attention", "fuse_transposed",
+          "fuse_epilogue",   "fuse_pointwise",    "remove_dead"};
 }
 
 std::vector<std::string> training_pipeline() {
   // Attention is joined where no gradient reads its parts: before what is trained.
-  return {"fold_unified_norm", "fold_constants",      "fold_identity",     "remove_dead",
-          "fuse_attention",    "fuse_stored_moments", "fuse_bounded_norm", "fuse_epilogue",
-          "fuse_pointwise",    "remove_dead"};
+  return {"fold_unified_norm", "fold_constants",  "fold_identity",       "remove_dead",
+          "fuse_attention",    "fuse_transposed", "fuse_stored_moments", "fuse_bounded_norm",
+          "fuse_epilogue",     "fuse_pointwise",  "remove_dead"};
 }
 
 void run_passes(Graph& graph, const PassOptions& options, std::span<const std::string> order) {

@@ -253,7 +253,7 @@ class Lowering {
     Graph parts = body;
     PassOptions how;
     how.disabled = options_.disabled_passes;
-    const std::string order[] = {"fuse_epilogue", "fuse_pointwise"};
+    const std::string order[] = {"fuse_transposed", "fuse_epilogue", "fuse_pointwise"};
     run_passes(parts, how, order);
     if (parts.order().size() > 1) body = std::move(parts);
   }

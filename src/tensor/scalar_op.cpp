@@ -21,6 +21,19 @@ double gelu_tanh(double x) {
   return x / 2 * (1 + std::tanh(u));
 }
 
+// Far from zero the density, which infinity may not be multiplied by, is nothing.
+double gelu_slope(double x) {
+  const double density =
+      std::abs(x) < 40 ? x * std::exp(-x * x / 2) / std::sqrt(2 * std::numbers::pi) : 0;
+  return (1 + std::erf(x / std::numbers::sqrt2)) / 2 + density;
+}
+
+double gelu_tanh_slope(double x) {
+  if (std::abs(x) > 40) return x > 0;
+  const double c = std::sqrt(2 / std::numbers::pi), t = std::tanh(c * (x + 0.044715 * x * x * x));
+  return (1 + t) / 2 + x / 2 * (1 - t * t) * c * (1 + 3 * 0.044715 * x * x);
+}
+
 double softplus(double x) { return std::max(x, 0.0) + std::log1p(std::exp(-std::abs(x))); }
 
 double sign(double x) { return x > 0 ? 1 : x < 0 ? -1 : x; }
@@ -46,6 +59,8 @@ double evaluate(const ScalarOp& op, double x, double x1, double x2) {
     case ScalarCode::kHardSwish: return x * std::clamp(x / 6 + 0.5, 0.0, 1.0);
     case ScalarCode::kGelu: return x / 2 * (1 + std::erf(x / std::numbers::sqrt2));
     case ScalarCode::kGeluTanh: return gelu_tanh(x);
+    case ScalarCode::kGeluSlope: return gelu_slope(x);
+    case ScalarCode::kGeluTanhSlope: return gelu_tanh_slope(x);
     case ScalarCode::kSoftplus: return softplus(x);
     case ScalarCode::kSilu: return x * sigmoid(x);
     case ScalarCode::kFloor: return std::floor(x);

@@ -25,6 +25,8 @@ enum class ScalarCode : uint8_t {
   kHardSwish,
   kGelu,
   kGeluTanh,
+  kGeluSlope,  ///< d Gelu(x) / dx
+  kGeluTanhSlope,
   kSoftplus,
   kSilu,
   kFloor,

@@ -1,66 +1,31 @@
 // Gelu, ONNX opset 20: y = x Phi(x) with Phi the standard normal distribution; with approximate =
 // "tanh" y = x (1 + tanh(sqrt(2/pi) (x + 0.044715 x^3))) / 2 (Hendrycks and Gimpel, arXiv
 // 1606.08415).
-#include <cmath>
-#include <numbers>
-
-#include "ops/common.h"
+#include "ops/activation/gelu.h"
 
 namespace espalier::ops {
 namespace {
-
-struct Gelu {
-  std::string approximate = "none";
-};
-
-constexpr double kCubic = 0.044715;
-const double kSlope = std::sqrt(2 / std::numbers::pi);
-
-Types infer(const Gelu& a, const TypesIn& in) {
-  require_float(in, 0);
-  if (a.approximate != "none" && a.approximate != "tanh")
-    in.fail("approximate is '" + a.approximate + "'", "'none' or 'tanh' are defined");
-  return same_as_input(in);
-}
 
 template <class Real>
 void reference(const Gelu& a, Ref<Real>& r) {
   if (a.approximate == "tanh")
     unary_loop(r, [](Real x) {
-      return x / 2 * (1 + std::tanh(Real(kSlope) * (x + Real(kCubic) * x * x * x)));
+      return x / 2 * (1 + std::tanh(Real(kGeluScale) * (x + Real(kGeluCubic) * x * x * x)));
     });
   else
     unary_loop(r, [](Real x) { return x / 2 * (1 + std::erf(x / std::numbers::sqrt2_v<Real>)); });
 }
 
-// dx = dy (Phi(x) + x phi(x)), phi the normal density.
-ValueId slope_exact(Builder& b, ValueId x) {
-  const ValueId erf = b.one("Erf", {b.mul(x, 1 / std::numbers::sqrt2)});
-  const ValueId density =
-      b.mul(b.exp(b.mul(b.mul(x, x), -0.5)), std::numbers::inv_sqrtpi / std::numbers::sqrt2);
-  return b.add(b.add(b.mul(erf, 0.5), 0.5), b.mul(x, density));
-}
-
-// With t the tanh and u its argument: dx = dy ((1 + t) / 2 + x (1 - t^2) u' / 2).
-ValueId slope_tanh(Builder& b, ValueId x) {
-  const ValueId square = b.mul(x, x);
-  const ValueId u = b.mul(b.mul(x, b.add(b.mul(square, kCubic), 1.0)), kSlope);
-  const ValueId t = b.one("Tanh", {u});
-  const ValueId du = b.add(b.mul(square, 3 * kCubic * kSlope), kSlope);
-  const ValueId bend = b.mul(b.mul(x, b.sub(b.scalar(1, x), b.mul(t, t))), du);
-  return b.mul(b.add(b.add(t, bend), 1.0), 0.5);
-}
-
 Values gradient(const Gelu& a, Builder& b, const Tape& t) {
-  const ValueId x = t.x(0);
-  return {b.mul(t.dy(), a.approximate == "tanh" ? slope_tanh(b, x) : slope_exact(b, x))};
+  const ValueId slope = b.one("espalier.GeluSlope", {t.x(0)}, {{"approximate", a.approximate}});
+  return {b.mul(t.dy(), slope)};
 }
 
 Values expand(const Gelu& a, Builder& b, const Values& in) {
   const ValueId x = in[0], half = b.mul(x, 0.5);
   if (a.approximate != "tanh")
     return {b.mul(half, b.add(b.one("Erf", {b.mul(x, 1 / std::numbers::sqrt2)}), 1.0))};
-  const ValueId u = b.mul(b.mul(x, b.add(b.mul(b.mul(x, x), kCubic), 1.0)), kSlope);
+  const ValueId u = b.mul(b.mul(x, b.add(b.mul(b.mul(x, x), kGeluCubic), 1.0)), kGeluScale);
   return {b.mul(half, b.add(b.one("Tanh", {u}), 1.0))};
 }
 
@@ -76,12 +41,19 @@ ScalarOp pointwise(const Gelu& a, const TypesIn&) {
 
 }  // namespace
 
+Types infer_gelu(const Gelu& a, const TypesIn& in) {
+  require_float(in, 0);
+  if (a.approximate != "none" && a.approximate != "tanh")
+    in.fail("approximate is '" + a.approximate + "'", "'none' or 'tanh' are defined");
+  return same_as_input(in);
+}
+
 const Room& gelu() {
   static const Room room = make_room<Gelu>({
       .onnx = {"Gelu", 20},
       .arity = {1, 1},
       .attributes = {{"approximate", &Gelu::approximate}},
-      .infer = infer,
+      .infer = infer_gelu,
       .reference = ESP_REFERENCE(Gelu, reference),
       .gradient = gradient,
       .cost = cost,
