@@ -38,17 +38,14 @@ struct Block {
   }
 };
 
+/// y[c, r] = x[r, c] for rows [r0, r1) and columns [c0, c1); rows begin x_step apart, those of the
+/// result y_step.
 template <class T>
-void transpose_rows(const T* x, T* y, int64_t rows, int64_t columns, int64_t r0, int64_t r1,
+void transpose_rows(const T* x, int64_t x_step, T* y, int64_t y_step, int64_t r0, int64_t r1,
                     int64_t c0, int64_t c1) {
-  if (rows <= 4) {
+  if (r1 - r0 <= 4 || c1 - c0 <= 4) {
     for (int64_t c = c0; c < c1; ++c)
-      for (int64_t r = 0; r < rows; ++r) y[c * rows + r] = x[r * columns + c];
-    return;
-  }
-  if (columns <= 4) {
-    for (int64_t c = c0; c < c1; ++c)
-      for (int64_t r = r0; r < r1; ++r) y[c * rows + r] = x[r * columns + c];
+      for (int64_t r = r0; r < r1; ++r) y[c * y_step + r] = x[r * x_step + c];
     return;
   }
   // Tiles use up the lines of the cache that they read and write.
@@ -59,27 +56,49 @@ void transpose_rows(const T* x, T* y, int64_t rows, int64_t columns, int64_t r0,
       const int64_t whole_r = re - (re - rt) % kBlock, whole_c = ce - (ce - ct) % kBlock;
       for (int64_t c = ct; c < whole_c; c += kBlock)
         for (int64_t r = rt; r < whole_r; r += kBlock)
-          Block<T>::transpose(x + r * columns + c, columns, y + c * rows + r, rows);
+          Block<T>::transpose(x + r * x_step + c, x_step, y + c * y_step + r, y_step);
       for (int64_t c = ct; c < ce; ++c)
         for (int64_t r = c < whole_c ? whole_r : rt; r < re; ++r)
-          y[c * rows + r] = x[r * columns + c];
+          y[c * y_step + r] = x[r * x_step + c];
     }
 }
 
+/// Where the elements of axis `across`, not the last, lie side by side in x: matrices of it and the
+/// last axis are transposed.
 template <class T>
-void transpose_typed(const T* x, T* y, int64_t batch, int64_t rows, int64_t columns) {
-  const int64_t size = rows * columns;
+void transpose_typed(const T* x, T* y, std::span<const int64_t> shape,
+                     std::span<const int64_t> strides, size_t across) {
+  const size_t last = shape.size() - 1;
+  const std::vector<int64_t> places = strides_of(Shape(shape.begin(), shape.end()));
+  const int64_t rows = shape[last], columns = shape[across], y_step = places[across];
+  const int64_t matrices = numel(shape) / (rows * columns);
   constexpr int64_t kGrain = 1 << 15;
-  if (batch > 1) {
-    parallel_for(batch, std::max<int64_t>(1, kGrain / std::max<int64_t>(size, 1)),
-                 [&](int64_t b, int64_t e) {
-                   for (; b < e; ++b)
-                     transpose_rows(x + b * size, y + b * size, rows, columns, 0, rows, 0, columns);
-                 });
-    return;
-  }
-  parallel_for(columns, std::max<int64_t>(64, kGrain / std::max<int64_t>(rows, 1)),
-               [&](int64_t b, int64_t e) { transpose_rows(x, y, rows, columns, 0, rows, b, e); });
+  if (matrices == 1)
+    return parallel_for(columns, std::max<int64_t>(64, kGrain / rows), [&](int64_t b, int64_t e) {
+      transpose_rows(x, strides[last], y, y_step, 0, rows, b, e);
+    });
+  parallel_for(matrices, std::max<int64_t>(1, kGrain / (rows * columns)),
+               [&](int64_t begin, int64_t end) {
+                 for (int64_t m = begin; m < end; ++m) {
+                   int64_t from = 0, to = 0, rest = m;
+                   for (size_t d = last; d-- > 0;) {
+                     if (d == across) continue;
+                     from += rest % shape[d] * strides[d];
+                     to += rest % shape[d] * places[d];
+                     rest /= shape[d];
+                   }
+                   transpose_rows(x + from, strides[last], y + to, y_step, 0, rows, 0, columns);
+                 }
+               });
+}
+
+/// The axis for `transpose_typed`; the last one where rows are copied as they are, or by elements.
+size_t axis_across(std::span<const int64_t> shape, std::span<const int64_t> strides) {
+  const size_t last = shape.size() - 1;
+  if (shape[last] == 1 || strides[last] == 1) return last;
+  for (size_t d = 0; d < last; ++d)
+    if (shape[d] > 1 && strides[d] == 1) return d;
+  return last;
 }
 
 template <class T>
@@ -131,17 +150,22 @@ void by_width(size_t width, F&& f) {
 
 void transpose_matrices(const void* x, void* y, int64_t batch, int64_t rows, int64_t columns,
                         size_t width) {
+  if (batch * rows * columns == 0) return;
+  const int64_t shape[] = {batch, columns, rows}, strides[] = {rows * columns, 1, columns};
   by_width(width, [&](auto tag) {
     using T = decltype(tag);
-    transpose_typed(static_cast<const T*>(x), static_cast<T*>(y), batch, rows, columns);
+    transpose_typed(static_cast<const T*>(x), static_cast<T*>(y), shape, strides, 1);
   });
 }
 
 void copy_strided(const void* x, void* y, std::span<const int64_t> shape,
                   std::span<const int64_t> strides, size_t width) {
   if (numel(shape) == 0) return;
+  const size_t across = shape.empty() ? 0 : axis_across(shape, strides);
   by_width(width, [&](auto tag) {
     using T = decltype(tag);
+    if (across + 1 < shape.size())
+      return transpose_typed(static_cast<const T*>(x), static_cast<T*>(y), shape, strides, across);
     copy_typed(static_cast<const T*>(x), static_cast<T*>(y), shape, strides);
   });
 }

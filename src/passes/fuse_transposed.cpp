@@ -1,5 +1,7 @@
-// A product of two computed operands takes along exchanges of their last two axes, as its kernel
-// reads rows or columns: gradients of products ask for columns of what the product has read.
+// A product takes along the exchange of its second operand's last two axes: its kernel puts that
+// operand into an order of its own anyway. Gradients of products ask for it, and keys of attention
+// that is not one region. The first operand read by columns takes longer than its transposition
+// does (0.77 to 0.95 times as fast for 96 products of 256 x 256 by 256 x 64, AVX-512).
 #include "bind/attention_nodes.h"
 #include "bind/strided_view.h"
 #include "passes/fuse_region.h"
@@ -12,16 +14,12 @@ int fuse_transposed(Graph& graph) {
   int regions = 0;
   for (NodeId id : order) {
     if (!bind::is_product(graph, id) || !tensors_only(graph, id)) continue;
-    std::vector<NodeId> nodes;
-    for (ValueId v : graph.node(id).inputs) {
-      const NodeId maker = graph.value(v).producer;
-      if (readers.only(v) == id && bind::swaps_last_axes(graph, maker) &&
-          !graph.is_constant(graph.node(maker).inputs[0]))
-        nodes.push_back(maker);
-    }
-    if (nodes.empty()) continue;
-    nodes.push_back(id);
-    const ValueId result = graph.node(id).outputs[0];
+    const ValueId columns = graph.node(id).inputs[1], result = graph.node(id).outputs[0];
+    const NodeId maker = graph.value(columns).producer;
+    if (readers.only(columns) != id || !bind::swaps_last_axes(graph, maker) ||
+        graph.is_constant(graph.node(maker).inputs[0]))
+      continue;
+    const NodeId nodes[] = {maker, id};
     make_region(graph, nodes, std::span(&result, 1), graph.node(id).name);
     ++regions;
   }

@@ -48,7 +48,8 @@ Values expand(const Gelu& a, Builder& b, const Values& in) {
 
 Cost cost(const Gelu&, const TypesIn& in, const Types& out) { return map_cost(24, in, out); }
 
-AxisMap axes(const Gelu&, const TypesIn& in, const Types&) { return AxisMap::identity(in); }
+// The slope at zero is a half.
+AxisMap axes(const Gelu&, const TypesIn& in, const Types&) { return AxisMap::identity(in, false); }
 
 ScalarOp pointwise(const Gelu& a, const TypesIn&) {
   return {a.approximate == "tanh" ? ScalarCode::kGeluTanhSlope : ScalarCode::kGeluSlope};

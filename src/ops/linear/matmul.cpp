@@ -77,6 +77,16 @@ ValueId transposed(Builder& b, ValueId v) {
   return b.transpose(v, perm);
 }
 
+/// xT dy. It is the transpose of dyT x, which moves less where x is the larger (weights of
+/// attention).
+ValueId weight_gradient(Builder& b, ValueId x, ValueId dy) {
+  const TensorType &tx = b.type(x), &ty = b.type(dy);
+  const bool known = tx.is_static() && ty.is_static() && tx.rank() == ty.rank();
+  if (known && numel(tx.shape()) > 2 * numel(ty.shape()))
+    return transposed(b, b.matmul(transposed(b, dy), x));
+  return b.matmul(transposed(b, x), dy);
+}
+
 // da = dy bT, db = aT dy, each summed over broadcast axes. 1-D operands are padded to matrices and
 // the gradients squeezed back.
 Values gradient(const NoAttributes&, Builder& b, const Tape& t) {
@@ -96,7 +106,7 @@ Values gradient(const NoAttributes&, Builder& b, const Tape& t) {
     if (row) d[0] = b.one("Squeeze", {d[0], b.ints({0})});
   }
   if (t.wants(1)) {
-    d[1] = b.unbroadcast(b.matmul(transposed(b, x), dy), w);
+    d[1] = b.unbroadcast(weight_gradient(b, x, dy), w);
     if (column) d[1] = b.one("Squeeze", {d[1], b.ints({1})});
   }
   return d;
