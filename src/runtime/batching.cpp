@@ -47,8 +47,11 @@ bool better_by_sample(const Graph& graph, const Graph& prepared, int64_t samples
   // What a core may call its own of the last cache is not told by the system: of servers it names
   // all, of which a virtual machine has little.
   const double near = 16 * double(kernels::gemm_device().l2_bytes);
+  // What starting a node costs must not count beside its work on one sample.
+  const double least = 16e3 * double(prepared.order().size());
   const Traffic t = traffic_of(prepared);
-  return t.most > near && t.all / double(samples) > 1.5 * weight_bytes(graph);
+  const double of_sample = t.all / double(samples);
+  return t.most > near && of_sample > 1.5 * weight_bytes(graph) && of_sample > least;
 }
 
 }  // namespace espalier

@@ -68,6 +68,20 @@ TEST(Samples, StayTogetherWhereTheyMeet) {
   EXPECT_EQ(p->samples(), 1);
 }
 
+// Only where what lies between nodes fits no cache, but that of one sample outweighs its start.
+TEST(Samples, GoApartWhereThatIsFaster) {
+  const auto samples = [](const Shape& shape) {
+    Graph g;
+    Builder b(g);
+    const ValueId x = g.add_input("x", TensorType(DType::f32, shape));
+    g.add_output(b.one("Flatten", {b.one("GlobalAveragePool", {b.one("Relu", {x})})}));
+    return compile(g, {.threads = 1})->samples();
+  };
+  EXPECT_EQ(samples({256, 4, 256, 256}), 256);
+  EXPECT_EQ(samples({1 << 23, 4, 3, 2}), 1);
+  EXPECT_EQ(samples({8, 4, 16, 16}), 1);
+}
+
 TEST(Samples, RefuseWhatDoesNotFit) {
   Network n = network(4);
   Session s(compile(n.g, {.threads = 2, .batching = Batching::kSamples}));
