@@ -47,6 +47,7 @@ AxisMap axes(const ClipByGlobalNorm&, const TypesIn& in, const Types&) {
       if (in[i].dims[size_t(d)].known())
         map.ties.push_back(
             {in[i].dims[size_t(d)].value(), {AxisPlace::in(int(i), d), AxisPlace::out(int(i), d)}});
+  for (AxisTie& tie : map.ties) tie.reads_whole = true;  // the norm is of everything
   return map;
 }
 
