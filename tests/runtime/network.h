@@ -64,7 +64,7 @@ struct Network {
   }
   std::shared_ptr<const Program> check(double rtol, double atol, CompileOptions options = {}) {
     const auto want = interpret(g, inputs);
-    const auto program = compile(g, options);
+    auto program = compile(g, options);
     Session session(program);
     for (int threads : {1, 2}) {
       options.threads = threads;

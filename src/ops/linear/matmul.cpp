@@ -77,13 +77,15 @@ ValueId transposed(Builder& b, ValueId v) {
   return b.transpose(v, perm);
 }
 
-/// xT dy. It is the transpose of dyT x, which moves less where x is the larger (weights of
-/// attention).
+/// xT dy. It is the transpose of dyT x, for which less is transposed where x is larger than dy and
+/// the gradient together (weights of attention).
 ValueId weight_gradient(Builder& b, ValueId x, ValueId dy) {
   const TensorType &tx = b.type(x), &ty = b.type(dy);
-  const bool known = tx.is_static() && ty.is_static() && tx.rank() == ty.rank();
-  if (known && numel(tx.shape()) > 2 * numel(ty.shape()))
-    return transposed(b, b.matmul(transposed(b, dy), x));
+  if (tx.is_static() && ty.is_static()) {
+    const int64_t rows = tx.dims[size_t(tx.rank() - 2)].value(), inner = tx.dims.back().value();
+    if (rows * inner > (rows + inner) * ty.dims.back().value())
+      return transposed(b, b.matmul(transposed(b, dy), x));
+  }
   return b.matmul(transposed(b, x), dy);
 }
 
