@@ -49,8 +49,8 @@ class TrainingRow:
         return [(p, l) for p in (["f32"] if self.mode == "f32" else ["f32", "bf16"]) for l in layouts]
 
     def our_precision(self):
-        """The faster of f32 and bf16 by two short looks at each in processes of their own, as PyTorch's settings have: what
-        a step takes of memory is then not what looking at the other one took."""
+        """The faster of f32 and bf16 by two short looks at each in processes of their own, as PyTorch's settings
+        have: what a step takes of memory is then not what looking at the other one took."""
         if self.mode == "f32":
             return "f32"
         looks = [(self.ours(p, self.args.seconds / 4)["median_ms"], p) for p in 2 * ("f32", "bf16")]

@@ -77,7 +77,8 @@ class Reader {
     c_.result = g_.value(main.outputs[0]).tensor();
     for (ValueId v : main.inputs) {
       c_.operands.emplace_back();
-      if (v != kNoValue) c_.operands.back() = operand_of_main(v);
+      if (v == kNoValue) continue;
+      c_.operands.back() = c_.operands.size() == 2 ? second_operand(v) : operand(v);
     }
     follow(main.outputs[0]);
     if (seen_ != g_.order().size()) throw Refusal{"the region is no line of operators"};
@@ -103,13 +104,13 @@ class Reader {
     ++seen_;
   }
 
-  ContractionOperand operand_of_main(ValueId v) {
+  ContractionOperand second_operand(ValueId v) {
     const NodeId maker = g_.value(v).producer;
     if (transposed_ == Transposed::kRefused || maker == kNoNode || !swaps_last_axes(g_, maker))
       return operand(v);
     ++seen_;
     ContractionOperand o = operand(g_.node(maker).inputs[0]);
-    if (o.quant || o.constant) throw Refusal{"a transposed operand is a constant or quantised"};
+    if (o.quant || o.constant) throw Refusal{"what is transposed is a constant or quantised"};
     o.transposed = true;
     return o;
   }

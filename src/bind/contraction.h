@@ -55,7 +55,7 @@ struct Contraction {
 /// are not known.
 std::optional<QuantParams> quantization_of(const Graph& graph, NodeId node);
 
-/// Whether the caller reads operands of the operator that are transposed inside the region.
+/// Whether the caller reads a second operand that is transposed inside the region.
 enum class Transposed { kRefused, kRead };
 
 /// The request as a contraction, or why it is none.

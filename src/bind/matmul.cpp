@@ -37,9 +37,6 @@ Product gemm_product(const Contraction& c) {
   return p;
 }
 
-/// Exchanges the last two of a product's axes.
-void exchange(std::vector<int64_t>& v) { std::swap(v[v.size() - 1], v[v.size() - 2]); }
-
 Product matmul_product(const Contraction& c) {
   Product p;
   p.a = c[0].type.shape();
@@ -48,7 +45,7 @@ Product matmul_product(const Contraction& c) {
   if (p.a.size() == 1) p.a.insert(p.a.begin(), 1);
   if (vector_b) p.b.push_back(1);
   p.weight_axis = vector_b ? -1 : int64_t(p.b.size()) - 1;
-  if (p.b.size() == 2 && !c[0].transposed) {
+  if (p.b.size() == 2) {
     // All leading axes of a are rows.
     p.a = {product(p.a, 0, p.a.size() - 1), p.a.back()};
   } else {
@@ -58,8 +55,8 @@ Product matmul_product(const Contraction& c) {
   }
   p.a_strides = strides_of(p.a);
   p.b_strides = strides_of(p.b);
-  if (c[0].transposed) exchange(p.a), exchange(p.a_strides);
-  if (c[1].transposed) exchange(p.b), exchange(p.b_strides);
+  if (c[1].transposed)
+    for (auto* of_b : {&p.b, &p.b_strides}) std::swap(of_b->end()[-1], of_b->end()[-2]);
   p.y = p.a;
   p.y.back() = p.b.back();
   for (size_t i = 0; i + 2 < p.y.size(); ++i) p.y[i] = std::max(p.a[i], p.b[i]);
@@ -96,7 +93,7 @@ std::variant<MatmulRequest, Refuse> matmul_request(const BindRequest& r) {
   const Contraction& c = m.contraction;
   const std::string name = c.room->full_name();
   if (name != "MatMul" && name != "Gemm") return Refuse{"the region is around " + c.room->op.name};
-  if (name == "Gemm" && (c[0].transposed || c[1].transposed))
+  if (name == "Gemm" && c[1].transposed)
     return Refuse{"an operand is transposed outside of its attributes"};
   const Product p = name == "Gemm" ? gemm_product(c) : matmul_product(c);
   if (numel(p.a) == 0 || numel(p.b) == 0) return Refuse{"a tensor is empty"};

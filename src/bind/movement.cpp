@@ -55,17 +55,6 @@ Bound bind_transpose(const BindRequest& r) {
   }
   // Only extents of 1 move: the bytes stay.
   if (std::is_sorted(order.begin(), order.end())) return view_kernel("view");
-  // The last two axes swap: matrices.
-  const size_t n = x.size();
-  bool matrices = n >= 2 && perm[n - 1] == int64_t(n) - 2 && perm[n - 2] == int64_t(n) - 1;
-  for (size_t d = 0; d + 2 < n && matrices; ++d) matrices = perm[d] == int64_t(d);
-  if (matrices) {
-    const int64_t batch = product(x, 0, n - 2), rows = x[n - 2], columns = x[n - 1];
-    return function_kernel(
-        "transpose", [batch, rows, columns, width = size_of(r.in_dtype(0))](const KernelArgs& k) {
-          kernels::transpose_matrices(k.in[0], k.out[0], batch, rows, columns, width);
-        });
-  }
   return strided_copy(r, "transpose", strides);
 }
 

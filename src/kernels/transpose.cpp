@@ -43,7 +43,13 @@ struct Block {
 template <class T>
 void transpose_rows(const T* x, int64_t x_step, T* y, int64_t y_step, int64_t r0, int64_t r1,
                     int64_t c0, int64_t c1) {
-  if (r1 - r0 <= 4 || c1 - c0 <= 4) {
+  const int64_t rows = r1 - r0;
+  if (rows == y_step && rows <= 4) {  // pixels of an image: the result is one run
+    for (int64_t c = c0; c < c1; ++c)
+      for (int64_t r = 0; r < rows; ++r) y[c * rows + r] = x[(r0 + r) * x_step + c];
+    return;
+  }
+  if (rows <= 4 || c1 - c0 <= 4) {
     for (int64_t c = c0; c < c1; ++c)
       for (int64_t r = r0; r < r1; ++r) y[c * y_step + r] = x[r * x_step + c];
     return;

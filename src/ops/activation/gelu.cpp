@@ -48,6 +48,12 @@ Types infer_gelu(const Gelu& a, const TypesIn& in) {
   return same_as_input(in);
 }
 
+std::vector<SampleOf<Gelu>> gelu_samples() {
+  return {{{}, {OperandSpec::ranged({3, 5}, -4, 4)}},
+          {{"tanh"}, {OperandSpec::ranged({3, 5}, -4, 4)}},
+          {{}, {OperandSpec::of({0, 3})}}};
+}
+
 const Room& gelu() {
   static const Room room = make_room<Gelu>({
       .onnx = {"Gelu", 20},
@@ -62,9 +68,7 @@ const Room& gelu() {
       .pointwise = pointwise,
       .expand = expand,
       .emit = Derive{},
-      .samples = {{{}, {OperandSpec::ranged({3, 5}, -4, 4)}},
-                  {{"tanh"}, {OperandSpec::ranged({3, 5}, -4, 4)}},
-                  {{}, {OperandSpec::of({0, 3})}}},
+      .samples = gelu_samples(),
   });
   return room;
 }

@@ -17,5 +17,6 @@ inline constexpr double kGeluCubic = 0.044715;
 inline const double kGeluScale = std::sqrt(2 / std::numbers::pi);
 
 Types infer_gelu(const Gelu& a, const TypesIn& in);
+std::vector<SampleOf<Gelu>> gelu_samples();
 
 }  // namespace espalier::ops

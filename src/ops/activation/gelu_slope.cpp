@@ -71,9 +71,7 @@ const Room& gelu_slope() {
       .pointwise = pointwise,
       .expand = expand,
       .emit = Derive{},
-      .samples = {{{}, {OperandSpec::ranged({3, 5}, -4, 4)}},
-                  {{"tanh"}, {OperandSpec::ranged({3, 5}, -4, 4)}},
-                  {{}, {OperandSpec::of({0, 3})}}},
+      .samples = gelu_samples(),
   });
   return room;
 }
