@@ -101,13 +101,13 @@ struct Calibrator::Impl {
 
   void see(Observed& o, const Tensor& t) const {
     for (float x : t.span<float>()) {
-      if (!std::isfinite(x))
+      if (std::isnan(x))
         throw bad_input("calibration batch " + std::to_string(batches),
-                        "value '" + o.name + "' holds " + (std::isnan(x) ? "NaN" : "infinity"),
+                        "value '" + o.name + "' holds NaN",
                         "look for NaN in the data, or for weights that diverged in training");
       o.least = std::min(o.least, double(x));
       o.largest = std::max(o.largest, std::abs(double(x)));
-      if (o.magnitudes) o.magnitudes->add(std::abs(double(x)));
+      if (o.magnitudes && std::isfinite(x)) o.magnitudes->add(std::abs(double(x)));
     }
   }
 
@@ -147,7 +147,7 @@ Ranges Calibrator::ranges() const {
   Ranges ranges;
   for (const Observed& o : impl_->observed) {
     ValueRange r{o.least, o.largest};
-    if (o.magnitudes)
+    if (o.magnitudes && std::isfinite(o.largest))
       r.magnitude = std::min(r.magnitude, o.magnitudes->percentile(impl_->percentile));
     ranges[o.name] = r;
   }

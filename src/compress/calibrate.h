@@ -25,7 +25,7 @@ RangeMethod range_method(const std::string& name);
 /// One value's range over all data seen.
 struct ValueRange {
   double least = 0;      ///< smallest element
-  double magnitude = 0;  ///< the largest |element| to represent
+  double magnitude = 0;  ///< the largest |element| to represent; infinite where a mask is
   bool non_negative() const { return least >= 0; }
 };
 using Ranges = std::map<std::string, ValueRange>;
@@ -38,7 +38,7 @@ class Calibrator {
   ~Calibrator();
   Calibrator(Calibrator&&) noexcept;
 
-  /// One batch, in the order of the graph's inputs. UserError naming the value that is not finite.
+  /// One batch, in the order of the graph's inputs. UserError naming the value that is NaN.
   void observe(std::span<const Tensor> inputs);
   int64_t batches() const;
   /// By value name. UserError when nothing was observed.

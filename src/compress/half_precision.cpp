@@ -4,8 +4,8 @@
 #include <map>
 
 #include "base/error.h"
-#include "compress/integer_coding.h"
 #include "ir/builder.h"
+#include "ir/integer_coding.h"
 #include "ir/room.h"
 #include "ir/verify.h"
 #include "passes/fuse_region.h"

@@ -6,12 +6,12 @@
 
 #include "base/error.h"
 #include "compress/optional_results.h"
+#include "compress/output_error.h"
 #include "compress/quantize_plan.h"
 #include "ir/builder.h"
 #include "ir/room.h"
 #include "ir/verify.h"
 #include "passes/passes.h"
-#include "runtime/session.h"
 
 namespace espalier {
 namespace {
@@ -64,6 +64,9 @@ class Quantizer {
     if (it == ranges_.end())
       throw bad_input("value '" + g_.value(v).name + "'", "was not calibrated",
                       "calibrate the network that is quantised");
+    if (!std::isfinite(it->second.magnitude))
+      throw bad_input("value '" + it->first + "'", "holds infinity",
+                      "look for weights that diverged in training");
     return it->second;
   }
 
@@ -183,17 +186,6 @@ class Quantizer {
   std::map<std::pair<ValueId, int>, ValueId> weights_;
 };
 
-double squared(const Tensor& t) {
-  double sum = 0;
-  for (int64_t i = 0; i < t.size(); ++i) sum += t.at(i) * t.at(i);
-  return sum;
-}
-double squared_difference(const Tensor& a, const Tensor& b) {
-  double sum = 0;
-  for (int64_t i = 0; i < a.size(); ++i) sum += (a.at(i) - b.at(i)) * (a.at(i) - b.at(i));
-  return sum;
-}
-
 /// How many batches like this one tell layers apart: two, or as many as hold eight samples.
 size_t enough_to_rank(const std::vector<Tensor>& batch) {
   constexpr int64_t kLeast = 2, kSamples = 8;
@@ -233,26 +225,13 @@ std::vector<LayerError> sensitivity(const Graph& prepared, const Ranges& ranges,
                                     std::span<const std::vector<Tensor>> batches) {
   if (batches.empty()) throw bad_input("sensitivity", "no samples were given");
   const auto samples = batches.first(std::min(batches.size(), enough_to_rank(batches.front())));
-  std::vector<std::vector<Tensor>> wanted;
-  Model reference(prepared);
-  double energy = 0;
-  for (const auto& inputs : samples) {
-    wanted.push_back(reference.run(inputs));
-    for (const Tensor& t : wanted.back()) energy += squared(t);
-  }
+  const OutputError judge(prepared, samples);
   const auto layers = quantizable_layers(prepared);
   std::vector<LayerError> errors;
   for (const std::string& layer : layers) {
     std::set<std::string> others(layers.begin(), layers.end());
     others.erase(layer);
-    Model quantized(quantize(prepared, ranges, others));
-    double error = 0;
-    for (size_t s = 0; s < samples.size(); ++s) {
-      const auto outputs = quantized.run(samples[s]);
-      for (size_t i = 0; i < outputs.size(); ++i)
-        error += squared_difference(outputs[i], wanted[s][i]);
-    }
-    errors.push_back({layer, energy > 0 ? std::sqrt(error / energy) : std::sqrt(error)});
+    errors.push_back({layer, judge.of(quantize(prepared, ranges, others))});
   }
   std::ranges::stable_sort(errors, std::greater{}, &LayerError::relative_error);
   return errors;

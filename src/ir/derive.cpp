@@ -38,6 +38,24 @@ bool is_own_result(const Graph& graph, const Values& results, size_t i, ValueId 
   return v >= first && !graph.is_constant(v) && std::ranges::count(results, v) == 1;
 }
 
+void take_places(Builder& builder, std::span<const ValueId> places, const Values& results,
+                 ValueId first) {
+  Graph& g = builder.graph();
+  for (size_t i = 0; i < places.size(); ++i) {
+    const ValueId from = places[i];
+    if (from == kNoValue) continue;
+    ValueId to = results.at(i);
+    // What existed before keeps its name; a graph output keeps its own.
+    const bool named = std::ranges::find(g.outputs(), from) != g.outputs().end();
+    if (named && !is_own_result(g, results, i, first)) to = builder.one("Identity", {to});
+    g.replace_uses(from, to);
+    if (to < first) continue;
+    const std::string name = g.value(from).name;
+    g.rename(from, g.fresh_name(name + "_joined"));
+    if (g.value(to).producer != kNoNode) g.rename(to, name);
+  }
+}
+
 Graph expansion_of(const Graph& graph, NodeId id) {
   const Node& n = graph.node(id);
   Graph g;
@@ -94,19 +112,7 @@ void inline_body(Graph& g, NodeId id, const Graph& body) {
   const auto first = ValueId(g.value_count());
   Builder builder(g);
   const Values results = splice(builder, body, operands);
-  for (size_t i = 0; i < n.outputs.size(); ++i) {
-    const ValueId from = n.outputs[i];
-    if (from == kNoValue) continue;
-    ValueId to = results.at(i);
-    // What existed before keeps its name; a graph output keeps its own.
-    const bool named = std::ranges::find(g.outputs(), from) != g.outputs().end();
-    if (named && !is_own_result(g, results, i, first)) to = builder.one("Identity", {to});
-    g.replace_uses(from, to);
-    if (to < first) continue;
-    const std::string name = g.value(from).name;
-    g.rename(from, g.fresh_name(name + "_joined"));
-    if (g.value(to).producer != kNoNode) g.rename(to, name);
-  }
+  take_places(builder, n.outputs, results, first);
   g.erase_node(id);
   g.sort();
 }

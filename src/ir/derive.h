@@ -1,6 +1,8 @@
 // Facets answered through expansion: the one place that turns `Derive` into an answer.
 #pragma once
 
+#include <span>
+
 #include "ir/builder.h"
 
 namespace espalier {
@@ -12,6 +14,11 @@ Values splice(Builder& builder, const Graph& body, const Values& operands);
 /// Whether result i of a splice is a value of its own, which may take another's name: made by a
 /// node of the copy and given once. `first` is the first value the copy could have made.
 bool is_own_result(const Graph& graph, const Values& results, size_t i, ValueId first);
+
+/// Puts a splice's results in the places of values: their readers read the results, which take
+/// their names where they may. `first` is the first value the splice could have made.
+void take_places(Builder& builder, std::span<const ValueId> places, const Values& results,
+                 ValueId first);
 
 /// The node's expansion as a graph of its own: inputs are its non-constant operands, constants stay
 /// constants. The room must have `expand`.

@@ -8,10 +8,11 @@
 #include "base/error.h"
 #include "base/rng.h"
 #include "compress/half_precision.h"
-#include "compress/integer_coding.h"
+#include "compress/output_error.h"
 #include "compress/quantize.h"
 #include "compress/quantize_plan.h"
 #include "ir/derive.h"
+#include "ir/integer_coding.h"
 #include "ir/interpret.h"
 #include "recipe/layer_times.h"
 #include "runtime/session.h"
@@ -39,39 +40,6 @@ Batches noise(const Graph& graph) {
   }
   return batches;
 }
-
-/// What the float network answers, and how far others are from that.
-class Judge {
- public:
-  Judge(const Graph& reference, Batches batches) : batches_(std::move(batches)) {
-    Model model(reference);
-    for (const auto& inputs : batches_) {
-      wanted_.push_back(model.run(inputs));
-      for (const Tensor& t : wanted_.back())
-        for (int64_t i = 0; i < t.size(); ++i) energy_ += t.at(i) * t.at(i);
-    }
-  }
-
-  double error(const Graph& graph) const {
-    Model model(graph);
-    double error = 0;
-    for (size_t b = 0; b < batches_.size(); ++b) {
-      const auto got = model.run(batches_[b]);
-      for (size_t t = 0; t < got.size(); ++t)
-        for (int64_t i = 0; i < got[t].size(); ++i) {
-          const double d = got[t].at(i) - wanted_[b][t].at(i);
-          error += d * d;
-        }
-    }
-    const double relative = energy_ > 0 ? std::sqrt(error / energy_) : std::sqrt(error);
-    return std::isfinite(relative) ? relative : std::numeric_limits<double>::infinity();
-  }
-  const Batches& batches() const { return batches_; }
-
- private:
-  Batches batches_, wanted_;
-  double energy_ = 0;
-};
 
 class Chooser {
  public:
@@ -116,7 +84,7 @@ class Chooser {
 
   void add(const std::string& name, Graph graph) {
     PrecisionCandidate c{name, std::move(graph), 0, {}, true};
-    if (name != "f32") c.relative_error = judge_.error(c.graph);
+    if (name != "f32") c.relative_error = judge_.of(c.graph);
     c.fits = c.relative_error <= options_.max_error;
     choice_.candidates.push_back(std::move(c));
   }
@@ -135,13 +103,13 @@ class Chooser {
     Graph mixed = beside(out);
     double error = out.empty() && !choice_.candidates.back().fits
                        ? choice_.candidates.back().relative_error
-                       : judge_.error(mixed);
+                       : judge_.of(mixed);
     if (error > options_.max_error) {
       const auto worst = sensitivity(float_, ranges_, judge_.batches());
       for (size_t back = 1; error > options_.max_error && back < 2 * worst.size(); back *= 2) {
         for (size_t i = 0; i < std::min(back, worst.size()); ++i) out.insert(worst[i].layer);
         mixed = beside(out);
-        error = judge_.error(mixed);
+        error = judge_.of(mixed);
       }
     }
     const bool as_before = out.empty() && !bf16_beside();
@@ -226,7 +194,7 @@ class Chooser {
   PrecisionChoice choice_;
   const Graph float_;
   const Batches calibration_;
-  Judge judge_;
+  OutputError judge_;
   Ranges ranges_;
 };
 

@@ -7,8 +7,8 @@
 #include "base/log.h"
 #include "compress/axis_classes.h"
 #include "compress/budget.h"
-#include "compress/integer_coding.h"
 #include "compress/restrict.h"
+#include "ir/integer_coding.h"
 #include "recipe/fit_candidates.h"
 
 namespace espalier {

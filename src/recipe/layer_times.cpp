@@ -4,9 +4,9 @@
 #include <memory>
 
 #include "base/threads.h"
-#include "compress/integer_coding.h"
 #include "ir/builder.h"
 #include "ir/derive.h"
+#include "ir/integer_coding.h"
 #include "ir/room.h"
 #include "runtime/session.h"
 

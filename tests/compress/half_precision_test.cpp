@@ -5,8 +5,8 @@
 
 #include "base/error.h"
 #include "compress/calibrate.h"
-#include "compress/integer_coding.h"
 #include "compress/quantize.h"
+#include "ir/integer_coding.h"
 #include "ir/interpret.h"
 #include "ir/text.h"
 #include "ir/verify.h"

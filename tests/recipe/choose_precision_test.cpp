@@ -9,8 +9,8 @@
 
 #include "base/error.h"
 #include "compress/half_precision.h"
-#include "compress/integer_coding.h"
 #include "compress/quantize.h"
+#include "ir/integer_coding.h"
 #include "ir/interpret.h"
 #include "ir/verify.h"
 #include "recipe/layer_times.h"

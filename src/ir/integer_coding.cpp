@@ -1,4 +1,4 @@
-#include "compress/integer_coding.h"
+#include "ir/integer_coding.h"
 
 #include <algorithm>
 
