@@ -10,6 +10,7 @@
 
 #include "base/rng.h"
 #include "base/threads.h"
+#include "cli/bench_step.h"
 #include "cli/bench_stream.h"
 #include "cli/bench_tune.h"
 #include "cli/compile_options.h"
@@ -21,13 +22,9 @@
 #include "cli/verb.h"
 #include "ir/derive.h"
 #include "ir/interpret.h"
-#include "recipe/trained_part.h"
 #include "runtime/random_input.h"
 #include "runtime/session.h"
 #include "runtime/timing.h"
-#include "train/recompute.h"
-#include "train/selection.h"
-#include "train/step.h"
 
 namespace espalier::cli {
 namespace {
@@ -42,10 +39,8 @@ struct Args {
   std::string tune;    ///< how long to look for faster kernels; empty: not at all
   bool whole_space = false;
   bool profile = false;
-  std::string train;              ///< precision of the training step (or auto); empty: inference
-  std::string optimizer = "sgd";  ///< of that step
-  std::string only;               ///< what it trains, as recipes say it; empty: all
-  std::string precision;          ///< auto: what is fastest; empty: as the network is
+  StepArgs step;          ///< of training; no precision: inference
+  std::string precision;  ///< auto: what is fastest; empty: as the network is
   PrecisionChoiceOptions choice;
 };
 
@@ -55,7 +50,7 @@ struct Workload {
   std::map<std::string, Tensor> states;
   std::map<std::string, Tensor> given;  ///< inputs by name; others are random
   std::optional<PrecisionChoice> choice;
-  DType training_precision = DType::f32;
+  std::string training_precision = {};
 
   Session compiled(const CompileOptions& options) const { return started(compile(graph, options)); }
   /// For the last time: the graph goes as it is compiled, and first values when they are copied.
@@ -106,42 +101,21 @@ std::vector<Tensor> inputs_of(const Workload& work, const Session& session, uint
   return inputs;
 }
 
-/// As a recipe's `training: {only: ...}`.
-Selection selection_of(const std::string& only) {
-  const Yaml training = Yaml::parse("only: " + only + "\n", "--only");
-  Fields fields(training, "--only");
-  Selection selection = read_trained_part(fields).only;
-  fields.done();
-  return selection;
-}
-
-/// Forward, backward and optimiser as one step.
-Workload training_step(const Args& args, const Graph& g, DType precision) {
-  StepOptions options;
-  options.precision = precision;
-  options.input = args.model.shapes_of(g).at(0);
-  options.input_type = g.value(g.inputs()[0]).tensor().dtype;
-  options.optimizer.kind = args.optimizer;
-  if (!args.only.empty()) options.trained = selected_parameters(g, selection_of(args.only));
-  StepGraph step = sparing(build_training_step(g, options));
-  std::map<std::string, Tensor> given = std::move(step.extra_inputs);
-  if (step.step != kNoValue)
-    given.emplace(step.graph.value(step.step).name, Tensor::scalar<int64_t>(1));
-  return {std::move(step.graph), std::move(step.initial), std::move(given), {}, precision};
-}
-
-/// The step in f32 or in bf16, whichever a short look finds faster here.
-Workload faster_training_step(const Args& args, const Graph& g) {
-  // Both first: states that begin as zeros take no memory as long as none has been used and freed.
-  Workload steps[] = {training_step(args, g, DType::f32), training_step(args, g, DType::bf16)};
-  Workload* best = nullptr;
+/// The fastest of the steps by a short look at each.
+Workload training_step(const Args& args, const Graph& g) {
+  // All first: states that begin as zeros take no memory as long as none has been used and freed.
+  std::vector<Workload> steps;
+  for (TimedStep& step : training_steps(args.step, g, args.model.shapes_of(g).at(0)))
+    steps.push_back(
+        {std::move(step.graph), std::move(step.states), std::move(step.given), {}, step.precision});
+  size_t best = 0;
   double least = 0;
-  for (Workload& step : steps) {
-    Session session = step.compiled(args.compile.options());
-    const double ms = time(session, inputs_of(step, session, 0), args.seconds / 4).median_ms;
-    if (!best || ms < least) best = &step, least = ms;
+  for (size_t i = 0; i < steps.size() && steps.size() > 1; ++i) {
+    Session session = steps[i].compiled(args.compile.options());
+    const double ms = time(session, inputs_of(steps[i], session, 0), args.seconds / 4).median_ms;
+    if (i == 0 || ms < least) best = i, least = ms;
   }
-  return std::move(*best);
+  return std::move(steps[best]);
 }
 
 Workload chosen(const Args& args) {
@@ -156,20 +130,16 @@ Workload chosen(const Args& args) {
 }
 
 Workload workload_of(const Args& args) {
-  if (!args.only.empty() && args.train.empty())
-    throw usage_error("--only", "is of a training step", "say --train f32 as well");
-  if (!args.train.empty() && !args.precision.empty())
+  args.step.check();
+  if (!args.step.precision.empty() && !args.precision.empty())
     throw usage_error("--precision", "and --train do not go together",
                       "--train names the precision of the step");
   if (!args.precision.empty()) return chosen(args);
-  if (args.train.empty()) return {args.model.load_static(), {}, {}, {}};
+  if (args.step.precision.empty()) return {args.model.load_static(), {}, {}, {}};
   ModelOptions model = args.model;
   model.keep_regions = false;
   const Graph g = model.load();
-  if (args.train == "f32") return training_step(args, g, DType::f32);
-  if (args.train == "bf16") return training_step(args, g, DType::bf16);
-  if (args.train == "auto") return faster_training_step(args, g);
-  throw usage_error("--train", "'" + args.train + "' is not known", "choose f32, bf16 or auto");
+  return training_step(args, g);
 }
 
 /// The first extent of the first input; all are static.
@@ -251,14 +221,15 @@ ExitCode bench_host(const Args& args, const Common& common, const Graph& g) {
 }
 
 ExitCode bench_lengths(const Args& args, const Common& common) {
-  if (!args.train.empty() || !args.precision.empty() || args.profile)
+  if (!args.step.precision.empty() || !args.precision.empty() || args.profile)
     throw usage_error("--stream", "goes with none of --train, --precision and --profile");
   return bench_stream(args.model.path, args.model.load(), parse_stream(args.stream),
                       args.model.batch, args.compile.options(), args.seconds, common);
 }
 
 ExitCode bench_tuned(const Args& args, const Common& common) {
-  if (!args.train.empty() || !args.precision.empty() || args.profile || !args.stream.empty())
+  if (!args.step.precision.empty() || !args.precision.empty() || args.profile ||
+      !args.stream.empty())
     throw usage_error("--tune", "goes with none of --train, --precision, --stream and --profile",
                       "bench again with --tuned --profile to see the time of each operator");
   if (args.compile.tuned)
@@ -284,7 +255,7 @@ ExitCode bench(const Args& args, const Common& common) {
   if (work.graph.states().empty() && !dynamics_of(work.graph).empty())
     return bench_host(args, common, work.graph);
   const std::string precision =
-      args.train.empty() ? precision_of(work.graph) : std::string(name_of(work.training_precision));
+      args.step.precision.empty() ? precision_of(work.graph) : work.training_precision;
   CompileOptions options = args.compile.options();
   Session session = args.profile ? work.compiled(options) : work.compiled_last(options);
   const std::chrono::duration<double, std::milli> load = std::chrono::steady_clock::now() - begin;
@@ -305,7 +276,7 @@ ExitCode bench(const Args& args, const Common& common) {
               {"p10_ms", timing.p10_ms},
               {"p90_ms", timing.p90_ms},
               {"precision", precision},
-              {"training", !args.train.empty()},
+              {"training", !args.step.precision.empty()},
               {"threads", session.program().threads()},
               {"batch", batch},
               {"by_sample", session.program().samples() > 1},
@@ -321,7 +292,7 @@ ExitCode bench(const Args& args, const Common& common) {
   }
   if (work.choice) print_choice(*work.choice, args.choice.max_error);
   std::printf("%s%s: median %s ms (p10 %s, p90 %s) over %lld runs, %s, batch %lld%s, %d thread%s\n",
-              args.model.path.c_str(), args.train.empty() ? "" : ", training step",
+              args.model.path.c_str(), args.step.precision.empty() ? "" : ", training step",
               short_number(timing.median_ms).c_str(), short_number(timing.p10_ms).c_str(),
               short_number(timing.p90_ms).c_str(), static_cast<long long>(timing.runs),
               precision.c_str(), static_cast<long long>(batch),
@@ -344,16 +315,7 @@ Action bench_verb(CLI::App& app) {
   args->model.add_to(app);
   app.add_option("--seconds", args->seconds, "How long to measure (default 1)")
       ->check(finite_number(0.01, 3600));
-  app.add_option("--train", args->train,
-                 "Time a training step (cross-entropy) in f32, bf16 or auto: what is faster here");
-  std::string optimizers;
-  for (const std::string& name : optimizer_names())
-    optimizers += (optimizers.empty() ? "" : ", ") + name;
-  app.add_option("--optimizer", args->optimizer, "Of that step: " + optimizers + " (default sgd)");
-  app.add_option("--only", args->only,
-                 "What that step trains, as in recipes: '[{last_layers: 3}, {biases: true}]'")
-      ->option_text("SELECTION")
-      ->check(given("what is trained"));
+  args->step.add_to(app);
   app.add_option("--stream", args->stream,
                  "Lengths that change from run to run beside fixed ones: T=16:400:50 is 50 of the "
                  "open dimension T")

@@ -129,7 +129,7 @@ ExitCode bench(const Args& args, const Common& common) {
   // What does not fit is told before anything is trained.
   for (Row& r : rows) try {
       prepared_network(deployed(task.network, task.training.norms), r.method.part, task.train,
-                       task.training.seed);
+                       task.training.seed, task.training.precision);
     } catch (const UserError& e) {
       if (own) throw;
       r.refused = e.what();

@@ -3,6 +3,7 @@
 // then single products too, not sums over a batch of them.
 #include "bind/strided_view.h"
 #include "ir/builder.h"
+#include "ir/integer_coding.h"
 #include "ir/patch.h"
 #include "ir/room.h"
 #include "passes/fuse_region.h"
@@ -40,6 +41,8 @@ int fold_rows(Graph& graph) {
     if (x.rank() < 2 || !x.is_static() || graph.value(n.inputs[1]).tensor().rank() != 2 ||
         !is_float(x.dtype))
       continue;
+    // fuse_integer takes products with weights on integers as they are.
+    if (decoded_constant(graph, n.inputs[1]) != kNoValue) continue;
     const NodeId maker = graph.value(n.inputs[1]).producer;
     const bool transposed = bind::swaps_last_axes(graph, maker);
     const ValueId matrix = transposed ? graph.node(maker).inputs[0] : n.inputs[1];

@@ -40,10 +40,11 @@ std::vector<std::string> inference_pipeline() {
 }
 
 std::vector<std::string> training_pipeline() {
-  // Attention is joined where no gradient reads its parts: before what is trained.
-  return {"fold_unified_norm", "fold_constants",  "fold_identity",       "remove_dead",
-          "fuse_attention",    "fuse_transposed", "fuse_stored_moments", "fuse_bounded_norm",
-          "fuse_epilogue",     "fuse_pointwise",  "remove_dead"};
+  // Integers and attention are joined where no gradient reads their parts: before what is trained.
+  return {"fold_unified_norm",   "fold_constants",    "fold_identity",  "remove_dead",
+          "fuse_integer",        "fuse_quantize",     "fuse_attention", "fuse_transposed",
+          "fuse_stored_moments", "fuse_bounded_norm", "fuse_epilogue",  "fuse_pointwise",
+          "remove_dead"};
 }
 
 void run_passes(Graph& graph, const PassOptions& options, std::span<const std::string> order) {

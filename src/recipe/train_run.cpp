@@ -105,6 +105,10 @@ Json to_json(const PreparedNetwork& n, const AdapterSpec* adapter, const StepMem
   Json j = {
       {"params", n.trained_elements},
       {"share", double(n.trained_elements) / double(std::max<int64_t>(1, n.network_elements))}};
+  if (n.frozen)
+    j["frozen"] = {{"int8_layers", n.frozen->layers},
+                   {"float_layers", n.frozen->in_floats},
+                   {"relative_error", n.frozen->relative_error}};
   if (adapter) j["adapter"] = adapter->text();
   if (n.adapter) j["merged"] = n.adapter->mergeable;
   j["arena_bytes"] = m.arena;
@@ -191,8 +195,8 @@ TrainRun run_training(const TrainRecipe& recipe, const TrainRunOptions& options)
   } else {
     first = recipe.model.build(training.seed, train.get());
   }
-  const PreparedNetwork network =
-      prepared_network(deployed(first, training.norms), recipe.trained, train, training.seed);
+  const PreparedNetwork network = prepared_network(deployed(first, training.norms), recipe.trained,
+                                                   train, training.seed, training.precision);
   training.trained = network.trained;
   ConditionDraws draws(1, training.seed);
   CarriedStates carried;

@@ -1,5 +1,5 @@
-// What a recipe trains of its network: the keys `only`, `adapt` and `generate` of its `training`
-// section.
+// What a recipe trains of its network: the keys `only`, `adapt`, `generate` and `frozen` of its
+// `training` section.
 //
 //   training:
 //     only: "fc*"                      # parameters by name; or a list, whose entries add up:
@@ -8,10 +8,12 @@
 //       - {last_layers: 2}
 //     adapt: {kind: lora, rank: 8, targets: ["*.qkv.weight"], also: ["head.*"]}
 //     generate: {kind: mlp, turn: [0, 90]}        # see generator_part.h
+//     frozen: int8                     # or float: what comes before all that is trained
 #pragma once
 
 #include <optional>
 
+#include "compress/frozen_part.h"
 #include "recipe/generator_part.h"
 #include "recipe/yaml.h"
 #include "train/adapter.h"
@@ -24,12 +26,14 @@ struct TrainedPart {
   Selection only;                        ///< empty: everything
   std::optional<AdapterSpec> adapt;      ///< a frozen network with an adapter; then `only` is empty
   std::optional<GeneratePart> generate;  ///< a generator of the network's weights, nothing else
+  bool frozen_on_integers = false;       ///< what comes before all that is trained
   Yaml place;                            ///< of the key, for messages
 
   bool everything() const { return only.empty() && !adapt && !generate; }
 };
 
-/// Reads the three keys; others of the section are left alone. UserError where two are given.
+/// Reads the four keys; others of the section are left alone. UserError where two of the first
+/// three are given, or none to freeze by.
 TrainedPart read_trained_part(Fields& training);
 /// UserError where a key beside them does not suit the network that they make: one of `options`, or
 /// `parametrization` (null where it is not given).
@@ -45,6 +49,9 @@ struct PreparedNetwork {
   Graph graph;
   std::optional<std::set<std::string>> trained;  ///< for TrainOptions
   std::optional<AdaptedNetwork> adapter;
+  /// Of a network whose frozen part is on integers: what became of it, and the network before.
+  std::optional<FrozenOnIntegers> frozen;
+  Graph floats;
   /// The condition is to be drawn at each step, by ConditionDraws(1, seed).
   std::shared_ptr<const Hypernetwork> hypernetwork;
 
@@ -55,10 +62,14 @@ struct PreparedNetwork {
   int64_t trained_elements = 0, network_elements = 0;
 };
 
-/// UserError with the part's line where it does not fit the network.
+/// UserError with the part's line where it does not fit the network. A frozen part goes onto
+/// integers beside floats of `precision`, calibrated on samples of the data, at most 5 % off in
+/// what the trained part reads.
 PreparedNetwork prepared_network(Graph network, const TrainedPart& part,
-                                 std::shared_ptr<const Dataset> data, uint64_t seed);
-/// The same without data, where `input.data` is null: adapters that begin by it are refused.
-PreparedNetwork prepared_network(Graph network, const TrainedPart& part, const AdapterInput& input);
+                                 std::shared_ptr<const Dataset> data, uint64_t seed,
+                                 DType precision = DType::f32);
+/// The same without data, where `input.data` is null: what begins by it is refused.
+PreparedNetwork prepared_network(Graph network, const TrainedPart& part, const AdapterInput& input,
+                                 DType precision = DType::f32);
 
 }  // namespace espalier

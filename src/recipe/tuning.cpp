@@ -38,7 +38,7 @@ double median(std::vector<float> values) {
 
 PreparedNetwork prepared_for(const TuningTask& task, const TuningMethod& method) {
   return prepared_network(deployed(task.network, task.training.norms), method.part, task.train,
-                          task.training.seed);
+                          task.training.seed, task.training.precision);
 }
 
 }  // namespace

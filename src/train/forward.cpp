@@ -6,9 +6,11 @@
 #include "base/error.h"
 #include "base/rng.h"
 #include "ir/derive.h"
+#include "ir/integer_coding.h"
 #include "ir/interpret.h"
 #include "ir/room.h"
 #include "passes/passes.h"
+#include "train/graph_part.h"
 
 namespace espalier {
 namespace {
@@ -209,6 +211,10 @@ class NarrowCopy {
   NarrowCopy(const Graph& from, DType precision)
       : from_(from), precision_(precision), builder_(to_), map_(from.value_count(), kNoValue) {
     to_.name = from.name;
+    std::vector<ValueId> trained;
+    for (ValueId v : from.inputs())
+      if (from.value(v).role == Role::kParameter) trained.push_back(v);
+    behind_trained_ = nodes_behind(from, trained);
   }
 
   Graph run(const std::vector<std::string>& keep) {
@@ -258,9 +264,20 @@ class NarrowCopy {
     }
   }
 
+  /// Whether the node computes with integers, which nothing trained changes.
+  bool on_integers(NodeId id) const {
+    const auto decoded = [&](ValueId v) {
+      return v != kNoValue && from_.value(v).producer != kNoNode &&
+             codes_integers(from_, from_.value(v).producer);
+    };
+    return !behind_trained_[size_t(id)] &&
+           (codes_integers(from_, id) || std::ranges::any_of(from_.node(id).inputs, decoded));
+  }
+
   /// Operands in the types the node shall read.
   Values typed(NodeId id, const Values& operands) {
     const Node& n = from_.node(id);
+    if (on_integers(id)) return all_cast(operands, DType::f32);
     if (cost_of(from_, id).macs > 0) return all_cast(operands, precision_);
     const bool meets_narrow = std::any_of(operands.begin(), operands.end(), [&](ValueId v) {
       return v != kNoValue && floats(to_.value(v).type) &&
@@ -299,6 +316,7 @@ class NarrowCopy {
   DType precision_;
   Graph to_;
   Builder builder_;
+  std::vector<bool> behind_trained_;  ///< by NodeId
   std::vector<ValueId> map_;
   std::map<std::pair<ValueId, DType>, ValueId> casts_;
 };

@@ -201,48 +201,11 @@ TEST_F(Cli, BenchTimesStreamsOfLengths) {
     expect_failure(stream(bad), 2, "is no DIMENSION=FIRST:LAST:COUNT");
 }
 
-TEST_F(Cli, BenchTimesTrainingSteps) {
-  scratch.write("small.yaml", testing::points_network());
-  const std::pair<const char*, const char*> trainings[] = {
-      {"f32", "sgd"}, {"bf16", "sgd"}, {"f32", "adamw"}};
-  for (const auto& [precision, optimizer] : trainings) {
-    const json o = object_of(
-        run_program({"bench", scratch.path("small.yaml"), "--train", precision, "--optimizer",
-                     optimizer, "--json", "--seconds", "0.02", "--batch", "16", "--profile"}));
-    EXPECT_EQ(o["precision"], precision);
-    EXPECT_EQ(o["training"], true);
-    EXPECT_EQ(o["batch"], 16);
-    EXPECT_GT(o["profile"].size(), 6u);  // more than the forward form has
-  }
-  // Adam's corrections need the number of the step.
-  const json adam = object_of(run_program({"bench", scratch.path("small.yaml"), "--train", "f32",
-                                           "--optimizer", "adamw", "--json", "--seconds", "0.02"}));
-  EXPECT_EQ(adam["training"], true);
-  expect_failure(run_program({"bench", net, "--train", "int8"}), 2, "'int8' is not known");
-}
-
 TEST_F(Cli, ThreadsThatOpenMpBindsAreStillAsManyAsCpus) {
   ::setenv("OMP_PROC_BIND", "true", 1);
   const json o = object_of(run_program({"bench", net, "--seconds", "0.01", "--json"}));
   ::unsetenv("OMP_PROC_BIND");
   EXPECT_EQ(o["threads"], available_cpus());
-}
-
-TEST_F(Cli, BenchTimesStepsThatTrainAPart) {
-  scratch.write("small.yaml", testing::points_network());
-  const auto bench = [&](std::vector<std::string> more) {
-    std::vector<std::string> arguments = {
-        "bench", scratch.path("small.yaml"), "--seconds", "0.02", "--json", "--profile"};
-    arguments.insert(arguments.end(), more.begin(), more.end());
-    return run_program(arguments);
-  };
-  const size_t whole = object_of(bench({"--train", "f32"}))["profile"].size();
-  const json part = object_of(bench({"--train", "f32", "--only", "[{last_layers: 1}]"}));
-  EXPECT_LT(part["profile"].size(), whole);
-  expect_failure(bench({"--only", "[{last_layers: 1}]"}), 2, "is of a training step");
-  expect_failure(bench({"--train", "f32", "--only", "[{last_layer: 1}]"}), 3,
-                 "no key 'last_layer'");
-  expect_failure(bench({"--train", "f32", "--only", "nothing*"}), 3, "is the name of no parameter");
 }
 
 TEST_F(Cli, ExportGoesRoundThroughEveryFormat) {

@@ -63,11 +63,11 @@ TEST(Docs, TrainingOfThePageWorks) {
   const Scratch scratch;
   const auto blocks = yaml_blocks(read_file(testing::source_dir() + "/docs/training.md"));
   for (const char* name :
-       {"gpt.yaml", "lion.yaml", "frugal.yaml", "rule.yaml", "part.yaml", "modes.yaml",
-        "unified.yaml", "lora.yaml", "wide.yaml", "turned.yaml", "volumes.yaml", "coat.yaml",
-        "tempered.yaml", "cycle.yaml", "forward.yaml", "modules.yaml"})
+       {"gpt.yaml", "lion.yaml", "frugal.yaml", "rule.yaml", "part.yaml", "part8.yaml",
+        "modes.yaml", "unified.yaml", "lora.yaml", "wide.yaml", "turned.yaml", "volumes.yaml",
+        "coat.yaml", "tempered.yaml", "cycle.yaml", "forward.yaml", "modules.yaml"})
     ASSERT_TRUE(blocks.contains(name)) << name;
-  ASSERT_EQ(blocks.size(), 16u);
+  ASSERT_EQ(blocks.size(), 17u);
   for (const auto& [name, text] : blocks) scratch.write(name, text);
   const std::string tokenizer = scratch.path("sentences.bpe");
   const Ran learned = run_program(
@@ -99,6 +99,7 @@ TEST(Docs, TrainingOfThePageWorks) {
   train("rule.yaml", "rule", {});
   train("forward.yaml", "forward", {});
   train("part.yaml", "part", {});
+  train("part8.yaml", "part8", {});
   train("lora.yaml", "lora", {});
   train("wide.yaml", "wide", {});
   train("turned.yaml", "turned", {});

@@ -74,6 +74,8 @@ TEST(TrainedPart, WrongPartsAreRefusedWithTheirLine) {
   EXPECT_THAT(wrong("  adapt: {kind: lora, start: eva}\n"), HasSubstr("start cannot be 'eva'"));
   EXPECT_THAT(wrong("  adapt: {kind: flora, alpha: 2}\n"), HasSubstr("no key 'alpha'"));
   EXPECT_THAT(wrong("  adapt: bias\n  only: fc1.*\n"), HasSubstr("do not go together"));
+  EXPECT_THAT(wrong("  frozen: int8\n"), HasSubstr("say what is trained by only"));
+  EXPECT_THAT(wrong("  only: fc3.*\n  frozen: int4\n"), HasSubstr("frozen cannot be 'int4'"));
   const Folder folder;
   const auto run = [&](const std::string& part) {
     return error_of([&] {
@@ -119,6 +121,40 @@ TEST(TrainedPart, FrozenParametersOfSavedWeightsAndOfOnnxStayToTheBit) {
     EXPECT_GT(summary["timing"]["process_peak_bytes"], 1 << 20);
     EXPECT_TRUE(fs::exists(run / "trained.safetensors"));
   }
+}
+
+TEST(TrainedPart, FrozenLayersOnIntegersAreHandedOverAsTheyWere) {
+  const Folder folder;
+  const std::string model = "{zoo: lenet5, variables: {channels: 3, size: 32}}";
+  // The layer beside which the first adapter stands reads what no adapter has changed.
+  const std::pair<const char*, int> parts[] = {
+      {"  only: {last_layers: 2}\n  frozen: int8\n", 3},
+      {"  adapt: {kind: lora, rank: 2, targets: [fc2.*, fc3.*]}\n"
+       "  frozen: int8\n  precision: bf16\n",
+       4}};
+  for (const auto& [part, layers] : parts) {
+    SCOPED_TRACE(part);
+    const fs::path run = folder.path / "run";
+    const TrainRecipe r = read(model, part);
+    run_training(r, {.folder = run, .overwrite = true});
+    const Graph before = r.model.build(r.training.seed, nullptr), after = result_of(run);
+    for (const char* name : {"conv1.weight", "conv2.weight", "fc1.weight"})
+      EXPECT_TRUE(after.value(after.find(name))
+                      .constant->identical(*before.value(before.find(name)).constant))
+          << name;
+    for (const char* name : {"fc2.weight", "fc3.weight"})
+      EXPECT_FALSE(after.value(after.find(name))
+                       .constant->identical(*before.value(before.find(name)).constant))
+          << name;
+    const auto summary = nlohmann::json::parse(read_file(run / "summary.json"));
+    EXPECT_EQ(summary["trained"]["frozen"]["int8_layers"], layers);
+    EXPECT_LT(summary["trained"]["frozen"]["relative_error"], 0.05);
+  }
+  EXPECT_THAT(error_of([&] {
+                run_training(read(model, "  only: conv1.*\n  frozen: int8\n"),
+                             {.folder = folder.path / "wrong"});
+              }),
+              ::testing::AllOf(HasSubstr("r.yaml:11"), HasSubstr("before the trained ones")));
 }
 
 TEST(TrainedPart, AnAdapterIsMergedIntoWhatIsExported) {
