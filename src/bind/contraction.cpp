@@ -90,7 +90,8 @@ class Reader {
     if (g_.outputs().size() != 1) throw Refusal{"the region has several results"};
     for (NodeId id : g_.order()) {
       const Node& n = g_.node(id);
-      if (n.room->pointwise.answered() || is(n, "DequantizeLinear") || is(n, "QuantizeLinear"))
+      if (n.room->pointwise.answered() || is(n, "DequantizeLinear") || is(n, "QuantizeLinear") ||
+          is(n, "Cast"))
         continue;
       if (transposed_ == Transposed::kRead && swaps_last_axes(g_, id)) continue;
       if (main_ != kNoNode) throw Refusal{"the region holds several operators"};
@@ -151,11 +152,20 @@ class Reader {
         c_.quantized = params_of(g_, n, g_.value(n.outputs[0]).tensor().dtype);
         if (!c_.quantized || c_.quantized->scales.size() != 1)
           throw Refusal{"the scale of the result is not one known number"};
+      } else if (is(n, "Cast")) {
+        narrow(g_.value(n.outputs[0]).tensor().dtype);
       } else if (!take_bias(readers[0], v)) {
         c_.steps.push_back(step(readers[0], v));
       }
       v = n.outputs[0];
     }
+  }
+
+  /// Sums of integers may leave in 16 bits, and be added to what has as many.
+  void narrow(DType to) {
+    if (!c_.integer() || !c_.steps.empty() || to != DType::bf16)
+      throw Refusal{"the type is changed inside the region"};
+    c_.result.dtype = to;
   }
 
   /// Whether the node adds one constant for each column to a product without bias: its bias then.

@@ -40,7 +40,7 @@ struct Contraction {
   const Room* room = nullptr;
   Attributes attrs;
   std::vector<std::optional<ContractionOperand>> operands;
-  TensorType result;  ///< of the operator itself
+  TensorType result;  ///< of the operator itself; in bf16 where sums of integers leave so
   std::vector<ContractionStep> steps;
   std::optional<QuantParams> quantized;  ///< the result of the region is quantised so
   std::shared_ptr<const Graph> body;     ///< keeps constants alive

@@ -20,9 +20,17 @@ void refuse_integers(const Graph& g) {
         "lower the float network it was made from");
 }
 
+/// Whether the node gives elements of its operand and computes nothing: it may as well do so in
+/// fewer bytes.
+bool moves(const Graph& g, NodeId id) {
+  const Node& n = g.node(id);
+  return passes::tensors_only(g, id) && n.room->quantize.answered() &&
+         (*n.room->quantize)(n.attrs, types_in(g, id)).result == QuantForm::Result::kSameAsInput;
+}
+
 /// What stays as it is beside bf16: contractions on integers and those in `keep` with the biases
 /// and functions that their kernels take along, what codes integers, what reads decoded numbers and
-/// is no product of activations, and what only these read.
+/// is no product of activations, and what only these read and does not merely move elements.
 std::set<NodeId> staying(const Graph& g, const std::set<std::string>& keep) {
   const auto decoded = [&](ValueId v) {
     return v != kNoValue && g.value(v).producer != kNoNode &&
@@ -56,7 +64,8 @@ std::set<NodeId> staying(const Graph& g, const std::set<std::string>& keep) {
       const auto read = only_staying.find(v);
       return v == kNoValue || (read != only_staying.end() && read->second);
     };
-    if (!free.contains(*it) && std::ranges::all_of(n.outputs, kept)) stays.insert(*it);
+    if (!free.contains(*it) && !moves(g, *it) && std::ranges::all_of(n.outputs, kept))
+      stays.insert(*it);
     for (ValueId v : n.inputs) {
       if (v == kNoValue) continue;
       const bool stay = stays.contains(*it);

@@ -61,6 +61,13 @@ bool is_float_residual(const Graph& g, ValueId v, ValueId result) {
   return !g.is_constant(v) && !dequantised(g, v) && g.value(v).tensor() == g.value(result).tensor();
 }
 
+/// What is f32 leaves in bf16.
+bool narrows(const Graph& g, NodeId id) {
+  return bind::is_named(g, id, "Cast") &&
+         g.value(g.node(id).inputs[0]).tensor().dtype == DType::f32 &&
+         g.value(g.node(id).outputs[0]).tensor().dtype == DType::bf16;
+}
+
 /// Some operand is dequantised from a parameter: weights.
 bool weighed(const Graph& g, NodeId id) {
   return std::ranges::any_of(g.node(id).inputs, [&](ValueId v) {
@@ -123,6 +130,11 @@ std::optional<Region> region_around(const Graph& g, const Readers& readers,
       return r;
     }
     const Node& n = g.node(next);
+    if (product && !activation && !residual && !floats && narrows(g, next)) {
+      r.nodes.push_back(next);
+      r.result = n.outputs[0];
+      continue;
+    }
     const auto scalar = scalar_of(g, next);
     if (activation || !scalar) return unstored();
     const bool adds = scalar->code == ScalarCode::kAdd && !residual && !floats;
