@@ -1,6 +1,6 @@
 """The training suite of bench/versus: a step (forward, backward, optimiser) of the same network at the same
 batch, ours beside PyTorch in the setting of layout and precision that a first look finds fastest. Rows of mode
-"sparse" are our step in the faster precision whose backward pass is cut to a part of the network, beside PyTorch's whole
+"sparse" are our step in the fastest precision whose backward pass is cut to a part of the network, beside PyTorch's whole
 step."""
 import json
 import os
@@ -27,10 +27,13 @@ class TrainingRow:
         self.batch, self.mode, self.threads, self.args, self.here = batch, mode, threads, args, here
         self.measured = measured
 
-    def ours(self, precision, seconds):
+    def ours(self, setting, seconds):
+        precision, frozen = setting
         command = [self.args.espalier, "bench", self.path, "--json", "--train", precision,
                    "--batch", str(self.batch), "--threads", str(self.threads), "--seconds", str(seconds),
-                   "--optimizer", self.optimizer] + (["--only", self.only] if self.mode == "sparse" else [])
+                   "--optimizer", self.optimizer]
+        if self.mode == "sparse":
+            command += ["--only", self.only, "--frozen", frozen]
         for variable in self.variables:
             command += ["--variable", variable]
         return self.measured(command)
@@ -48,13 +51,14 @@ class TrainingRow:
         layouts = ["plain"] if self.name.startswith("gpt") else ["plain", "channels_last"]
         return [(p, l) for p in (["f32"] if self.mode == "f32" else ["f32", "bf16"]) for l in layouts]
 
-    def our_precision(self):
-        """The faster of f32 and bf16 by two short looks at each in processes of their own, as PyTorch's settings
-        have: what a step takes of memory is then not what looking at the other one took."""
+    def our_setting(self):
+        """The fastest of f32 and bf16, in a sparse step with frozen layers in floats and in 8 bits, by two short
+        looks at each in processes of their own, as PyTorch's settings have: what a step takes of memory is then
+        not what looking at another one took."""
         if self.mode == "f32":
-            return "f32"
-        looks = [(self.ours(p, self.args.seconds / 4)["median_ms"], p) for p in 2 * ("f32", "bf16")]
-        return min(looks)[1]
+            return "f32", "float"
+        settings = [(p, f) for p in ("f32", "bf16") for f in (("float", "int8") if self.mode == "sparse" else ("float",))]
+        return min((self.ours(s, self.args.seconds / 4)["median_ms"], s) for s in 2 * settings)[1]
 
     def looks(self):
         """A first look at each setting that PyTorch has kernels for (none in bf16 for ReLU6's gradient)."""
@@ -76,10 +80,10 @@ class TrainingRow:
 
     def summary(self):
         looks = self.looks()
-        best, precision = min(looks, key=looks.get), self.our_precision()
+        best, setting = min(looks, key=looks.get), self.our_setting()
         handovers, rounds = [self.handover_ns()], []
         for _ in range(self.args.rounds):
-            ours = self.ours(precision, self.args.seconds)
+            ours = self.ours(setting, self.args.seconds)
             handovers.append(self.handover_ns())
             rounds.append((ours, self.peer(best, self.args.seconds)))
         ratios = sorted(peer["median_ms"] / ours["median_ms"] for ours, peer in rounds)
