@@ -31,8 +31,9 @@ variants=(
   '2 rule: dfa'
   '2 batch_norm: tune'
   '2 generate: {kind: mlp, width: 8, turn: [-30, 30]}'
+  $'2 only: [{last_layers: 1}]\n  frozen: int8'
 )
-shares=16
+shares=18
 train() { "$program" train "$work/recipe.yaml" --threads 1 -q "$@" >>"$work/log" 2>&1; }
 
 RANDOM=7
