@@ -23,6 +23,9 @@ namespace {
 
 /// Patches and products of one block of tiles, which shall stay in the second cache.
 constexpr int64_t kBlockBytes = 640 << 10;
+/// Weights beyond do not stay in the last cache; patches at one point are then read with panel
+/// after panel of them from the second.
+constexpr int64_t kWinogradFar = 16 << 20, kPlaneBytes = 320 << 10;
 /// Below so many multiply-accumulates a second thread costs more than it brings.
 constexpr int64_t kLeastShared = 1 << 20;
 /// Numbers of a weight that may be read by each thread anew.
@@ -183,12 +186,20 @@ class Winograd final : public WinogradConv {
     }
   }
 
-  /// Blocks that fill the cache, equally many for each thread where all of them may read the whole
-  /// weight; where it is large and there are few blocks, the threads share each of them.
+  /// Tiles of a block: as many as the cache holds with their products; where each block would bring
+  /// the weight from memory again, as many as it holds of one point.
+  int64_t tiles_together() const {
+    const auto floats = int64_t(sizeof(float));
+    const bool far = weight_floats() * floats > kWinogradFar;
+    const int64_t fitting = far ? kPlaneBytes / (source_.channels * floats)
+                                : kBlockBytes / (points_ * (source_.channels + padded()) * floats);
+    return std::max<int64_t>(fitting / products_.rows, 1) * products_.rows;
+  }
+
+  /// Equally many blocks for each thread where all of them may read the whole weight; where it is
+  /// large and there are few blocks, the threads share each of them.
   void cut_tiles() {
-    const int64_t a_tile = points_ * (source_.channels + padded()) * int64_t(sizeof(float));
-    const int64_t fitting = std::max<int64_t>(kBlockBytes / a_tile, products_.rows);
-    blocks_ = Cut::at_most(tiles_, fitting / products_.rows * products_.rows);
+    blocks_ = Cut::at_most(tiles_, tiles_together());
     const int64_t macs = points_ * tiles_ * source_.channels * result_.channels;
     if (macs < kLeastShared) workers_ = 1;
     by_blocks_ = blocks_.parts >= 2 * workers_ || workers_ == 1 ||

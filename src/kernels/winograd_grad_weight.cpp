@@ -17,8 +17,8 @@ namespace espalier::kernels {
 namespace {
 
 /// Patches and gradients of one block of tiles.
-constexpr int64_t kBlockBytes = 1 << 20;
-constexpr int64_t kFewestTiles = 32, kMostTiles = 256;
+constexpr int64_t kBlockBytes = 4 << 20;
+constexpr int64_t kFewestTiles = 64, kMostTiles = 256;
 
 int64_t panels(int64_t channels) { return Cut::ceil_div(channels, kGemmLanes); }
 
@@ -34,8 +34,10 @@ class WinogradGradWeight final : public WinogradConv {
     x_ = {g.x[2], g.x[3], g.x[1], tile, high, wide, g.type};
     dy_ = {g.y[2], g.y[3], g.y[1], tile, high, wide, g.type};
     const int64_t a_tile = points_ * (in_ + out_) * kGemmLanes * int64_t(sizeof(float));
-    blocks_ = Cut::at_most(g.y[0] * high * wide,
-                           std::clamp(kBlockBytes / a_tile, kFewestTiles, kMostTiles));
+    // Sums that come from far are added to as seldom as can be.
+    const bool far = sum_floats() * int64_t(sizeof(float)) > kWinogradFar;
+    const int64_t fitting = far ? kMostTiles : kBlockBytes / a_tile;
+    blocks_ = Cut::at_most(g.y[0] * high * wide, std::clamp(fitting, kFewestTiles, kMostTiles));
     x_layout_ = layout_of(in_);
     dy_layout_ = layout_of(out_);
     rows_ = Cut{kGemmLanes, 1};

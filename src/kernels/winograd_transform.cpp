@@ -1,8 +1,10 @@
 #include "kernels/winograd_transform.h"
 
+#include <hwy/cache_control.h>
 #include <type_traits>
 
 #include "kernels/jit/micro_kernel.h"
+#include "kernels/winograd_cost.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/winograd_transform.cpp"
@@ -214,6 +216,9 @@ void windows(const WinogradTaps& taps, const Cut& columns, int64_t first, int64_
   constexpr int kPatch = kTile + 2;
   const hn::CappedTag<float, kLanes> d;
   const int64_t plane = kLanes * columns.n * taps.in;
+  // Whole lines that would not stay are written without being read.
+  const bool past_caches = hn::Lanes(d) == kLanes && uintptr_t(to) % 64 == 0 &&
+                           kPatch * kPatch * plane * int64_t(sizeof(float)) > kWinogradFar;
   for (int64_t panel = 0; panel < columns.parts; ++panel) {
     const int64_t begin = kLanes * columns.begin(panel), width = kLanes * columns.size(panel);
     for (int64_t i = first; i < last; ++i)
@@ -225,9 +230,11 @@ void windows(const WinogradTaps& taps, const Cut& columns, int64_t first, int64_
         for (int r = 0; r < 3; ++r) Axis<kTile>::window(d, g + 3 * r, 1, rows + r * kPatch, 1);
         for (int k = 0; k < kPatch; ++k) Axis<kTile>::window(d, rows + k, kPatch, v + k, kPatch);
         float* at = to + begin * taps.in + i * width + o;
-        for (int64_t p = 0; p < kPatch * kPatch; ++p) hn::StoreU(v[p], d, at + p * plane);
+        for (int64_t p = 0; p < kPatch * kPatch; ++p)
+          past_caches ? hn::Stream(v[p], d, at + p * plane) : hn::StoreU(v[p], d, at + p * plane);
       }
   }
+  if (past_caches) hwy::FlushStream();
 }
 
 /// One vector of channels of a tile, from channel c on, at all points.

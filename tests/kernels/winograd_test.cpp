@@ -219,7 +219,9 @@ INSTANTIATE_TEST_SUITE_P(
                       Case{2, 1, 37, 8, 7, 7, 1, 1, true, true, ScalarCode::kClip},
                       Case{2, 2, 16, 48, 9, 6, 1, 1, true, false, ScalarCode::kRelu},
                       Case{2, 1, 32, 16, 5, 11, 0, 2, true, true, ScalarCode::kIdentity},
-                      Case{2, 3, 64, 64, 27, 28, 1, 1, false, true, ScalarCode::kRelu}));
+                      Case{2, 3, 64, 64, 27, 28, 1, 1, false, true, ScalarCode::kRelu},
+                      // Numbers at points that do not stay in a cache.
+                      Case{4, 11, 380, 336, 4, 4, 1, 1, true, true, ScalarCode::kRelu}));
 
 TEST(Winograd, SaysWhatItDoesNotServe) {
   if (!no_generated_kernels().empty()) GTEST_SKIP() << no_generated_kernels();
