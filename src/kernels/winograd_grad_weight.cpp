@@ -38,19 +38,16 @@ class WinogradGradWeight final : public WinogradConv {
     const bool far = sum_floats() * int64_t(sizeof(float)) > kWinogradFar;
     const int64_t fitting = far ? kMostTiles : kBlockBytes / a_tile;
     blocks_ = Cut::at_most(g.y[0] * high * wide, std::clamp(fitting, kFewestTiles, kMostTiles));
-    x_layout_ = layout_of(in_);
-    dy_layout_ = layout_of(out_);
-    rows_ = Cut{kGemmLanes, 1};
+    // Panels of 16 channels of x, tile after tile; rows of all channels of dy. A line between
+    // planes, and between rows, keeps them apart in the cache.
+    const int64_t panel = blocks_.largest() * kGemmLanes, row = (out_ + 1) * kGemmLanes;
+    x_layout_ = {in_ * panel + kGemmLanes, kGemmLanes, panel};
+    dy_layout_ = {blocks_.largest() * row + kGemmLanes, row, kGemmLanes};
+    // Of 16 rows at once, half share a load of three vectors where there are registers for it.
+    rows_ = Cut{kGemmLanes, 2};
+    columns_ = Cut::at_most(out_, tile_fits(int(rows_.largest()), 3) ? 3 : 1);
     while (!tile_fits(int(rows_.largest()), 1)) ++rows_.parts;
-    MicroKernelSpec m;
-    m.packed_rows = m.last_lanes = kGemmLanes;
-    m.vectors = 1;
-    m.unroll = 4;
-    m.c_stride = out_ * kGemmLanes;
-    for (int64_t part = 0; part < rows_.parts; ++part) {
-      m.rows = int(rows_.size(part));
-      kernels_.push_back(micro_kernel(m));
-    }
+    generate();
   }
 
   void run(const void* const* operands, void* dw, void* scratch) const override {
@@ -61,9 +58,10 @@ class WinogradGradWeight final : public WinogradConv {
     for (int64_t b = 0; b < blocks_.parts; ++b) {
       const int64_t first = blocks_.begin(b), tiles = blocks_.size(b);
       parallel_for(tiles, kGrain, [&](int64_t begin, int64_t end) {
-        const int64_t at = begin * kGemmLanes, from = first + begin, to = first + end;
-        winograd_patches(x_, top_, left_, operands[0], from, to, x + at, x_layout_);
-        winograd_gradients(dy_, operands[1], from, to, dy + at, dy_layout_);
+        const int64_t from = first + begin, to = first + end;
+        winograd_patches(x_, top_, left_, operands[0], from, to, x + begin * x_layout_.row,
+                         x_layout_);
+        winograd_gradients(dy_, operands[1], from, to, dy + begin * dy_layout_.row, dy_layout_);
       });
       parallel_for(points_ * in_, 1, [&](int64_t begin, int64_t end) {
         for (int64_t unit = begin; unit < end; ++unit)
@@ -84,11 +82,20 @@ class WinogradGradWeight final : public WinogradConv {
   size_t packed_bytes() const override { return 0; }
 
  private:
-  /// Panels of 16 channels, tile after tile; a line between planes keeps them apart in the cache.
-  WinogradLayout layout_of(int64_t count) const {
-    const int64_t panel = blocks_.largest() * kGemmLanes;
-    return {count * panel + kGemmLanes, kGemmLanes, panel};
+  void generate() {
+    MicroKernelSpec m;
+    m.packed_rows = m.last_lanes = kGemmLanes;
+    m.unroll = 4;
+    m.b_stride = dy_layout_.row;
+    m.c_stride = out_ * kGemmLanes;
+    for (int64_t part = 0; part < rows_.parts; ++part)
+      for (int64_t c = 0; c < columns_.parts; ++c) {
+        m.rows = int(rows_.size(part));
+        m.vectors = int(columns_.size(c));
+        kernels_.push_back(micro_kernel(m));
+      }
   }
+
   int64_t sum_floats() const { return points_ * in_ * out_ * kGemmLanes * kGemmLanes; }
   int64_t tap_floats() const { return 9 * x_.channels * out_ * kGemmLanes; }
 
@@ -101,13 +108,14 @@ class WinogradGradWeight final : public WinogradConv {
     args.first = first ? 1 : 0;
     const float* const a = x + point * x_layout_.plane + panel * x_layout_.panel;
     const int64_t row = out_ * kGemmLanes;
-    for (int64_t o = 0; o < out_; ++o) {
-      args.b = dy + point * dy_layout_.plane + o * dy_layout_.panel;
-      float* const c = sums + (point * in_ + panel) * kGemmLanes * row + o * kGemmLanes;
+    for (int64_t c = 0; c < columns_.parts; ++c) {
+      const int64_t column = columns_.begin(c) * kGemmLanes;
+      args.b = dy + point * dy_layout_.plane + column;
+      float* const to = sums + (point * in_ + panel) * kGemmLanes * row + column;
       for (int64_t part = 0; part < rows_.parts; ++part) {
         args.a = a + rows_.begin(part);
-        args.c = c + rows_.begin(part) * row;
-        (*kernels_[size_t(part)])(args);
+        args.c = to + rows_.begin(part) * row;
+        (*kernels_[size_t(part * columns_.parts + c)])(args);
       }
     }
   }
@@ -125,8 +133,9 @@ class WinogradGradWeight final : public WinogradConv {
   WinogradImage x_, dy_;
   Cut blocks_;  ///< of tiles
   WinogradLayout x_layout_, dy_layout_;
-  Cut rows_;  ///< of a panel of source channels: those of one kernel
-  std::vector<std::shared_ptr<const MicroKernel>> kernels_;
+  Cut rows_,
+      columns_;  ///< of a panel of source channels, of panels of result channels: one kernel's
+  std::vector<std::shared_ptr<const MicroKernel>> kernels_;  ///< by both
 };
 
 }  // namespace
