@@ -17,7 +17,7 @@ namespace espalier::kernels {
 namespace {
 
 /// Patches and gradients of one block of tiles.
-constexpr int64_t kBlockBytes = 4 << 20;
+constexpr int64_t kBlockBytes = 1 << 20;
 constexpr int64_t kFewestTiles = 64, kMostTiles = 256;
 
 int64_t panels(int64_t channels) { return Cut::ceil_div(channels, kGemmLanes); }
@@ -39,8 +39,9 @@ class WinogradGradWeight final : public WinogradConv {
     const int64_t fitting = far ? kMostTiles : kBlockBytes / a_tile;
     blocks_ = Cut::at_most(g.y[0] * high * wide, std::clamp(fitting, kFewestTiles, kMostTiles));
     // Panels of 16 channels of x, tile after tile; rows of all channels of dy. A line between
-    // planes, and between rows, keeps them apart in the cache.
-    const int64_t panel = blocks_.largest() * kGemmLanes, row = (out_ + 1) * kGemmLanes;
+    // planes, and between long rows, keeps them apart in the cache.
+    const int64_t panel = blocks_.largest() * kGemmLanes;
+    const int64_t row = (out_ + (out_ % 16 == 0 ? 1 : 0)) * kGemmLanes;
     x_layout_ = {in_ * panel + kGemmLanes, kGemmLanes, panel};
     dy_layout_ = {blocks_.largest() * row + kGemmLanes, row, kGemmLanes};
     // Of 16 rows at once, half share a load of three vectors where there are registers for it.
