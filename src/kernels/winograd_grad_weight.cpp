@@ -18,7 +18,7 @@ namespace {
 
 /// Patches and gradients of one block of tiles.
 constexpr int64_t kBlockBytes = 1 << 20;
-constexpr int64_t kFewestTiles = 64, kMostTiles = 256;
+constexpr int64_t kFewestTiles = 32, kMostTiles = 256;
 
 int64_t panels(int64_t channels) { return Cut::ceil_div(channels, kGemmLanes); }
 
