@@ -19,6 +19,7 @@ namespace HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 using DF = hn::ScalableTag<float>;
 using VF = hn::Vec<DF>;
+using VU = hn::Vec<hn::RebindToUnsigned<DF>>;
 
 // Highway's Ne is ordered: false for NaN. Eq is what tells.
 HWY_INLINE VF keep_nan(VF x, VF y) { return hn::IfThenElse(hn::Eq(x, x), y, x); }
@@ -163,16 +164,21 @@ HWY_INLINE VF load_bf16(DF d, const uint16_t* p) {
   return hn::BitCast(d, hn::ShiftLeft<16>(hn::PromoteTo(du, hn::LoadU(dh, p))));
 }
 
-// Rounds to nearest even; NaN stays a quiet NaN.
-HWY_INLINE void store_bf16(DF d, VF v, uint16_t* p) {
+// As bf16 in the upper half of each lane, rounded to nearest even, the lower half undefined; NaN
+// stays a quiet NaN.
+HWY_INLINE VU upper_bf16(DF d, VF v) {
   const hn::RebindToUnsigned<DF> du;
-  const hn::Rebind<uint16_t, DF> dh;
   const auto u = hn::BitCast(du, v);
   const auto odd = hn::And(hn::ShiftRight<16>(u), hn::Set(du, 1u));
   const auto rounded = hn::Add(u, hn::Add(odd, hn::Set(du, 0x7FFFu)));
   const auto quiet = hn::Or(u, hn::Set(du, 0x400000u));
   const auto number = hn::RebindMask(du, hn::Eq(v, v));
-  const auto bits = hn::ShiftRight<16>(hn::IfThenElse(number, rounded, quiet));
+  return hn::IfThenElse(number, rounded, quiet);
+}
+
+HWY_INLINE void store_bf16(DF d, VF v, uint16_t* p) {
+  const hn::Rebind<uint16_t, DF> dh;
+  const auto bits = hn::ShiftRight<16>(upper_bf16(d, v));
   hn::StoreU(hn::DemoteTo(dh, hn::BitCast(hn::RebindToSigned<DF>(), bits)), dh, p);
 }
 

@@ -39,11 +39,18 @@ bool all(const std::vector<int64_t>& v, int64_t value) {
   return std::all_of(v.begin(), v.end(), [&](int64_t x) { return x == value; });
 }
 
+/// Gradients stand being rounded at the points, by some 1 % of their size with tiles of 4x4; what
+/// goes forward does not.
+bool multiplied_in_pairs(const ConvSpec& s, bool gradient) {
+  return gradient && winograd_in_pairs(s.x_type) && s.x[1] % 2 == 0;
+}
+
 class Winograd final : public WinogradConv {
  public:
   /// `turned`: the weight's channels are [source, result] and its windows are read backwards.
   Winograd(const ConvSpec& s, int64_t tile, bool turned)
       : points_(winograd_points(tile)),
+        pairs_(multiplied_in_pairs(s, turned)),
         turned_(turned),
         x_operand_(s.x_operand),
         w_operand_(s.weight.operand),
@@ -123,7 +130,9 @@ class Winograd final : public WinogradConv {
   }
 
   int64_t tap_floats() const { return 9 * source_.channels * result_.channels; }
-  int64_t weight_floats() const { return points_ * source_.channels * padded(); }
+  /// Of 32 bits, one number or two: what is summed over.
+  int64_t depth() const { return source_.channels / (pairs_ ? 2 : 1); }
+  int64_t weight_floats() const { return points_ * depth() * padded(); }
   /// Result channels, to whole vectors.
   int64_t padded() const { return columns_.n * kGemmLanes; }
 
@@ -138,8 +147,10 @@ class Winograd final : public WinogradConv {
     } else {
       transpose_matrices(w, taps, 1, out, 9 * in, size_t(size));
     }
-    parallel_for(in, 4, [&](int64_t begin, int64_t end) {
-      winograd_windows(source_.tile, t, columns_, begin, end, to);
+    const int64_t together = pairs_ ? 2 : 1;
+    parallel_for(depth(), 4, [&](int64_t begin, int64_t end) {
+      winograd_windows(source_.tile, t, columns_, begin * together, end * together,
+                       pairs_ ? WinogradNumbers::kPairs : WinogradNumbers::kF32, to);
     });
   }
 
@@ -191,8 +202,8 @@ class Winograd final : public WinogradConv {
   int64_t tiles_together() const {
     const auto floats = int64_t(sizeof(float));
     const bool far = weight_floats() * floats > kWinogradFar;
-    const int64_t fitting = far ? kPlaneBytes / (source_.channels * floats)
-                                : kBlockBytes / (points_ * (source_.channels + padded()) * floats);
+    const int64_t fitting = far ? kPlaneBytes / (depth() * floats)
+                                : kBlockBytes / (points_ * (depth() + padded()) * floats);
     return std::max<int64_t>(fitting / products_.rows, 1) * products_.rows;
   }
 
@@ -224,15 +235,15 @@ class Winograd final : public WinogradConv {
     m.vectors = int(vectors);
     m.last_lanes = kGemmLanes;
     m.unroll = 4;
-    m.a_stride = source_.channels;
+    m.bf16 = pairs_;
+    m.a_stride = depth();
     m.c_stride = padded();
     kernel = micro_kernel(m);
   }
 
   int64_t plane(int64_t tiles, int64_t channels) const { return tiles * channels + kPad; }
   int64_t block_floats() const {
-    return points_ *
-           (plane(blocks_.largest(), source_.channels) + plane(blocks_.largest(), padded()));
+    return points_ * (plane(blocks_.largest(), depth()) + plane(blocks_.largest(), padded()));
   }
   int64_t units() const { return points_ * columns_.parts; }
 
@@ -240,7 +251,7 @@ class Winograd final : public WinogradConv {
     Block b;
     b.first = blocks_.begin(index);
     b.tiles = blocks_.size(index);
-    b.patch_plane = plane(blocks_.largest(), source_.channels);
+    b.patch_plane = plane(blocks_.largest(), depth());
     b.product_plane = plane(blocks_.largest(), padded());
     b.patches = memory;
     b.products = memory + points_ * b.patch_plane;
@@ -248,8 +259,13 @@ class Winograd final : public WinogradConv {
   }
 
   void patches(const Job& job, const Block& b, Range tiles) const {
+    WinogradLayout layout{b.patch_plane, source_.channels};
+    if (pairs_) {
+      layout.plane *= 2;
+      layout.numbers = WinogradNumbers::kBf16;
+    }
     winograd_patches(source_, top_, left_, job.x, b.first + tiles.begin, b.first + tiles.end,
-                     b.patches + tiles.begin * source_.channels, {b.patch_plane, source_.channels});
+                     b.patches + tiles.begin * depth(), layout);
   }
 
   /// Panels of the weight, counted over all points, with all tiles.
@@ -259,10 +275,10 @@ class Winograd final : public WinogradConv {
       const int64_t point = unit / columns_.parts, panel = unit % columns_.parts;
       const int64_t column = columns_.begin(panel) * kGemmLanes;
       MicroKernelArgs args;
-      args.k = source_.channels;
-      args.b = job.weights + (point * padded() + column) * source_.channels;
+      args.k = depth();
+      args.b = job.weights + (point * padded() + column) * depth();
       for (int64_t r = 0; r < rows.parts; ++r) {
-        args.a = b.patches + point * b.patch_plane + rows.begin(r) * source_.channels;
+        args.a = b.patches + point * b.patch_plane + rows.begin(r) * depth();
         args.c = b.products + point * b.product_plane + rows.begin(r) * padded() + column;
         (*kernels_.at({rows.size(r), columns_.size(panel)}))(args);
       }
@@ -275,6 +291,7 @@ class Winograd final : public WinogradConv {
   }
 
   int64_t points_;
+  bool pairs_;  ///< of bf16 are multiplied, those of two source channels
   bool turned_;
   size_t x_operand_, w_operand_;
   DType w_type_;
@@ -337,15 +354,18 @@ std::string no_winograd(const ConvGradSpec& spec) {
   return no_winograd(gradient_as_convolution(spec));
 }
 
-int64_t winograd_tile(const ConvSpec& s) {
+namespace {
+
+int64_t tile_of(const ConvSpec& s, bool gradient) {
   const double vectors = double(Cut::ceil_div(s.y[1], kGemmLanes));
   const double channels = double(s.x[1]) * vectors * kGemmLanes;
   const auto cost = [&](int64_t tile) {
     const double points = double(winograd_points(tile));
     const double tiles = double(s.y[0] * Cut::ceil_div(s.y[2], tile) * Cut::ceil_div(s.y[3], tile));
     // Weights that come at run time are transposed and transformed first.
-    const double weights = s.weight.constant ? points : 3 * points + 3 * 9;
-    return points * tiles * (channels + kWinogradMoved * double(s.x[1] + s.y[1])) +
+    const double rate = multiplied_in_pairs(s, gradient) ? 2 : 1;
+    const double weights = s.weight.constant ? points : 3 * points / rate + 3 * 9;
+    return points * tiles * (channels / rate + kWinogradMoved * double(s.x[1] + s.y[1])) +
            kWinogradFetched * weights * channels;
   };
   const double direct =
@@ -353,8 +373,12 @@ int64_t winograd_tile(const ConvSpec& s) {
   return winograd_choice(cost(4), cost(2), direct);
 }
 
+}  // namespace
+
+int64_t winograd_tile(const ConvSpec& spec) { return tile_of(spec, false); }
+
 int64_t winograd_tile(const ConvGradSpec& spec) {
-  return winograd_tile(gradient_as_convolution(spec));
+  return tile_of(gradient_as_convolution(spec), true);
 }
 
 std::shared_ptr<const WinogradConv> winograd_convolution(const ConvSpec& spec, int64_t tile) {

@@ -3,7 +3,7 @@
 // over taps needs 144; of 2x2 results, 16 for 36. Winograd, "Arithmetic Complexity of
 // Computations", 1980; Lavin and Gray, arXiv:1509.09308. The matrix products run on generated code,
 // in f32 whether images are f32 or bf16 in memory: four times fewer of them are faster than bf16's
-// double rate.
+// double rate. Of gradients in bf16 they are of pairs of bf16 where the processor multiplies such.
 #pragma once
 
 #include <memory>

@@ -16,6 +16,9 @@ inline constexpr double kWinogradMoved = 13, kWinogradFetched = 20;
 /// Numbers at points that take more bytes do not stay in the last cache.
 inline constexpr int64_t kWinogradFar = 16 << 20;
 
+/// Whether what images of this type give at points is multiplied in pairs of bf16.
+inline bool winograd_in_pairs(DType type) { return type == DType::bf16 && multiplies_bf16(); }
+
 /// How many times as fast as in f32 the sum over taps is on numbers of this type.
 inline double direct_rate(DType type) { return type == DType::bf16 && multiplies_bf16() ? 2 : 1; }
 

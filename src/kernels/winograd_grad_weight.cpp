@@ -26,6 +26,7 @@ class WinogradGradWeight final : public WinogradConv {
  public:
   WinogradGradWeight(const ConvGradSpec& g, int64_t tile)
       : points_(winograd_points(tile)),
+        together_(winograd_in_pairs(g.type) ? 2 : 1),
         in_(panels(g.x[1])),
         out_(panels(g.y[1])),
         top_(g.geometry.pads_begin[0]),
@@ -40,10 +41,11 @@ class WinogradGradWeight final : public WinogradConv {
     blocks_ = Cut::at_most(g.y[0] * high * wide, std::clamp(fitting, kFewestTiles, kMostTiles));
     // Panels of 16 channels of x, tile after tile; rows of all channels of dy. A line between
     // planes, and between long rows, keeps them apart in the cache.
-    const int64_t panel = blocks_.largest() * kGemmLanes;
+    const int64_t steps = steps_of(blocks_.largest()), panel = steps * kGemmLanes;
+    const auto numbers = together_ == 2 ? WinogradNumbers::kPairs : WinogradNumbers::kF32;
     const int64_t row = (out_ + (out_ % 16 == 0 ? 1 : 0)) * kGemmLanes;
-    x_layout_ = {in_ * panel + kGemmLanes, kGemmLanes, panel};
-    dy_layout_ = {blocks_.largest() * row + kGemmLanes, row, kGemmLanes};
+    x_layout_ = {in_ * panel + kGemmLanes, kGemmLanes, panel, numbers};
+    dy_layout_ = {steps * row + kGemmLanes, row, kGemmLanes, numbers};
     // Of 16 rows at once, half share a load of three vectors where there are registers for it.
     rows_ = Cut{kGemmLanes, 2};
     columns_ = Cut::at_most(out_, tile_fits(int(rows_.largest()), 3) ? 3 : 1);
@@ -58,8 +60,9 @@ class WinogradGradWeight final : public WinogradConv {
     constexpr int64_t kGrain = 4;
     for (int64_t b = 0; b < blocks_.parts; ++b) {
       const int64_t first = blocks_.begin(b), tiles = blocks_.size(b);
-      parallel_for(tiles, kGrain, [&](int64_t begin, int64_t end) {
-        const int64_t from = first + begin, to = first + end;
+      parallel_for(steps_of(tiles), kGrain, [&](int64_t begin, int64_t end) {
+        const int64_t from = first + begin * together_;
+        const int64_t to = first + std::min(end * together_, tiles);
         winograd_patches(x_, top_, left_, operands[0], from, to, x + begin * x_layout_.row,
                          x_layout_);
         winograd_gradients(dy_, operands[1], from, to, dy + begin * dy_layout_.row, dy_layout_);
@@ -85,6 +88,7 @@ class WinogradGradWeight final : public WinogradConv {
  private:
   void generate() {
     MicroKernelSpec m;
+    m.bf16 = together_ == 2;
     m.packed_rows = m.last_lanes = kGemmLanes;
     m.unroll = 4;
     m.b_stride = dy_layout_.row;
@@ -97,6 +101,8 @@ class WinogradGradWeight final : public WinogradConv {
       }
   }
 
+  /// What is summed over: tiles, or two of them.
+  int64_t steps_of(int64_t tiles) const { return Cut::ceil_div(tiles, together_); }
   int64_t sum_floats() const { return points_ * in_ * out_ * kGemmLanes * kGemmLanes; }
   int64_t tap_floats() const { return 9 * x_.channels * out_ * kGemmLanes; }
 
@@ -105,7 +111,7 @@ class WinogradGradWeight final : public WinogradConv {
   void add(int64_t point, int64_t panel, const float* x, const float* dy, float* sums,
            int64_t tiles, bool first) const {
     MicroKernelArgs args;
-    args.k = tiles;
+    args.k = steps_of(tiles);
     args.first = first ? 1 : 0;
     const float* const a = x + point * x_layout_.plane + panel * x_layout_.panel;
     const int64_t row = out_ * kGemmLanes;
@@ -129,7 +135,9 @@ class WinogradGradWeight final : public WinogradConv {
     if (whole != dw) std::memcpy(dw, whole, size_t(rows * dy_.channels) * sizeof(float));
   }
 
-  int64_t points_, in_, out_;  ///< of channels: panels
+  int64_t points_;
+  int64_t together_;  ///< tiles that are multiplied as a pair of bf16: 2, else 1
+  int64_t in_, out_;  ///< of channels: panels
   int64_t top_, left_;
   WinogradImage x_, dy_;
   Cut blocks_;  ///< of tiles
@@ -146,7 +154,8 @@ int64_t winograd_weight_tile(const ConvGradSpec& g) {
   const auto cost = [&](int64_t tile) {
     const double points = double(winograd_points(tile));
     const double tiles = double(g.y[0] * Cut::ceil_div(g.y[2], tile) * Cut::ceil_div(g.y[3], tile));
-    return points * tiles * (in * out + kWinogradMoved * (in + out)) +
+    const double rate = winograd_in_pairs(g.type) ? 2 : 1;
+    return points * tiles * (in * out / rate + kWinogradMoved * (in + out)) +
            kWinogradFetched * (points + 2 * 9) * in * out;
   };
   const double direct = 9 * in * out * double(g.y[0] * g.y[2] * g.y[3]) / direct_rate(g.type);

@@ -210,47 +210,92 @@ Place place_of(const WinogradImage& i, int64_t tile) {
   return {row / i.tiles_high, row % i.tiles_high * i.tile, column * i.tile};
 }
 
-template <int kTile, class T>
-void windows(const WinogradTaps& taps, const Cut& columns, int64_t first, int64_t last, float* to) {
-  const auto* data = static_cast<const T*>(taps.data);
+/// One vector of windows at all points.
+template <int kTile, class T, class D>
+HWY_INLINE void window_at_points(D d, const WinogradTaps& taps, int64_t in, int64_t out,
+                                 hn::Vec<D>* v) {
   constexpr int kPatch = kTile + 2;
+  const T* data = static_cast<const T*>(taps.data) + in * taps.in_stride + out;
+  const size_t lanes = lanes_at(d, out, taps.out);
+  hn::Vec<D> g[9], rows[3 * kPatch];
+  for (int64_t t = 0; t < 9; ++t) g[t] = load(d, data + t * taps.tap_stride, lanes);
+  for (int r = 0; r < 3; ++r) Axis<kTile>::window(d, g + 3 * r, 1, rows + r * kPatch, 1);
+  for (int k = 0; k < kPatch; ++k) Axis<kTile>::window(d, rows + k, kPatch, v + k, kPatch);
+}
+
+/// `even` in the lower halves of lanes and `odd` in the upper ones, as bf16.
+template <class D>
+HWY_INLINE hn::Vec<hn::RebindToUnsigned<D>> paired(D d, hn::Vec<D> even, hn::Vec<D> odd) {
+  const hn::RebindToUnsigned<D> du;
+  return hn::Or(hn::ShiftRight<16>(upper_bf16(d, even)),
+                hn::And(upper_bf16(d, odd), hn::Set(du, 0xFFFF0000u)));
+}
+
+template <int kTile, class T>
+void windows(const WinogradTaps& taps, const Cut& columns, int64_t first, int64_t last,
+             WinogradNumbers numbers, void* to) {
+  constexpr int kPoints = (kTile + 2) * (kTile + 2);
   const hn::CappedTag<float, kLanes> d;
-  const int64_t plane = kLanes * columns.n * taps.in;
+  const hn::RebindToUnsigned<decltype(d)> du;
+  const bool pairs = numbers == WinogradNumbers::kPairs;
+  const int64_t together = pairs ? 2 : 1, plane = kLanes * columns.n * taps.in / together;
+  auto* const words = static_cast<uint32_t*>(to);
   // Whole lines that would not stay are written without being read.
   const bool past_caches = hn::Lanes(d) == kLanes && uintptr_t(to) % 64 == 0 &&
-                           kPatch * kPatch * plane * int64_t(sizeof(float)) > kWinogradFar;
+                           kPoints * plane * int64_t(sizeof(uint32_t)) > kWinogradFar;
+  const auto keep = [&](hn::Vec<decltype(du)> v, uint32_t* at) {
+    past_caches ? hn::Stream(v, du, at) : hn::StoreU(v, du, at);
+  };
   for (int64_t panel = 0; panel < columns.parts; ++panel) {
     const int64_t begin = kLanes * columns.begin(panel), width = kLanes * columns.size(panel);
-    for (int64_t i = first; i < last; ++i)
+    for (int64_t i = first; i < last; i += together)
       for (int64_t o = 0; o < width; o += int64_t(hn::Lanes(d))) {
-        const size_t lanes = lanes_at(d, begin + o, taps.out);
-        hn::Vec<decltype(d)> g[9], rows[3 * kPatch], v[kPatch * kPatch];
-        for (int64_t t = 0; t < 9; ++t)
-          g[t] = load(d, data + t * taps.tap_stride + i * taps.in_stride + begin + o, lanes);
-        for (int r = 0; r < 3; ++r) Axis<kTile>::window(d, g + 3 * r, 1, rows + r * kPatch, 1);
-        for (int k = 0; k < kPatch; ++k) Axis<kTile>::window(d, rows + k, kPatch, v + k, kPatch);
-        float* at = to + begin * taps.in + i * width + o;
-        for (int64_t p = 0; p < kPatch * kPatch; ++p)
-          past_caches ? hn::Stream(v[p], d, at + p * plane) : hn::StoreU(v[p], d, at + p * plane);
+        hn::Vec<decltype(d)> v[kPoints];
+        window_at_points<kTile, T>(d, taps, i, begin + o, v);
+        uint32_t* at = words + (begin * taps.in + i * width) / together + o;
+        if (pairs) {
+          hn::Vec<decltype(d)> odd[kPoints];
+          window_at_points<kTile, T>(d, taps, i + 1, begin + o, odd);
+          for (int64_t p = 0; p < kPoints; ++p) keep(paired(d, v[p], odd[p]), at + p * plane);
+        } else {
+          for (int64_t p = 0; p < kPoints; ++p) keep(hn::BitCast(du, v[p]), at + p * plane);
+        }
       }
   }
   if (past_caches) hwy::FlushStream();
 }
 
-/// One vector of channels of a tile, from channel c on, at all points.
+/// One vector of channels of a tile, from channel c on, at all points; `t` counts tiles from `to`.
 template <int kPatch, class D>
-HWY_INLINE void store_points(D d, const hn::Vec<D>* v, float* to, int64_t c, size_t lanes,
-                             const WinogradLayout& layout) {
-  float* channel = to + c / kLanes * layout.panel + c % kLanes;
-  for (int64_t p = 0; p < kPatch * kPatch; ++p) store(d, v[p], channel + p * layout.plane, lanes);
+HWY_INLINE void store_points(D d, const hn::Vec<D>* v, void* to, int64_t t, int64_t c, size_t lanes,
+                             const WinogradLayout& l) {
+  constexpr int64_t kPoints = kPatch * kPatch;
+  const bool pairs = l.numbers == WinogradNumbers::kPairs;
+  const int64_t at = (pairs ? t / 2 : t) * l.row + c / kLanes * l.panel + c % kLanes;
+  if (l.numbers == WinogradNumbers::kF32) {
+    auto* channel = static_cast<float*>(to) + at;
+    for (int64_t p = 0; p < kPoints; ++p) store(d, v[p], channel + p * l.plane, lanes);
+  } else if (!pairs) {
+    auto* channel = static_cast<bfloat16*>(to) + at;
+    for (int64_t p = 0; p < kPoints; ++p) store(d, v[p], channel + p * l.plane, lanes);
+  } else {
+    // The first of two tiles leaves zeros for the second.
+    const hn::RebindToUnsigned<D> du;
+    auto* channel = static_cast<uint32_t*>(to) + at;
+    for (int64_t p = 0; p < kPoints; ++p, channel += l.plane)
+      hn::StoreU(t % 2 == 0 ? hn::ShiftRight<16>(upper_bf16(d, v[p]))
+                            : hn::Or(hn::LoadU(du, channel),
+                                     hn::And(upper_bf16(d, v[p]), hn::Set(du, 0xFFFF0000u))),
+                 du, channel);
+  }
 }
 
 template <int kTile, class T>
 void patches(const WinogradImage& i, int64_t top, int64_t left, const T* x, int64_t first,
-             int64_t last, float* to, const WinogradLayout& layout) {
+             int64_t last, void* to, const WinogradLayout& layout) {
   constexpr int kPatch = kTile + 2;
   const hn::CappedTag<float, kLanes> d;
-  for (int64_t tile = first; tile < last; ++tile, to += layout.row) {
+  for (int64_t tile = first; tile < last; ++tile) {
     const Place at = place_of(i, tile);
     const int64_t y0 = at.row - top, x0 = at.column - left;
     const T* source = x + ((at.image * i.height + y0) * i.width + x0) * i.channels;
@@ -270,17 +315,17 @@ void patches(const WinogradImage& i, int64_t top, int64_t left, const T* x, int6
         Axis<kTile>::patch(d, v + r * kPatch, 1);
       }
       for (int64_t k = 0; k < kPatch; ++k) Axis<kTile>::patch(d, v + k, kPatch);
-      store_points<kPatch>(d, v, to, c, lanes, layout);
+      store_points<kPatch>(d, v, to, tile - first, c, lanes, layout);
     }
   }
 }
 
 template <int kTile, class T>
-void gradients(const WinogradImage& i, const T* dy, int64_t first, int64_t last, float* to,
+void gradients(const WinogradImage& i, const T* dy, int64_t first, int64_t last, void* to,
                const WinogradLayout& layout) {
   constexpr int kPatch = kTile + 2;
   const hn::CappedTag<float, kLanes> d;
-  for (int64_t tile = first; tile < last; ++tile, to += layout.row) {
+  for (int64_t tile = first; tile < last; ++tile) {
     const Place at = place_of(i, tile);
     const int64_t rows = i.height - at.row, columns = i.width - at.column;
     const T* source = dy + ((at.image * i.height + at.row) * i.width + at.column) * i.channels;
@@ -295,7 +340,7 @@ void gradients(const WinogradImage& i, const T* dy, int64_t first, int64_t last,
         Axis<kTile>::gradient(d, v + r * kPatch, 1);
       }
       for (int64_t k = 0; k < kPatch; ++k) Axis<kTile>::gradient(d, v + k, kPatch);
-      store_points<kPatch>(d, v, to, c, lanes, layout);
+      store_points<kPatch>(d, v, to, tile - first, c, lanes, layout);
     }
   }
 }
@@ -367,20 +412,20 @@ void for_kind(int64_t tile, DType type, const F& body) {
 }
 
 void windows_of(int64_t tile, const WinogradTaps& taps, const Cut& columns, int64_t first,
-                int64_t last, float* to) {
+                int64_t last, WinogradNumbers numbers, void* to) {
   for_kind(tile, taps.type, [&](auto kTile, auto number) {
-    windows<kTile, decltype(number)>(taps, columns, first, last, to);
+    windows<kTile, decltype(number)>(taps, columns, first, last, numbers, to);
   });
 }
 
 void patches_of(const WinogradImage& i, int64_t top, int64_t left, const void* x, int64_t first,
-                int64_t last, float* to, const WinogradLayout& layout) {
+                int64_t last, void* to, const WinogradLayout& layout) {
   for_kind(i.tile, i.type, [&](auto kTile, auto number) {
     patches<kTile>(i, top, left, static_cast<const decltype(number)*>(x), first, last, to, layout);
   });
 }
 
-void gradients_of(const WinogradImage& i, const void* dy, int64_t first, int64_t last, float* to,
+void gradients_of(const WinogradImage& i, const void* dy, int64_t first, int64_t last, void* to,
                   const WinogradLayout& layout) {
   for_kind(i.tile, i.type, [&](auto kTile, auto number) {
     gradients<kTile>(i, static_cast<const decltype(number)*>(dy), first, last, to, layout);
@@ -416,17 +461,17 @@ HWY_EXPORT(window_gradients_of);
 HWY_EXPORT(results_of);
 
 void winograd_windows(int64_t tile, const WinogradTaps& taps, const Cut& columns, int64_t first,
-                      int64_t last, float* to) {
-  HWY_DYNAMIC_DISPATCH(windows_of)(tile, taps, columns, first, last, to);
+                      int64_t last, WinogradNumbers numbers, void* to) {
+  HWY_DYNAMIC_DISPATCH(windows_of)(tile, taps, columns, first, last, numbers, to);
 }
 
 void winograd_patches(const WinogradImage& image, int64_t top, int64_t left, const void* x,
-                      int64_t first, int64_t last, float* to, const WinogradLayout& layout) {
+                      int64_t first, int64_t last, void* to, const WinogradLayout& layout) {
   HWY_DYNAMIC_DISPATCH(patches_of)(image, top, left, x, first, last, to, layout);
 }
 
 void winograd_gradients(const WinogradImage& image, const void* dy, int64_t first, int64_t last,
-                        float* to, const WinogradLayout& layout) {
+                        void* to, const WinogradLayout& layout) {
   HWY_DYNAMIC_DISPATCH(gradients_of)(image, dy, first, last, to, layout);
 }
 

@@ -1,5 +1,6 @@
 // The transforms of convolutions of 3x3 windows by products (kernels/winograd.h), for tiles of 4x4
-// or 2x2 results. Images and windows are f32 or bf16 in memory; between them everything is f32.
+// or 2x2 results. Images and windows are f32 or bf16 in memory; transforms compute in f32, and so
+// do products of what they give at points, or in pairs of bf16.
 #pragma once
 
 #include <cstdint>
@@ -22,11 +23,19 @@ struct WinogradTaps {
   int64_t tap_stride = 0, in_stride = 0;
 };
 
+/// As what the numbers at points are kept.
+enum class WinogradNumbers : uint8_t {
+  kF32,
+  kBf16,   ///< bf16 where f32 would be
+  kPairs,  ///< of bf16, 32 bits each: those of two tiles, or of two source channels of a window
+};
+
 /// The windows of source channels [first, last) at the points of `tile`: for each point the panels
 /// of `columns` (a cut of the result channels' vectors), each with its columns for one source
-/// channel after the other.
+/// channel after the other, as f32; or for two of them after the other two, as pairs, where `first`
+/// and `last` are even.
 void winograd_windows(int64_t tile, const WinogradTaps& taps, const Cut& columns, int64_t first,
-                      int64_t last, float* to);
+                      int64_t last, WinogradNumbers numbers, void* to);
 
 /// Images, channels-last, as tiles see them.
 struct WinogradImage {
@@ -36,10 +45,11 @@ struct WinogradImage {
   DType type = DType::f32;
 };
 
-/// Where numbers at points lie: point p of channel c of the t-th tile at p * plane + t * row +
-/// c / 16 * panel + c % 16.
+/// Where numbers at points lie: point p of channel c of the t-th tile (of pairs, of the t-th two
+/// tiles) at p * plane + t * row + c / 16 * panel + c % 16.
 struct WinogradLayout {
   int64_t plane = 0, row = 0, panel = 16;
+  WinogradNumbers numbers = WinogradNumbers::kF32;
 };
 
 /// What happens to a result before it is stored.
@@ -50,9 +60,10 @@ struct WinogradEpilogue {
 
 /// The patches of tiles [first, last), counted over all images, at all points; `to` is where tile
 /// `first` goes. Patches begin `top` rows above and `left` columns left of their tile; outside the
-/// image there are zeros. Channels that fill no vector are stored alone.
+/// image there are zeros. Channels that fill no vector are stored alone, but in pairs. Where these
+/// are of tiles, the first of a pair is tile `first`, and the last one's missing half is zero.
 void winograd_patches(const WinogradImage& image, int64_t top, int64_t left, const void* x,
-                      int64_t first, int64_t last, float* to, const WinogradLayout& layout);
+                      int64_t first, int64_t last, void* to, const WinogradLayout& layout);
 
 /// The results of tiles [first, last) from their products, in rows of whole vectors; `residual` (or
 /// null) is added before the bounds and lies as y does.
@@ -63,7 +74,7 @@ void winograd_results(const WinogradImage& image, const WinogradEpilogue& epilog
 /// The transposes of the results' and the windows' transforms, for gradients of windows. Tiles of
 /// dy, zero outside the image, at all points:
 void winograd_gradients(const WinogradImage& image, const void* dy, int64_t first, int64_t last,
-                        float* to, const WinogradLayout& layout);
+                        void* to, const WinogradLayout& layout);
 /// The windows of source channels [first, last) from sums over tiles, which for each point and
 /// source channel hold `row` result channels, whole vectors: tap t goes to taps[(i * 9 + t) * row +
 /// o].

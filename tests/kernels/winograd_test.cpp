@@ -181,7 +181,15 @@ bool same_bits(const Tensor& a, const Tensor& b) {
   return a.dtype() == b.dtype() && std::memcmp(a.raw(), b.raw(), a.bytes()) == 0;
 }
 
-// What is bf16 in memory is computed with as f32.
+/// The root of the mean square of a - b, as a part of that of b.
+double relative_error(const Tensor& a, const Tensor& b) {
+  double error = 0;
+  for (int64_t i = 0; i < b.size(); ++i) error += (a.at(i) - b.at(i)) * (a.at(i) - b.at(i));
+  return std::sqrt(error / dot(b, b));
+}
+
+// What is bf16 in memory is computed with as f32; but gradients, where pairs of bf16 can be
+// multiplied, are rounded at the points too.
 TEST_P(WinogradTest, InBf16RoundsWhatF32Gives) {
   if (has_matrix_tiles()) GTEST_SKIP() << "tiles of bf16 are faster here";
   const Case& c = GetParam();
@@ -204,8 +212,14 @@ TEST_P(WinogradTest, InBf16RoundsWhatF32Gives) {
   const auto dw = [&](const Trial& t) {
     return gradient(*winograd_grad_weight(spec(t, DType::f32), c.tile), t.x, t.r, t.w.shape());
   };
-  EXPECT_TRUE(same_bits(dx(narrow), dx(wide).cast(DType::bf16)));
-  EXPECT_TRUE(same_bits(dw(narrow), dw(wide)));
+  const Tensor dx_narrow = dx(narrow), dw_narrow = dw(narrow);
+  const double at_points = c.tile == 4 ? 0.015 : 0.005;
+  const double allowed = multiplies_bf16() ? at_points : 0.002;
+  EXPECT_LT(relative_error(dx_narrow, dx(wide)), allowed);
+  EXPECT_LT(relative_error(dw_narrow, dw(wide)), allowed);
+  const ThreadScope two(2);
+  EXPECT_TRUE(same_bits(dx(narrow), dx_narrow));
+  EXPECT_TRUE(same_bits(dw(narrow), dw_narrow));
 }
 
 INSTANTIATE_TEST_SUITE_P(
