@@ -48,9 +48,9 @@ std::set<NodeId> staying(const Graph& g, const std::set<std::string>& keep) {
     if (form)
       (named || (form->weight >= 0 && decoded(n.inputs[size_t(form->weight)])) ? stays : free)
           .insert(id);
-    else if (codes_integers(g, id) || std::ranges::any_of(n.inputs, decoded))
-      stays.insert(id);
-    else if (n.room->pointwise.answered() && std::ranges::all_of(n.inputs, given_or_from_epilogue))
+    else if (codes_integers(g, id) || std::ranges::any_of(n.inputs, decoded) ||
+             (n.room->pointwise.answered() &&
+              std::ranges::all_of(n.inputs, given_or_from_epilogue)))
       stays.insert(id);
     else
       continue;

@@ -120,7 +120,7 @@ Json to_json(const PreparedNetwork& n, const AdapterSpec* adapter, const StepMem
 /// A folder for what is trained before the network itself, in folders of its own; that it is the
 /// same is what the journal is for.
 fs::path folder_before(const char* name, const std::string& text, const TrainRunOptions& options) {
-  const fs::path folder = options.folder / name;
+  fs::path folder = options.folder / name;
   make_folder(folder);
   Journal(folder, text).once("begun", [] { return "yes"; });
   return folder;

@@ -342,9 +342,10 @@ TEST_F(Cli, PruneCutsTheWeakestGroups) {
 TEST_F(Cli, QuantizeWritesIntegersThatAnswerAlike) {
   scratch.write("deeper.esp", kDeeper);
   std::string rows = "a,b,label\n";
-  for (int i = 0; i < 64; ++i)
-    rows += std::to_string((i % 8) / 4.0 - 1) + "," + std::to_string((i / 8) / 4.0 - 1) + "," +
-            std::to_string(i % 2) + "\n";
+  for (int y = 0; y < 8; ++y)
+    for (int x = 0; x < 8; ++x)
+      rows += std::to_string(0.25 * x - 1) + "," + std::to_string(0.25 * y - 1) + "," +
+              std::to_string(x % 2) + "\n";
   scratch.write("points.csv", rows);
   const std::string from = scratch.path("deeper.esp"), to = scratch.path("int8.esp");
   const std::string data = "csv:" + scratch.path("points.csv") + "?cache=off";
