@@ -6,23 +6,24 @@ import json
 import os
 import statistics
 
-# name, definition and its variables, optimiser, batches, what a sparse step trains
-NETWORKS = [("resnet18_32", "resnet18_cifar", [], "sgd", [8, 128], "[{last_layers: 5}]"),
+# name, definition and its variables, optimiser, batches, what sparse steps train
+NETWORKS = [("resnet18_32", "resnet18_cifar", [], "sgd", [8, 128], ["[{last_layers: 5}]"]),
             ("mobilenetv2_96", "mobilenetv2", ["size=96", "classes=2", "dropout=0"], "sgd", [8],
-             "[{last_layers: 13}]"),
+             ["[{last_layers: 13}]"]),
             ("gpt_6x384", "char_gpt",
              ["vocabulary=256", "context=256", "width=384", "layers=6", "heads=6", "hidden=1536", "tied=false"],
-             "adamw", [16], "[{last_layers: 9}]")]
+             "adamw", [16], ["[{last_layers: 9}]", "[{last_layers: 5}]"])]
 MODES = ["f32", "auto", "sparse"]
 # Debian's OpenBLAS beside PyTorch has threads of its own; this one shares OpenMP's.
 OPENBLAS = "/usr/lib/x86_64-linux-gnu/openblas-openmp"
 
 
 class TrainingRow:
-    """One network, batch, precision and number of threads; `measured` runs a command for its JSON."""
+    """One network, batch, precision, what is trained and number of threads; `measured` runs a command for its JSON."""
 
-    def __init__(self, entry, batch, mode, threads, args, here, measured):
-        self.name, definition, self.variables, self.optimizer, _, self.only = entry
+    def __init__(self, entry, batch, mode, only, threads, args, here, measured):
+        self.name, definition, self.variables, self.optimizer, _, _ = entry
+        self.only = only
         self.path = os.path.join(here, "../recipes/zoo", definition + ".yaml")
         self.batch, self.mode, self.threads, self.args, self.here = batch, mode, threads, args, here
         self.measured = measured
@@ -90,6 +91,7 @@ class TrainingRow:
         ours, peer = ({k: statistics.median(r[side][k] for r in rounds) for k in ("median_ms", "rss_mb")}
                       for side in (0, 1))
         return {"name": self.name, "mode": self.mode, "threads": self.threads, "batch": self.batch,
+                "trained": self.only or "all",
                 "ours_ms": ours["median_ms"], "peer_ms": peer["median_ms"], "ratio": statistics.median(ratios),
                 "handover_ns": handovers, "ratio_min": ratios[0], "ratio_max": ratios[-1], "ours_rss_mb": ours["rss_mb"],
                 "peer_rss_mb": peer["rss_mb"],
@@ -113,10 +115,11 @@ def run(args, here, measured, save):
         for batch in entry[4]:
             if args.batches and str(batch) not in args.batches.split(","):
                 continue
-            for mode in modes:
+            cuts = [(mode, only) for mode in modes for only in (entry[5] if mode == "sparse" else [None])]
+            for mode, only in cuts:
                 for threads in map(int, args.threads.split(",")):
                     try:
-                        r = TrainingRow(entry, batch, mode, threads, args, here, measured).summary()
+                        r = TrainingRow(entry, batch, mode, only, threads, args, here, measured).summary()
                     except RuntimeError as error:
                         print(f"{entry[0]:16} {mode:5} failed: {error}", flush=True)
                         failed += 1
@@ -126,5 +129,5 @@ def run(args, here, measured, save):
                     print(f"{r['name']:16} {r['mode']:5} {r['threads']:3} {r['batch']:5} {r['ours_ms']:10.2f} "
                           f"{r['peer_ms']:10.2f} {r['ratio']:10.2f}  {r['ratio_min']:.2f}–{r['ratio_max']:.2f}  "
                           f"{r['ours_rss_mb']:8.0f} {r['peer_rss_mb']:8.0f}  {statistics.mode(r['chosen'])}, "
-                          f"{r['peer_setting']}  {'/'.join(f'{ns:.0f}' for ns in r['handover_ns'])} ns", flush=True)
+                          f"{r['peer_setting']}  {only or ''}  {'/'.join(f'{ns:.0f}' for ns in r['handover_ns'])} ns", flush=True)
     return rows, failed

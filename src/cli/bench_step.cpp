@@ -32,13 +32,17 @@ TimedStep training_step(const Graph& network, StepOptions options, DType precisi
           std::string(name_of(precision))};
 }
 
-/// Errors do not matter to how long a step takes: all layers go onto integers.
+/// Errors do not matter to how long a step takes: all layers go onto integers, calibrated on as few
+/// samples as the network takes at once.
 Graph with_integers(const Graph& network, const StepOptions& options, DType floats) {
   constexpr uint64_t kBatches = 2;
   constexpr double kAnyError = 1e9;
+  Shape few = options.input;
+  const TensorType& input = network.value(network.inputs()[0]).tensor();
+  if (!input.dims.empty() && !input.dims[0].known()) few[0] = 1;
   std::vector<std::vector<Tensor>> batches;
   for (uint64_t b = 0; b < kBatches; ++b)
-    batches.push_back({random_input({options.input_type, options.input}, Rng(0, b))});
+    batches.push_back({random_input({options.input_type, few}, Rng(0, b))});
   return frozen_on_integers(network, *options.trained, batches, kAnyError, floats).network;
 }
 
