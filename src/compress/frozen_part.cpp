@@ -75,10 +75,10 @@ class Lowering {
     error_.emplace(float_, judged.empty() ? batches : judged);
   }
 
-  /// The network is left for the caller to set.
-  FrozenOnIntegers within(double max_error, Graph& lowered) const {
+  /// Of the part alone.
+  FrozenOnIntegers within(double max_error) const {
     std::set<std::string> out;
-    lowered = without(out);
+    Graph lowered = without(out);
     double error = error_->of(lowered);
     if (error > max_error) {
       const auto worst = sensitivity(float_, ranges_, error_->batches());
@@ -88,7 +88,7 @@ class Lowering {
         error = error_->of(lowered);
       }
     }
-    return {{}, int64_t(layers_.size() - out.size()), int64_t(out.size()), error};
+    return {std::move(lowered), int64_t(layers_.size() - out.size()), int64_t(out.size()), error};
   }
 
  private:
@@ -118,12 +118,11 @@ FrozenOnIntegers frozen_on_integers(const Graph& network, const std::set<std::st
   const auto ends = end_of_frozen_part(g, trained);
   const auto part = frozen_part(g, ends);
   if (!part) throw nothing_frozen(g);
-  Graph lowered;
-  FrozenOnIntegers result = Lowering(*part, batches, floats).within(max_error, lowered);
+  FrozenOnIntegers result = Lowering(*part, batches, floats).within(max_error);
   Builder builder(g);
   const std::vector<ValueId> operands(g.inputs().begin(), g.inputs().end());
   const auto first = ValueId(g.value_count());
-  take_places(builder, ends, splice(builder, lowered, operands), first);
+  take_places(builder, ends, splice(builder, result.network, operands), first);
   g.sort();
   g.erase_dead();
   result.network = g.compacted();
