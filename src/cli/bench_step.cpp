@@ -85,13 +85,13 @@ std::vector<TimedStep> training_steps(const StepArgs& args, const Graph& network
   if (!args.only.empty()) options.trained = selected_parameters(network, selection_of(args.only));
   std::vector<DType> types = {args.precision == "bf16" ? DType::bf16 : DType::f32};
   if (args.precision == "auto") types = {DType::f32, DType::bf16};
-  std::vector<TimedStep> steps;
-  if (args.frozen != "int8")
-    for (DType type : types) steps.push_back(training_step(network, options, type));
   const bool open = args.precision == "auto" && args.frozen.empty() && options.trained;
-  if (args.frozen != "int8" && !(open && has_frozen_layers(network, *options.trained)))
-    return steps;
+  const bool floats = args.frozen != "int8";
+  const bool integers = !floats || (open && has_frozen_layers(network, *options.trained));
+  std::vector<TimedStep> steps;
   for (DType type : types) {
+    if (floats) steps.push_back(training_step(network, options, type));
+    if (!integers) continue;
     steps.push_back(training_step(with_integers(network, options, type), options, type));
     steps.back().precision += ", frozen layers int8";
   }

@@ -1,6 +1,5 @@
 // espalier quantize: post-training quantisation to 8-bit integers, or bf16.
 #include <CLI/CLI.hpp>
-#include <cmath>
 #include <cstdio>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -14,7 +13,6 @@
 #include "compress/half_precision.h"
 #include "compress/quantize.h"
 #include "ir/count.h"
-#include "runtime/session.h"
 
 namespace espalier::cli {
 namespace {
@@ -35,16 +33,6 @@ struct Outcome {
   std::optional<PrecisionChoice> choice;
 };
 
-double relative_error(const std::vector<Tensor>& got, const std::vector<Tensor>& want) {
-  double error = 0, energy = 0;
-  for (size_t t = 0; t < want.size(); ++t)
-    for (int64_t i = 0; i < want[t].size(); ++i) {
-      error += (got[t].at(i) - want[t].at(i)) * (got[t].at(i) - want[t].at(i));
-      energy += want[t].at(i) * want[t].at(i);
-    }
-  return energy > 0 ? std::sqrt(error / energy) : std::sqrt(error);
-}
-
 Outcome to_integers(const Args& args, const Graph& g) {
   if (args.choice.data.empty())
     throw usage_error("--data", "is needed to calibrate int8",
@@ -61,8 +49,7 @@ Outcome to_integers(const Args& args, const Graph& g) {
   o.graph = quantize(prepared, calibrator.ranges(), {args.exclude.begin(), args.exclude.end()});
   o.layers = layers.size() - args.exclude.size();
   o.samples = int64_t(batches.size()) * batches[0][0].shape()[0];
-  o.relative_error =
-      relative_error(Model(o.graph).run(batches[0]), Model(prepared).run(batches[0]));
+  o.relative_error = OutputError(prepared, {batches.data(), 1}).of(o.graph);
   return o;
 }
 

@@ -80,14 +80,10 @@ class Lowering {
     std::set<std::string> out;
     Graph lowered = without(out);
     double error = error_->of(lowered);
-    if (error > max_error) {
-      const auto worst = sensitivity(float_, ranges_, error_->batches());
-      for (size_t back = 1; error > max_error && out.size() < worst.size(); back *= 2) {
-        for (size_t i = 0; i < std::min(back, worst.size()); ++i) out.insert(worst[i].layer);
-        lowered = without(out);
-        error = error_->of(lowered);
-      }
-    }
+    if (error > max_error)
+      error = leave_integers(
+          sensitivity(float_, ranges_, error_->batches()), max_error, *error_,
+          [&](const auto& without_these) { return without(without_these); }, out, lowered);
     return {std::move(lowered), int64_t(layers_.size() - out.size()), int64_t(out.size()), error};
   }
 

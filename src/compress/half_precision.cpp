@@ -32,10 +32,7 @@ bool moves(const Graph& g, NodeId id) {
 /// and functions that their kernels take along, what codes integers, what reads decoded numbers and
 /// is no product of activations, and what only these read and does not merely move elements.
 std::set<NodeId> staying(const Graph& g, const std::set<std::string>& keep) {
-  const auto decoded = [&](ValueId v) {
-    return v != kNoValue && g.value(v).producer != kNoNode &&
-           codes_integers(g, g.value(v).producer);
-  };
+  const auto decoded = [&](ValueId v) { return is_coded(g, v); };
   std::set<NodeId> stays, free, epilogues;
   const auto given_or_from_epilogue = [&](ValueId v) {
     return g.is_constant(v) || (v != kNoValue && epilogues.contains(g.value(v).producer));

@@ -6,7 +6,6 @@
 
 #include "base/error.h"
 #include "compress/optional_results.h"
-#include "compress/output_error.h"
 #include "compress/quantize_plan.h"
 #include "ir/builder.h"
 #include "ir/room.h"
@@ -235,6 +234,18 @@ std::vector<LayerError> sensitivity(const Graph& prepared, const Ranges& ranges,
   }
   std::ranges::stable_sort(errors, std::greater{}, &LayerError::relative_error);
   return errors;
+}
+
+double leave_integers(std::span<const LayerError> worst, double max_error, const OutputError& judge,
+                      const std::function<Graph(const std::set<std::string>&)>& lower,
+                      std::set<std::string>& out, Graph& lowered) {
+  double error = judge.of(lowered);
+  for (size_t back = 1; error > max_error && back < 2 * worst.size(); back *= 2) {
+    for (size_t i = 0; i < std::min(back, worst.size()); ++i) out.insert(worst[i].layer);
+    lowered = lower(out);
+    error = judge.of(lowered);
+  }
+  return error;
 }
 
 }  // namespace espalier

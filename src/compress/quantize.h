@@ -10,12 +10,14 @@
 // outputs are left in float.
 #pragma once
 
+#include <functional>
 #include <set>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "compress/calibrate.h"
+#include "compress/output_error.h"
 
 namespace espalier {
 
@@ -42,5 +44,13 @@ struct LayerError {
 /// as many as hold eight samples.
 std::vector<LayerError> sensitivity(const Graph& prepared, const Ranges& ranges,
                                     std::span<const std::vector<Tensor>> batches);
+
+/// Layers that cost the most leave the integers, in doubling numbers, until what `lower` makes of
+/// the network without those in `out` is at most `max_error` off; `out` has them then. Returns the
+/// last one's error.
+double leave_integers(std::span<const LayerError> worst_first, double max_error,
+                      const OutputError& judge,
+                      const std::function<Graph(const std::set<std::string>&)>& lower,
+                      std::set<std::string>& out, Graph& lowered);
 
 }  // namespace espalier

@@ -52,6 +52,10 @@ bool codes_integers(const Graph& g, NodeId id) {
                                   std::any_of(n.outputs.begin() + 1, n.outputs.end(), real));
 }
 
+bool is_coded(const Graph& g, ValueId v) {
+  return v != kNoValue && g.value(v).producer != kNoNode && codes_integers(g, g.value(v).producer);
+}
+
 NodeId integer_coding(const Graph& graph) {
   const auto& order = graph.order();
   const auto it = std::ranges::find_if(order, [&](NodeId id) { return codes_integers(graph, id); });
@@ -59,9 +63,8 @@ NodeId integer_coding(const Graph& graph) {
 }
 
 ValueId decoded_constant(const Graph& g, ValueId v) {
-  const NodeId source = v == kNoValue ? kNoNode : g.value(v).producer;
-  if (source == kNoNode || !codes_integers(g, source)) return kNoValue;
-  const ValueId integers = g.node(source).inputs[0];
+  if (!is_coded(g, v)) return kNoValue;
+  const ValueId integers = g.node(g.value(v).producer).inputs[0];
   return g.is_constant(integers) ? integers : kNoValue;
 }
 

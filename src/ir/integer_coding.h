@@ -14,6 +14,9 @@ NodeId integer_coding(const Graph& graph);
 /// Whether a node does that.
 bool codes_integers(const Graph& graph, NodeId node);
 
+/// Whether such a node makes the value.
+bool is_coded(const Graph& graph, ValueId value);
+
 /// The constant integers that a value stands for in real numbers; kNoValue for other values.
 ValueId decoded_constant(const Graph& graph, ValueId value);
 /// How a contraction is quantised, where weights on integers count as the constants they are.

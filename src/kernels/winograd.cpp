@@ -362,8 +362,8 @@ int64_t tile_of(const ConvSpec& s, bool gradient) {
   const auto cost = [&](int64_t tile) {
     const double points = double(winograd_points(tile));
     const double tiles = double(s.y[0] * Cut::ceil_div(s.y[2], tile) * Cut::ceil_div(s.y[3], tile));
-    // Weights that come at run time are transposed and transformed first.
     const double rate = multiplied_in_pairs(s, gradient) ? 2 : 1;
+    // Weights that come at run time are transposed and transformed first.
     const double weights = s.weight.constant ? points : 3 * points / rate + 3 * 9;
     return points * tiles * (channels / rate + kWinogradMoved * double(s.x[1] + s.y[1])) +
            kWinogradFetched * weights * channels;

@@ -20,7 +20,7 @@ inline constexpr int64_t kWinogradFar = 16 << 20;
 inline bool winograd_in_pairs(DType type) { return type == DType::bf16 && multiplies_bf16(); }
 
 /// How many times as fast as in f32 the sum over taps is on numbers of this type.
-inline double direct_rate(DType type) { return type == DType::bf16 && multiplies_bf16() ? 2 : 1; }
+inline double direct_rate(DType type) { return winograd_in_pairs(type) ? 2 : 1; }
 
 /// The tile of the lower cost, or 0 where neither is clearly below that of the sum over taps: a
 /// network is rarely alone in the caches, and more memory is used.

@@ -142,8 +142,8 @@ class WinogradGradWeight final : public WinogradConv {
   WinogradImage x_, dy_;
   Cut blocks_;  ///< of tiles
   WinogradLayout x_layout_, dy_layout_;
-  Cut rows_,
-      columns_;  ///< of a panel of source channels, of panels of result channels: one kernel's
+  Cut rows_;     ///< of a panel of source channels: those of one kernel
+  Cut columns_;  ///< of panels of result channels: those of one kernel
   std::vector<std::shared_ptr<const MicroKernel>> kernels_;  ///< by both
 };
 
@@ -154,8 +154,7 @@ int64_t winograd_weight_tile(const ConvGradSpec& g) {
   const auto cost = [&](int64_t tile) {
     const double points = double(winograd_points(tile));
     const double tiles = double(g.y[0] * Cut::ceil_div(g.y[2], tile) * Cut::ceil_div(g.y[3], tile));
-    const double rate = winograd_in_pairs(g.type) ? 2 : 1;
-    return points * tiles * (in * out / rate + kWinogradMoved * (in + out)) +
+    return points * tiles * (in * out / direct_rate(g.type) + kWinogradMoved * (in + out)) +
            kWinogradFetched * (points + 2 * 9) * in * out;
   };
   const double direct = 9 * in * out * double(g.y[0] * g.y[2] * g.y[3]) / direct_rate(g.type);

@@ -101,17 +101,13 @@ class Chooser {
     const auto slow = slower_on_integers();
     std::set<std::string> out(slow.begin(), slow.end());
     Graph mixed = beside(out);
-    double error = out.empty() && !choice_.candidates.back().fits
-                       ? choice_.candidates.back().relative_error
-                       : judge_.of(mixed);
-    if (error > options_.max_error) {
-      const auto worst = sensitivity(float_, ranges_, judge_.batches());
-      for (size_t back = 1; error > options_.max_error && back < 2 * worst.size(); back *= 2) {
-        for (size_t i = 0; i < std::min(back, worst.size()); ++i) out.insert(worst[i].layer);
-        mixed = beside(out);
-        error = judge_.of(mixed);
-      }
-    }
+    const double error = out.empty() && !choice_.candidates.back().fits
+                             ? choice_.candidates.back().relative_error
+                             : judge_.of(mixed);
+    if (error > options_.max_error)
+      leave_integers(
+          sensitivity(float_, ranges_, judge_.batches()), options_.max_error, judge_,
+          [&](const auto& without) { return beside(without); }, out, mixed);
     const bool as_before = out.empty() && !bf16_beside();
     if (as_before || out.size() == quantizable_layers(float_).size()) return;
     add("mixed", std::move(mixed));

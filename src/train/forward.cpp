@@ -266,10 +266,7 @@ class NarrowCopy {
 
   /// Whether the node computes with integers, which nothing trained changes.
   bool on_integers(NodeId id) const {
-    const auto decoded = [&](ValueId v) {
-      return v != kNoValue && from_.value(v).producer != kNoNode &&
-             codes_integers(from_, from_.value(v).producer);
-    };
+    const auto decoded = [&](ValueId v) { return is_coded(from_, v); };
     return !behind_trained_[size_t(id)] &&
            (codes_integers(from_, id) || std::ranges::any_of(from_.node(id).inputs, decoded));
   }

@@ -58,6 +58,8 @@ TEST(BenchStep, TrainsAPartBesideFrozenLayers) {
   const json ints =
       object_of(bench({"--train", "f32", "--only", "[{last_layers: 1}]", "--frozen", "int8"}));
   EXPECT_EQ(ints["precision"], "f32, frozen layers int8");
+  const json any = object_of(bench({"--train", "auto", "--only", "[{last_layers: 1}]"}));
+  EXPECT_EQ(any["training"], true);
   expect_failure(bench({"--train", "f32", "--frozen", "int8"}), 2,
                  "is of what a training step leaves");
   expect_failure(bench({"--train", "f32", "--only", "fc*", "--frozen", "int4"}), 2,
